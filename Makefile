@@ -1,0 +1,42 @@
+# Everything is made from Python (3.11 or newer) and make alone, into .venv.
+#   make demo                 train a VAE on handwritten digits and look at what it draws
+#   make test                 the tests, in minutes; `make test-all` adds the slow ones
+#   make install JAX=cuda13   choose the accelerator build of JAX (cpu, cuda12, cuda13, tpu)
+PYTHON ?= python3
+JAX ?= cpu
+BIN := .venv/bin
+RUN ?= runs/digits_vae
+
+ifeq ($(JAX),cpu)
+EXTRA :=
+else
+EXTRA := jax[$(JAX)]
+endif
+
+.PHONY: install demo test test-all lint clean
+
+install: .venv/.installed-$(JAX)
+
+.venv/.installed-$(JAX): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,tensorboard]" $(EXTRA)
+	rm -f .venv/.installed-*
+	touch $@
+
+demo: install
+	$(BIN)/jaxgen train digits_vae --run $(RUN)
+
+# -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
+test: install
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+test-all: install
+	$(BIN)/python -m pytest -n 2 tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,148 @@
+"""The contract that every model of the library keeps, whatever its family.
+
+A generative model is a handful of pure functions of explicit keys and states:
+
+    init     (key, batch)        -> state
+    step     (key, state, batch) -> (state, metrics)      one update, metrics are scalars
+    evaluate (key, state, batch) -> metrics               one value per example
+    sample   (key, state, num)   -> draws in data space
+
+Training, checkpoints, devices, evaluation and the command line know these four and nothing else. Whatever a
+family offers beyond them (encode and decode, generate and discriminate, denoise) stands in `parts`.
+
+No key lives in a state: the key of step i is `fold_in(root, i)`. A checkpoint is therefore a state, a seed and
+a config, and resuming needs nothing else. What belongs to example or sample k is drawn from `fold_in(key, k)`,
+so that it does not depend on the batch it happens to be computed in.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import flax.struct
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+PRNGKey: TypeAlias = Key[Array, ""]
+
+Batch: TypeAlias = Mapping[str, Any]
+"""What a step or an evaluation sees of the data, leading axis B.
+
+"x" [B, *event] in storage dtype; optional "label" [B] int32, "mask" [B, *event] bool (True = observed),
+"condition" (a pytree of [B, ...]) and "index" [B] int32: the position in the data set, -1 for the padding of
+the last evaluation batch.
+"""
+
+Metrics: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a model must know of the data.
+
+    Args:
+        event_shape: Shape of one example; images are (height, width, channels).
+        dtype: Storage dtype, "uint8" or "float32". It stays so on the device; steps scale inside.
+        levels: Number of grey levels of discrete data (uint8 values 0 .. levels - 1), None for real values.
+        num_classes: Number of labels 0 .. num_classes - 1, None without labels.
+        condition: A pytree of `jax.ShapeDtypeStruct` for what is given beside x, None if nothing is.
+
+    Raises:
+        ValueError: A size below 1, another dtype, or levels that the dtype cannot hold.
+    """
+
+    event_shape: tuple[int, ...]
+    dtype: str = "float32"
+    levels: int | None = None
+    num_classes: int | None = None
+    condition: Any = None
+
+    def __post_init__(self):
+        if any(size < 1 for size in self.event_shape):
+            raise ValueError(f"event_shape must hold sizes of at least 1, got {self.event_shape}")
+        if self.dtype not in ("uint8", "float32"):
+            raise ValueError(f'dtype must be "uint8" or "float32", got {self.dtype!r}')
+        if self.levels is not None and not 2 <= self.levels <= 256:
+            raise ValueError(f"levels must lie in 2..256, got {self.levels}")
+        if (self.dtype == "uint8") != (self.levels is not None):
+            raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {self.num_classes}")
+
+    @property
+    def num_dimensions(self) -> int:
+        """Dimensions of one example, channels included: the D of bits/dim."""
+        return int(np.prod(self.event_shape, dtype=np.int64))
+
+
+@flax.struct.dataclass
+class TrainState:
+    """The arrays that one optimizer trains, and nothing but arrays: no functions, no key.
+
+    (A pytree may stand with anything in place of its leaves, such as shapes or shardings; its fields therefore
+    carry no checked shapes.)
+
+    Attributes:
+        step: Number of calls of `step` so far, int32 [].
+        params: What the optimizer changes.
+        opt_state: The optimizer's own memory.
+        variables: Further collections of the network (running statistics, spectral norms); {} if none.
+    """
+
+    step: Any
+    params: Any
+    opt_state: Any
+    variables: Any
+
+
+class GenerativeModel(NamedTuple):
+    """A model as pure functions, jitted by the factory that made it.
+
+    Attributes:
+        init: (key, batch) -> state.
+        step: (key, state, batch) -> (state, metrics); metrics are scalars averaged over the batch.
+        evaluate: (key, state, batch) -> metrics, each [B]; draws are keyed by batch["index"].
+        sample: (key, state, num, *, first=0, label=None, condition=None, ...) -> [num, *event] in data space,
+            images in [0, 1]; draw k, counted from `first`, does not depend on num.
+        parts: The family's own functions. Training never reads them.
+    """
+
+    init: Callable[..., Any]
+    step: Callable[..., tuple[Any, Metrics]]
+    evaluate: Callable[..., Metrics]
+    sample: Callable[..., Array]
+    parts: Any
+
+
+class Estimate(NamedTuple):
+    """A number that was measured.
+
+    Attributes:
+        value: The number; the mean, where it is one over examples.
+        standard_error: Of that mean, None where there is none to give.
+        unit: As in "nats" or "bits/dim", with the measure where it matters.
+    """
+
+    value: float
+    standard_error: float | None = None
+    unit: str = ""
+
+
+def example_keys(key: PRNGKey, index: Int[Array, " b"]) -> Key[Array, " b"]:
+    """One key per example: `fold_in(key, k)` for each k in `index`."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+
+
+def example_normals(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:
+    """Standard normal draws that belong to their example: the same whatever batch the example is in.
+
+    Args:
+        key: Root of all draws.
+        index: Number k of each example.
+        shape: Shape of one draw.
+
+    Returns:
+        Draws [b, *shape], that of example k from `fold_in(key, k)`.
+    """
+    return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))

@@ -1,0 +1,42 @@
+"""Data sets, and batches that are a function of a seed and a step.
+
+    digits = data.load("digits")
+    batches = digits.train.batches(seed=0, batch_size=128)
+    batch = batches(step)                      # {"x", "label", "index"}, inside jit and scan as well as outside
+
+Generative modelling begins with samples x ~ p_data and no formula for p_data. A `Dataset` is such samples in
+their storage dtype (uint8 or float32) with the `Spec` that a model needs; `Batches` draws from them in an order
+that a checkpoint need not store; the functions of `space` carry them into the space where a model computes.
+
+The embedded digits need no download. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to
+the first sentence: their p_data is known, so that what a model misses of it can be counted. `from_arrays` and
+`from_file` take what the user brings, and refuse it by name where it is not what it seems.
+"""
+
+from jaxgen.data.arrays import from_arrays, from_file
+from jaxgen.data.batches import Batches
+from jaxgen.data.dataset import Dataset, Split
+from jaxgen.data.embedded import digits
+from jaxgen.data.names import load, names
+from jaxgen.data.space import from_signed, to_signed, to_unit
+from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
+
+__all__ = [
+    "Batches",
+    "Dataset",
+    "Split",
+    "digits",
+    "from_arrays",
+    "from_file",
+    "from_signed",
+    "grid",
+    "grid_centres",
+    "load",
+    "names",
+    "ring",
+    "ring_centres",
+    "swiss_roll",
+    "to_signed",
+    "to_unit",
+    "two_moons",
+]

@@ -1,0 +1,152 @@
+"""What the sources refuse, each with the argument, the rule and the value received.
+
+Nothing is cast silently: a float64 array that becomes float32, or NaN that trains for a day, is found here.
+"""
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+_INT32_MAX = 2**31 - 1
+_CONDITION_DTYPES = tuple(np.dtype(name) for name in ("bool", "uint8", "int32", "float32"))
+
+
+def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """`value` as an int in low..high; neither 2.0 nor True counts as one.
+
+    Raises:
+        ValueError: Not an integer, or out of range.
+    """
+    rule = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be {rule}, got {value!r}") from None
+    if isinstance(value, bool) or number < low or (high is not None and number > high):
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+    return number
+
+
+def events(name: str, value: Any) -> np.ndarray:
+    """`value` as a read-only view, if it is [N, *event] of uint8 or finite float32.
+
+    Raises:
+        ValueError: No numpy array, another dtype, no example, an empty event, NaN or infinity.
+    """
+    array = _numpy(name, value)
+    if array.dtype not in (np.uint8, np.float32):
+        dtype = "np.uint8" if array.dtype.kind in "iub" else "np.float32"
+        hint = (
+            f"; if nothing is lost by it, pass {name}.astype({dtype})" if array.dtype.kind in "iubf" else ""
+        )
+        raise ValueError(f"{name} must be uint8 or float32, got {array.dtype}{hint}")
+    if array.ndim < 1 or 0 in array.shape:
+        raise ValueError(f"{name} must be [N, *event] with no axis of length 0, got shape {array.shape}")
+    finite(name, array)
+    return _frozen(array)
+
+
+def labels(name: str, value: Any, num: int) -> np.ndarray:
+    """`value` as read-only int32, if it is [num] of integers 0..2^31 - 1.
+
+    Raises:
+        ValueError: No integers, another shape, a negative or too large label.
+    """
+    array = _numpy(name, value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold integers, got {array.dtype}")
+    if array.shape != (num,):
+        raise ValueError(
+            f"{name} must hold one label for each of the {num} examples, got shape {array.shape}"
+        )
+    wrong = (array < 0) | (array > _INT32_MAX)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(f"{name} must lie in 0..{_INT32_MAX}, got {array[first]} at index {first}")
+    return _frozen(array.astype(np.int32, copy=False))
+
+
+def observed(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """`value` as a read-only view, if it is a bool array of the shape of x.
+
+    Raises:
+        ValueError: Another dtype or shape.
+    """
+    array = _numpy(name, value)
+    if array.dtype != np.bool_:
+        raise ValueError(f"{name} must be bool (True = observed), got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape of x, {shape}, got {array.shape}")
+    return _frozen(array)
+
+
+def given(name: str, value: Any, num: int) -> Any:
+    """`value` with read-only leaves, if it is a pytree of arrays [num, ...] that a device holds as they are.
+
+    Raises:
+        ValueError: No leaf, a leaf of another kind, length or dtype, NaN or infinity.
+    """
+    if not jax.tree.leaves(value):
+        raise ValueError(f"{name} must hold at least one array, got {value!r}")
+
+    def leaf(path, value):
+        at = name + jax.tree_util.keystr(path)
+        array = _numpy(at, value)
+        if array.dtype not in _CONDITION_DTYPES:
+            raise ValueError(f"{at} must be bool, uint8, int32 or float32, got {array.dtype}")
+        if array.ndim < 1 or len(array) != num or 0 in array.shape:
+            raise ValueError(
+                f"{at} must hold one event for each of the {num} examples, got shape {array.shape}"
+            )
+        finite(at, array)
+        return _frozen(array)
+
+    return jax.tree_util.tree_map_with_path(leaf, value)
+
+
+def finite(name: str, array: np.ndarray) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: With their number and the index of the first.
+    """
+    if array.dtype.kind != "f":
+        return
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        first = _first(wrong)
+        raise ValueError(
+            f"{name} must be finite, got {int(wrong.sum())} of {wrong.size} values NaN or infinite, "
+            f"the first {array[first]} at index {first}"
+        )
+
+
+def below(name: str, array: np.ndarray, limit: int, rule: str) -> None:
+    """Refuse values of `limit` or more; `rule` says where the limit comes from.
+
+    Raises:
+        ValueError: With the first such value and its index.
+    """
+    wrong = array >= limit
+    if wrong.any():
+        first = _first(wrong)
+        raise ValueError(f"{name} must lie below {rule}={limit}, got {array[first]} at index {first}")
+
+
+def _first(wrong: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
+
+
+def _numpy(name: str, value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}")
+    return np.asarray(value)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    # A view: the caller's own array stays writable.
+    view = array.view()
+    view.flags.writeable = False
+    return view

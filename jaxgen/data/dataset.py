@@ -1,0 +1,168 @@
+"""A data set: its splits, what a model must know of it, and a fingerprint of every byte.
+
+Arrays stay in storage dtype from the file to the device. They are checked once, here, whatever source they
+come from; after that they are read-only, so that the fingerprint in a manifest stays true.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.core import Spec
+from jaxgen.data import checks
+from jaxgen.data.batches import Batches
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples that are used together: for training, for choosing, or for the one final figure.
+
+    Args:
+        x: [N, *event], uint8 or finite float32. The event shape is what is given: no channel axis is added.
+        label: [N] integers of any width, kept as int32.
+        mask: [N, *event] bool, True = observed.
+        condition: A pytree of arrays [N, ...] of bool, uint8, int32 or float32.
+
+    Raises:
+        ValueError: Another dtype or shape, NaN or infinity, negative labels.
+    """
+
+    x: np.ndarray
+    label: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    condition: Any = None
+
+    def __post_init__(self):
+        x = checks.events("x", self.x)
+        object.__setattr__(self, "x", x)
+        if self.label is not None:
+            object.__setattr__(self, "label", checks.labels("label", self.label, len(x)))
+        if self.mask is not None:
+            object.__setattr__(self, "mask", checks.observed("mask", self.mask, x.shape))
+        if self.condition is not None:
+            object.__setattr__(self, "condition", checks.given("condition", self.condition, len(x)))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What the split has, by the names that a batch uses."""
+        columns = {"x": self.x, "label": self.label, "mask": self.mask, "condition": self.condition}
+        return {name: column for name, column in columns.items() if column is not None}
+
+    @property
+    def condition_spec(self) -> Any:
+        """Shape and dtype of the condition of one example, as `Spec` holds them."""
+        return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape[1:], array.dtype), self.condition)
+
+    def rows(self, index: np.ndarray) -> "Split":
+        """The examples at `index`, in that order."""
+        return Split(**jax.tree.map(lambda array: array[index], self.arrays))
+
+    def batches(self, seed: int, batch_size: int) -> Batches:
+        """Batches for training, in an order that belongs to the seed. Copies the arrays to the device.
+
+        Args:
+            seed: 0 .. 2^32 - 1.
+            batch_size: At most the number of examples.
+
+        Raises:
+            ValueError: A seed or batch_size that is none.
+        """
+        seed = checks.whole_number("seed", seed, 0, 2**32 - 1)
+        batch_size = checks.whole_number("batch_size", batch_size, 1)
+        return Batches(jax.tree.map(jnp.array, self.arrays), jax.random.key(seed), batch_size, len(self))
+
+    def evaluation_batches(self, batch_size: int) -> Iterator[dict[str, Any]]:
+        """Every example exactly once, in order, as numpy arrays of one shape.
+
+        The last batch is filled up with copies of example 0 whose index is -1, so that evaluating it traces
+        nothing anew.
+
+        Args:
+            batch_size: Rows of each batch; may exceed the number of examples.
+
+        Returns:
+            An iterator over batches with "index" [B] int32.
+
+        Raises:
+            ValueError: batch_size below 1 or no integer.
+        """
+        batch_size = checks.whole_number("batch_size", batch_size, 1)
+        return (self._padded(first, batch_size) for first in range(0, len(self), batch_size))
+
+    def _padded(self, first: int, batch_size: int) -> dict[str, Any]:
+        position = np.arange(first, first + batch_size)
+        real = position < len(self)
+        rows = np.where(real, position, 0)
+        batch = jax.tree.map(lambda array: array[rows], self.arrays)
+        return {**batch, "index": np.where(real, position, -1).astype(np.int32)}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Splits of one kind of data.
+
+    Args:
+        name: What it is called in a run's folder and in tables.
+        spec: What a model must know; every split keeps it.
+        train: What models learn from.
+        test: What a figure is measured on, once.
+        valid: What choices are made on; None if there is none.
+
+    Raises:
+        ValueError: A split that the spec does not describe.
+    """
+
+    name: str
+    spec: Spec
+    train: Split
+    test: Split
+    valid: Split | None = None
+
+    def __post_init__(self):
+        for name, split in self.splits.items():
+            _check(name, split, self.spec)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by name."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256, in hex, of the spec and of the name, dtype, shape and bytes of every array."""
+        spec = self.spec
+        digest = hashlib.sha256(repr((spec.event_shape, spec.dtype, spec.levels, spec.num_classes)).encode())
+        for name, split in self.splits.items():
+            for path, array in jax.tree_util.tree_leaves_with_path(split.arrays):
+                # Little-endian on every machine, and contiguous: the bytes of the values, not of the memory.
+                array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                header = (name, jax.tree_util.keystr(path), array.dtype.name, array.shape)
+                digest.update(repr(header).encode())
+                digest.update(array.data)
+        return digest.hexdigest()
+
+
+def _check(name: str, split: Split, spec: Spec) -> None:
+    own = {"event_shape": split.x.shape[1:], "dtype": split.x.dtype.name, "condition": split.condition_spec}
+    for what, value in own.items():
+        if value != getattr(spec, what):
+            raise ValueError(f"{name} must have the {what} of the spec, {getattr(spec, what)}, got {value}")
+    if (split.label is None) != (spec.num_classes is None):
+        raise ValueError(
+            f"{name}.label goes with num_classes and only with it, "
+            f"got label {'missing' if split.label is None else 'given'}, num_classes={spec.num_classes}"
+        )
+    if split.label is not None and spec.num_classes is not None:
+        checks.below(f"{name}.label", split.label, spec.num_classes, "num_classes")
+    if spec.levels is not None:
+        checks.below(f"{name}.x", split.x, spec.levels, "levels")

@@ -1,0 +1,168 @@
+"""Optimizers as configs: frozen dataclasses that can be written to a manifest and become optax transformations.
+
+Whoever wants another optimizer hands any `optax.GradientTransformation` to the model's factory (`tx=...`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgen.core import PRNGKey, TrainState
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same learning rate at every update."""
+
+    def schedule(self, peak: float) -> optax.Schedule:
+        return optax.constant_schedule(peak)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Linear warm-up, then half a cosine down to `final` times the peak.
+
+    Args:
+        decay_steps: Updates until the end of the decay, warm-up included.
+        warmup_steps: Updates of the linear warm-up.
+        final: Last rate over the peak rate.
+
+    Raises:
+        ValueError: decay_steps not larger than warmup_steps.
+    """
+
+    decay_steps: int
+    warmup_steps: int = 0
+    final: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.warmup_steps < self.decay_steps:
+            raise ValueError(
+                f"warmup_steps must lie in 0..decay_steps-1, got warmup_steps={self.warmup_steps}, "
+                f"decay_steps={self.decay_steps}"
+            )
+
+    def schedule(self, peak: float) -> optax.Schedule:
+        return optax.warmup_cosine_decay_schedule(
+            init_value=peak if self.warmup_steps == 0 else 0.0,
+            peak_value=peak,
+            warmup_steps=self.warmup_steps,
+            decay_steps=self.decay_steps,
+            end_value=peak * self.final,
+        )
+
+
+class Optimizer(Protocol):
+    """What a model's config asks of its optimizer."""
+
+    def transformation(self) -> optax.GradientTransformation: ...
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, with what the families share: a schedule, decay, clipping and accumulation.
+
+    Args:
+        learning_rate: Peak rate.
+        schedule: How the rate moves over the updates.
+        b1: Decay of the first moment.
+        b2: Decay of the second moment.
+        tiny: Guard of the division (optax: eps).
+        weight_decay: Decoupled decay (AdamW).
+        clip_norm: Largest global norm of the gradient; None leaves it as it is.
+        accumulate: Steps whose mean gradient makes one update.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+
+    learning_rate: float = 1e-3
+    schedule: Constant | Cosine = Constant()
+    b1: float = 0.9
+    b2: float = 0.999
+    tiny: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    accumulate: int = 1
+
+    def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        for name in ("b1", "b2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be positive or None, got {self.clip_norm}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
+
+    def transformation(self) -> optax.GradientTransformation:
+        rate = self.schedule.schedule(self.learning_rate)
+        tx = optax.adam(rate, b1=self.b1, b2=self.b2, eps=self.tiny)
+        if self.weight_decay > 0:
+            tx = optax.adamw(rate, b1=self.b1, b2=self.b2, eps=self.tiny, weight_decay=self.weight_decay)
+        if self.clip_norm is not None:
+            tx = optax.chain(optax.clip_by_global_norm(self.clip_norm), tx)
+        if self.accumulate > 1:
+            tx = optax.MultiSteps(tx, every_k_schedule=self.accumulate).gradient_transformation()
+        return tx
+
+
+def create(tx: optax.GradientTransformation, params: Any, variables: Any = None) -> TrainState:
+    """The state before the first update."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        opt_state = tx.init(params)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32), params=params, opt_state=opt_state, variables={} if variables is None else variables
+    )
+
+
+def update(tx: optax.GradientTransformation, state: TrainState, gradient: Any, variables: Any = None) -> TrainState:
+    """One update by the gradient of the loss.
+
+    Optimizers promote dtypes and ranks as they please (adam does not run under strict promotion), so that the
+    strictness that objectives and networks keep ends here.
+    """
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+    return TrainState(
+        step=state.step + 1,
+        params=params,
+        opt_state=opt_state,
+        variables=state.variables if variables is None else variables,
+    )
+
+
+def average_gradient(
+    loss: Callable[..., tuple[jax.Array, Any]], axis_name: str | None
+) -> Callable[..., tuple[Any, Any]]:
+    """The gradient of `loss(params, ...) -> (scalar, metrics)`, averaged over `axis_name` under pmap.
+
+    Args:
+        loss: Mean loss of the examples at hand, with its metrics (a mapping of scalars).
+        axis_name: Mapped axis over which gradient and metrics are averaged; None under jit, where the step is
+            written for the global batch and XLA inserts the reduction.
+
+    Returns:
+        A function with the arguments of `loss` that returns (gradient, metrics with "grad_norm").
+    """
+
+    def gradient(params: Any, *arguments: Any) -> tuple[Any, Any]:
+        grads, metrics = jax.grad(loss, has_aux=True)(params, *arguments)
+        if axis_name is not None:
+            grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+        return grads, {**metrics, "grad_norm": optax.global_norm(grads)}
+
+    return gradient
+
+
+def device_key(key: PRNGKey, axis_name: str | None) -> PRNGKey:
+    """The key of this device under pmap, so that the shards of a batch see different noise; else the key itself."""
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))

@@ -1,0 +1,11 @@
+"""Pictures. Every function returns a matplotlib figure whose title says what is shown; `save` writes it.
+
+Importing this package does not import matplotlib; drawing does.
+"""
+
+from jaxgen.plot.curves import curves
+from jaxgen.plot.figures import save
+from jaxgen.plot.images import images, rows
+from jaxgen.plot.points import scatter
+
+__all__ = ["curves", "images", "rows", "save", "scatter"]

@@ -1,0 +1,42 @@
+"""Curves of a run."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from jaxgen.plot.figures import subplots
+
+
+def curves(records: Iterable[Any], *, title: str, names: Iterable[str] | None = None) -> Any:
+    """One panel per metric over the steps of a run.
+
+    Args:
+        records: Mappings with "step" and metrics, as in `History.records` or a run's metrics.jsonl.
+        title: What is shown.
+        names: Which metrics; None takes all but the timing.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: No records.
+    """
+    records = list(records)
+    if not records:
+        raise ValueError("records must hold at least one record, got none")
+    if names is None:
+        names = dict.fromkeys(n for record in records for n in record if n not in ("step", "steps_per_second"))
+    names = list(names)
+    columns = min(len(names), 3)
+    count = math.ceil(len(names) / columns)
+    figure, axes = subplots(count, columns, width=3.2 * columns, height=2.4 * count + 0.4, title=title)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names, strict=False):
+        points = [(record["step"], record[name]) for record in records if name in record]
+        axis.plot(*zip(*points, strict=True), linewidth=1, marker="." if len(points) < 20 else None)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    return figure

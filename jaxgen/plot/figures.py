@@ -1,0 +1,35 @@
+"""Making and saving figures."""
+
+from pathlib import Path
+from typing import Any
+
+
+def subplots(rows: int, columns: int, *, width: float, height: float, title: str) -> tuple[Any, Any]:
+    """A figure with a title and an array [rows, columns] of axes."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    return figure, axes
+
+
+def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
+    """Write a figure as PNG and close it.
+
+    Args:
+        figure: What a function of this package returned.
+        path: Where; the file appears whole or not at all.
+        dpi: Dots per inch.
+
+    Returns:
+        The path.
+    """
+    import matplotlib.pyplot as plt
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, format="png", dpi=dpi)
+    partial.replace(path)
+    plt.close(figure)
+    return path

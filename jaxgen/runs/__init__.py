@@ -1,0 +1,31 @@
+"""Runs: an experiment trained in a folder from which it can be resumed, sampled, evaluated and verified.
+
+The same from a notebook and from the command line:
+
+    from jaxgen import runs
+    from jaxgen.experiments import digits_vae
+
+    outcome = runs.train(digits_vae.Config(seed=1), "runs/mine")
+    outcome = runs.resume("runs/mine")
+    report = runs.verify("runs/mine")
+"""
+
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.launch import Outcome, resume, train
+from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.runs.use import evaluate, load, sample
+from jaxgen.runs.verify import Report, verify
+
+__all__ = [
+    "Experiment",
+    "Outcome",
+    "Report",
+    "RunFolder",
+    "Settings",
+    "evaluate",
+    "load",
+    "resume",
+    "sample",
+    "train",
+    "verify",
+]

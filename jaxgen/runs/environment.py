@@ -1,0 +1,37 @@
+"""What the bits of a run depend on besides its config: versions, device, flags."""
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import jax
+
+import jaxgen
+
+
+def describe() -> dict[str, Any]:
+    """Versions, device and flags of this process, as they stand in a manifest."""
+    device = jax.devices()[0]
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "versions": {
+            "jaxgen": jaxgen.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "flags": {
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+            "jax_enable_x64": bool(jax.config.jax_enable_x64),
+            "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
+            "jax_default_prng_impl": str(jax.config.jax_default_prng_impl),
+            "jax_threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
+        },
+    }

@@ -1,0 +1,232 @@
+"""Training in a run folder, from the start or from where it stopped."""
+
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen import plot
+from jaxgen.core import Estimate
+from jaxgen.runs import environment
+from jaxgen.runs.config import difference, to_json
+from jaxgen.runs.folder import RunFolder, lock
+from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
+from jaxgen.train.fit import INIT
+from jaxgen.train.tensorboard import TensorBoard
+
+# Folded into the root key for what is not a step; like INIT, out of the reach of step numbers.
+EVALUATE, PICTURE = INIT - 1, INIT - 2
+
+EARLY = (0, 1, 2, 4, 8, 16, 32, 64)
+"""Steps whose digests are kept besides the regular ones: where two runs part, they mostly part early."""
+
+
+class Outcome(NamedTuple):
+    """What a run came to.
+
+    Attributes:
+        state: The state at the end.
+        history: Records of the whole run; timing of this process.
+        results: Estimates by split and name; empty if a signal ended the run early.
+        folder: The run's folder.
+    """
+
+    state: Any
+    history: History
+    results: dict[str, dict[str, Estimate]]
+    folder: RunFolder
+
+
+def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outcome:
+    """Train an experiment in a folder; if the folder holds a run with this config, go on with it.
+
+    Args:
+        config: An experiment's config.
+        path: The folder.
+        progress: Whether to show progress.
+
+    Raises:
+        ValueError: The folder holds a run with another config, or the config does not fit the data.
+        OSError: The folder cannot be written, is full, in use, or holds something else.
+        NonFiniteError: A metric became NaN or infinite.
+    """
+    described = to_json(config)
+    experiment = config.build()
+    root = jax.random.key(config.seed)
+    batches = experiment.dataset.train.batches(seed=config.seed, batch_size=config.batch_size)
+    mesh = parallel.mesh(config.devices) if config.devices > 1 else None
+    if config.batch_size % config.devices:
+        raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {config.batch_size}")
+    like = jax.eval_shape(experiment.model.init, root, batches(0))
+    size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+
+    with lock(path, needed_bytes=(config.keep + 3) * size + 2**24):
+        if (Path(path) / "manifest.json").exists():
+            folder = RunFolder(path)
+            folder.same_config(config)
+            if folder.manifest["data"]["fingerprint"] != experiment.dataset.fingerprint:
+                raise ValueError(f"the data have changed since the run in {path} was started (fingerprint differs)")
+            _tell_of_changes(folder)
+        else:
+            folder = RunFolder.create(
+                path,
+                {
+                    "config": described,
+                    "environment": environment.describe(),
+                    "data": {"name": experiment.dataset.name, "fingerprint": experiment.dataset.fingerprint},
+                    "digests": {},
+                    "results": {},
+                },
+            )
+        with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
+            state, window = _continue(folder, checkpoints, like, described)
+            return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
+
+
+def resume(path: Path | str, *, progress: bool = True) -> Outcome:
+    """Go on with the run in a folder, as its manifest describes it; a finished run is returned as it is.
+
+    Raises:
+        FileNotFoundError: There is no run.
+        ValueError: The manifest is damaged, or its config is not that of the checkpoints.
+    """
+    return train(RunFolder(path).config, path, progress=progress)
+
+
+def _tell_of_changes(folder: RunFolder) -> None:
+    changes = difference(folder.manifest["environment"], environment.describe())
+    if changes:
+        warnings.warn(
+            f"the run in {folder.path} was started elsewhere ({'; '.join(changes)}): "
+            "it will not be the same to the bit",
+            stacklevel=4,
+        )
+
+
+def _continue(
+    folder: RunFolder, checkpoints: Checkpoints, like: Any, described: dict[str, Any]
+) -> tuple[Any, Window | None]:
+    """The state to start from: the newest whole checkpoint, or None for the beginning."""
+    if not checkpoints.steps():
+        folder.rewind(-1)
+        return None, None
+    try:
+        state, meta = checkpoints.restore(like)
+    except FileNotFoundError as error:
+        warnings.warn(f"{error}; starting over", stacklevel=4)
+        checkpoints.set_aside(after=-1)
+        folder.rewind(-1)
+        return None, None
+    changes = difference(meta["config"], described)
+    if changes:
+        raise ValueError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
+    step = int(state.step)
+    checkpoints.set_aside(after=step)
+    folder.rewind(step)
+    saved = meta["window"]
+    window = Window(
+        count=jnp.int32(saved["count"]),
+        sums={name: jnp.float32(value) for name, value in saved["sums"].items()},
+        last={name: jnp.float32(value) for name, value in saved["last"].items()},
+        failed=jnp.int32(-1),
+    )
+    return jax.tree.map(jnp.asarray, state), window
+
+
+def _train(
+    experiment: Experiment,
+    config: Settings,
+    folder: RunFolder,
+    checkpoints: Checkpoints,
+    state: Any,
+    window: Window | None,
+    batches: Any,
+    mesh: Any,
+    progress: bool,
+) -> Outcome:
+    root = jax.random.key(config.seed)
+    model, dataset = experiment.model, experiment.dataset
+    tensorboard = TensorBoard.where_installed(folder.path, first=0 if state is None else int(state.step))
+
+    def estimates(state: Any, split: Any) -> dict[str, Estimate]:
+        return dict(experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, split))
+
+    def note_digest(step: int, state: Any, window: Window) -> None:
+        known, new = folder.manifest["digests"].get(str(step)), digest(state)
+        if known not in (None, new):
+            warnings.warn(f"step {step} of {folder.path} is not the same to the bit as the first time", stacklevel=2)
+        folder.update(digests={**folder.manifest["digests"], str(step): new})
+
+    def save(step: int, state: Any, window: Window) -> None:
+        if step in checkpoints.steps():
+            return
+        measured = None
+        regular = step % config.checkpoint_every == 0 or step == config.steps
+        # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
+        if regular and experiment.best is not None and dataset.valid is not None:
+            values = estimates(state, dataset.valid)
+            measured = {experiment.best: values[experiment.best].value}
+            record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
+            folder.append(record)
+            tensorboard.write(record)
+        meta = {
+            "config": to_json(config),
+            "window": {
+                "count": int(window.count),
+                "sums": {name: float(value) for name, value in window.sums.items()},
+                "last": {name: float(value) for name, value in window.last.items()},
+            },
+        }
+        checkpoints.save(step, state, meta, measured)
+
+    def picture(step: int, state: Any, window: Window) -> None:
+        figure = experiment.picture(jax.random.fold_in(root, PICTURE), state)
+        plot.save(figure, folder.pictures / f"step_{step:08d}.png")
+
+    hooks = [
+        # The digest comes first: a run that is killed in between has then no checkpoint without its digest.
+        Hook(note_digest, every=config.checkpoint_every, steps=(*EARLY, config.steps), at_end=False),
+        Hook(save, every=config.checkpoint_every),
+        Hook(picture, every=config.picture_every, at_end=False),
+    ]
+    try:
+        state, history = fit(
+            model,
+            batches,
+            root,
+            config.steps,
+            state=state,
+            window=window,
+            hooks=hooks,
+            loggers=[folder.append, tensorboard.write],
+            log_every=config.log_every,
+            mesh=mesh,
+            progress=progress,
+        )
+    except NonFiniteError as error:
+        checkpoints.wait()
+        steps = checkpoints.steps()
+        last = f"the last good checkpoint is that of step {steps[-1]}" if steps else "there is no checkpoint yet"
+        raise NonFiniteError(error.step, error.metric, error.value, f"; {last} ({folder.path})") from None
+    finally:
+        tensorboard.close()
+    checkpoints.wait()
+    history.records = folder.records()
+    if history.interrupted:
+        return Outcome(state, history, {}, folder)
+
+    results = {name: estimates(state, dataset.splits[name]) for name in ("valid", "test") if name in dataset.splits}
+    folder.update(
+        results={
+            split: {name: estimate._asdict() for name, estimate in values.items()} for split, values in results.items()
+        },
+        seconds={"compile": history.compile_seconds, "steps": history.run_seconds},
+    )
+    title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
+    plot.save(experiment.picture(jax.random.fold_in(root, PICTURE), state), folder.pictures / "final.png")
+    plot.save(plot.curves(history.records, title=f"{title}: metrics"), folder.pictures / "curves.png")
+    return Outcome(state, history, results, folder)

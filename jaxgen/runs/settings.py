@@ -1,0 +1,66 @@
+"""What every experiment lets its user set, and what an experiment is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+
+
+class Experiment(NamedTuple):
+    """A model and its data, ready to be trained.
+
+    Attributes:
+        model: The model.
+        dataset: The data, see `jaxgen.data.Dataset`.
+        evaluate: (key, state, split) -> estimates by name, for a `jaxgen.data.Split`.
+        picture: (key, state) -> a figure of what the model does.
+        samples: (samples, title) -> a figure of samples.
+        best: Name of the estimate on the validation split whose smallest value marks the best checkpoint.
+    """
+
+    model: GenerativeModel
+    dataset: Any
+    evaluate: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]]
+    picture: Callable[[PRNGKey, Any], Any]
+    samples: Callable[[Any, str], Any]
+    best: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that every experiment shares; an experiment's Config adds its own and builds it.
+
+    Args:
+        seed: Seed of everything random: initial parameters, order of the data, noise.
+        steps: Training steps.
+        batch_size: Examples per step, over all devices.
+        devices: Number of devices to train on.
+        log_every: Steps per record of the metrics.
+        checkpoint_every: Steps between checkpoints, each with an evaluation on the validation split.
+        picture_every: Steps between pictures; 0 for one at the end only.
+        keep: How many of the latest checkpoints to keep, the best besides.
+
+    Raises:
+        ValueError: A number that is no integer, or below what makes sense.
+    """
+
+    seed: int = 0
+    steps: int = 1000
+    batch_size: int = 128
+    devices: int = 1
+    log_every: int = 50
+    checkpoint_every: int = 500
+    picture_every: int = 0
+    keep: int = 3
+
+    def __post_init__(self):
+        least = {"seed": 0, "steps": 1, "batch_size": 1, "devices": 1, "log_every": 1, "checkpoint_every": 1}
+        for name, lowest in {**least, "picture_every": 0, "keep": 1}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+
+    def build(self) -> Experiment:
+        """The experiment that this config describes."""
+        raise NotImplementedError(f"{type(self).__name__} has no build()")

@@ -1,0 +1,23 @@
+"""Training: one loop for every model.
+
+`fit` trains; `Checkpoints` keeps what it reached; `parallel` spreads it over devices; `digest` tells whether two
+states are the same to the bit.
+"""
+
+from jaxgen.train import parallel
+from jaxgen.train.checkpoints import Checkpoints, DamagedCheckpointWarning
+from jaxgen.train.digest import digest
+from jaxgen.train.fit import Hook, Window, fit
+from jaxgen.train.history import History, NonFiniteError
+
+__all__ = [
+    "Checkpoints",
+    "DamagedCheckpointWarning",
+    "History",
+    "Hook",
+    "NonFiniteError",
+    "Window",
+    "digest",
+    "fit",
+    "parallel",
+]

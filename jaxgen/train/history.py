@@ -1,0 +1,53 @@
+"""What a run has told so far."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+class NonFiniteError(FloatingPointError):
+    """A metric became NaN or infinite.
+
+    Attributes:
+        step: The step that returned it.
+        metric: Its name.
+        value: Its value.
+    """
+
+    def __init__(self, step: int, metric: str, value: float, remark: str = ""):
+        super().__init__(f"metric {metric!r} is {value} at step {step}{remark}")
+        self.step, self.metric, self.value = step, metric, value
+
+
+@dataclass
+class History:
+    """The records of a run and where its time went.
+
+    Attributes:
+        records: One mapping per record: "step", the exact mean of every metric since the record before, and
+            "steps_per_second".
+        compile_seconds: Time until the step was compiled.
+        run_seconds: Time spent stepping, hooks left out.
+        num_steps: Steps made in that time.
+        interrupted: Name of the signal that ended the run early, or None.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    compile_seconds: float = 0.0
+    run_seconds: float = 0.0
+    num_steps: int = 0
+    interrupted: str | None = None
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steady state: compilation and hooks left out."""
+        return self.num_steps / self.run_seconds if self.run_seconds > 0 else float("nan")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One column of the records, for those records that have it."""
+        column = [record[name] for record in self.records if name in record]
+        if not column:
+            names = sorted({name for record in self.records for name in record})
+            raise KeyError(f"no record has {name!r}; there are {names}")
+        return np.array(column)

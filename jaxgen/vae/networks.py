@@ -1,0 +1,51 @@
+"""Encoder and decoder: the two neural networks of the VAE."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgen.nn import MLP
+
+
+class Encoder(nn.Module):
+    """Q(z|X) = N(mu(X), diag exp log_var(X)).
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        latent_dim: Dimension of z.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    hidden: tuple[int, ...]
+    latent_dim: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *event"]) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        h = MLP(self.hidden, nn.tanh, self.dtype)(x.reshape(x.shape[0], -1))
+        both = nn.Dense(2 * self.latent_dim, dtype=self.dtype)(h).astype(jnp.float32)
+        mu, log_var = jnp.split(both, 2, axis=-1)
+        return mu, log_var
+
+
+class Decoder(nn.Module):
+    """f(z; theta): what P(X|z) is built around, in the likelihood's own terms (a mean, or logits).
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        event_shape: Shape of one example.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    hidden: tuple[int, ...]
+    event_shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        h = MLP(self.hidden, nn.tanh, self.dtype)(z)
+        flat = nn.Dense(int(np.prod(self.event_shape)), dtype=self.dtype)(h).astype(jnp.float32)
+        return flat.reshape(z.shape[0], *self.event_shape)

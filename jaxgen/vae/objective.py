@@ -1,0 +1,88 @@
+"""The VAE's objective, from the lecture's integral to what is minimised.
+
+The likelihood of the data, P(X) = integral P(X|z) P(z) dz, cannot be computed. For any Q(z),
+
+    log P(X) - KL[Q(z) || P(z|X)] = E_{z~Q} log P(X|z) - KL[Q(z) || P(z)]
+
+and since the divergence on the left is never negative, the right side is a lower bound of log P(X): the ELBO. Its
+negative, distortion + rate, is minimised. (The lecture prints one step of the derivation with the underbrace
+-KL[Q || P(z)] on E[-log Q + log P(X|z)]; the term that makes the divergence is E[-log Q + log P(z)].)
+
+Everything here is a pure function of arrays with one value per example.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Float
+
+from jaxgen.distributions import standard_normal_kl
+
+
+def negative_elbo(
+    log_likelihood: Float[Array, " b"], mu: Float[Array, "b z"], log_var: Float[Array, "b z"], beta: float = 1.0
+) -> Float[Array, " b"]:
+    """The negative evidence lower bound for Q(z|X) = N(mu, diag exp log_var) and P(z) = N(0, I).
+
+        -ELBO = -log P(X | z) + beta KL[Q(z|X) || P(z)],     z = mu + exp(log_var / 2) eps
+                 distortion           rate
+
+    With beta = 1 its mean over eps bounds -log P(X) from above.
+
+    Args:
+        log_likelihood: log P(X|z) at a reparameterised draw z, nats. Its gradient reaches mu and log_var through
+            z: moving the gradient inside E_{z~Q} without reparameterising, as the lecture prints it, loses it.
+        mu: Mean of Q.
+        log_var: Log-variance of Q.
+        beta: Weight of the rate.
+
+    Returns:
+        One bound per example, in nats.
+
+    Source: lecture, "VAE Objective Function" and "Reparameterization Trick"; Kingma & Welling 2014, eq. 10.
+    """
+    return -log_likelihood + beta * standard_normal_kl(mu, log_var)
+
+
+def monte_carlo_log_likelihood(log_likelihood: Float[Array, "n b"]) -> Float[Array, " b"]:
+    """The lecture's first estimate of log P(X), from draws of the prior.
+
+        P(X) ~ 1/N sum_i P(X | z_i),     z_i ~ P(z)
+
+    (The lecture prints P(Z|z_i).) The mean of the estimate of P(X) is right, but for most z_i P(X|z_i) is nearly
+    zero, so that N must be very large; its logarithm is too small on average (Jensen).
+
+    Args:
+        log_likelihood: log P(X | z_i), nats.
+
+    Returns:
+        One estimate of log P(X) per example, in nats.
+
+    Source: lecture, "How to deal with the integral over z?".
+    """
+    return logsumexp(log_likelihood, axis=0) - math.log(log_likelihood.shape[0])
+
+
+def importance_weighted_bound(
+    log_likelihood: Float[Array, "k b"], log_prior: Float[Array, "k b"], log_q: Float[Array, "k b"]
+) -> Float[Array, " b"]:
+    """A lower bound of log P(X) from k draws of Q(z|X), tight as k grows.
+
+        L_k = log 1/k sum_i P(X | z_i) P(z_i) / Q(z_i | X),     z_i ~ Q(z|X)
+
+    E L_1 is the ELBO, and E L_k <= E L_{k+1} <= log P(X). It makes the lecture's E_{z~Q} P(X|z), which alone is
+    no estimate of P(X), one by weighing each draw.
+
+    Args:
+        log_likelihood: log P(X | z_i), nats.
+        log_prior: log P(z_i), nats.
+        log_q: log Q(z_i | X), nats.
+
+    Returns:
+        One bound per example, in nats.
+
+    Source: lecture, "How to deal with the integral over z?"; Burda et al. 2016, eq. 8.
+    """
+    log_weights = log_likelihood + log_prior - log_q
+    return logsumexp(log_weights, axis=0) - jnp.log(jnp.float32(log_weights.shape[0]))

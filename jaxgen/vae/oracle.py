@@ -1,0 +1,69 @@
+"""The VAE that is known exactly: everything linear and Gaussian.
+
+    P(z) = N(0, I),   P(X|z) = N(X | W z + b, sigma^2 I)
+    P(X) = N(X | b, W W^T + sigma^2 I)
+    P(z|X) = N(z | M^-1 W^T (X - b), sigma^2 M^-1),   M = W^T W + sigma^2 I
+
+Hold any encoder and any estimate against it: log P(X) - KL[Q || P(z|X)] = ELBO holds for every Gaussian Q.
+"""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Float
+
+LOG_2_PI = 1.8378770664093453
+
+
+@flax.struct.dataclass
+class LinearGaussian:
+    """x = W z + b + sigma eps, with z ~ N(0, I): probabilistic PCA.
+
+    Attributes:
+        weights: W [x, z].
+        bias: b [x].
+        sigma: Standard deviation of the observation, a scalar array.
+
+    Source: lecture, "Key Concepts of VAEs"; Tipping & Bishop 1999.
+    """
+
+    weights: Any
+    bias: Any
+    sigma: Any
+
+    def log_prob(self, x: Float[Array, "b x"]) -> Float[Array, " b"]:
+        """log P(X), nats: what the bound is a bound of."""
+        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1])
+        cholesky = jnp.linalg.cholesky(covariance)
+        whitened = solve_triangular(cholesky, (x - self.bias[None]).T, lower=True)
+        return -0.5 * (jnp.square(whitened).sum(axis=0) + x.shape[1] * LOG_2_PI) - jnp.log(jnp.diag(cholesky)).sum()
+
+    def posterior(self, x: Float[Array, "b x"]) -> tuple[Float[Array, "b z"], Float[Array, "z z"]]:
+        """P(z|X): a mean for each x and the covariance that all share."""
+        latent_dim = self.weights.shape[1]
+        precision = self.weights.T @ self.weights + self.sigma**2 * jnp.eye(latent_dim)
+        factor = (jnp.linalg.cholesky(precision), True)
+        mean = cho_solve(factor, self.weights.T @ (x - self.bias[None]).T).T
+        return mean, self.sigma**2 * cho_solve(factor, jnp.eye(latent_dim))
+
+    def expected_log_likelihood(
+        self, x: Float[Array, "b x"], mu: Float[Array, "b z"], cov: Float[Array, "b z z"]
+    ) -> Float[Array, " b"]:
+        """E_{z~Q} log P(X|z) for Q = N(mu, cov), nats: the first term of the bound, without sampling.
+
+        E ||x - W z - b||^2 = ||x - W mu - b||^2 + tr(W cov W^T)
+        """
+        residual = x - mu @ self.weights.T - self.bias[None]
+        spread = jnp.einsum("xz,bzy,xy->b", self.weights, cov, self.weights)
+        square = jnp.square(residual).sum(axis=1) + spread
+        return -0.5 * (square / self.sigma**2 + x.shape[1] * (LOG_2_PI + 2 * jnp.log(self.sigma)))
+
+    def sample(self, key: Array, num: int) -> Float[Array, "num x"]:
+        """Draws of P(X)."""
+        key_z, key_x = jax.random.split(key)
+        z = jax.random.normal(key_z, (num, self.weights.shape[1]))
+        eps = jax.random.normal(key_x, (num, self.weights.shape[0]))
+        return z @ self.weights.T + self.bias[None] + self.sigma * eps

@@ -1,0 +1,25 @@
+"""The strict world in which every test runs.
+
+Shapes in signatures are checked, ranks and dtypes are never promoted silently, warnings are errors
+(pyproject.toml) and there are four CPU devices, so that what holds on one device is also tried on several.
+"""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Must come before the first import of jaxgen.
+install_import_hook("jaxgen", "beartype.beartype")
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)

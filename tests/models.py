@@ -1,0 +1,32 @@
+"""The models on which the protocol is tested. A new model is one line in `MODELS`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen import data, vae
+from jaxgen.core import GenerativeModel
+
+
+def tiny_vae(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
+    digits = data.load("digits")
+    config = vae.Config(latent_dim=3, hidden=(16,), axis_name=axis_name, **changes)
+    return vae.model(config, digits.spec), digits
+
+
+MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
+    "vae-bernoulli": tiny_vae,
+    "vae-normal": lambda axis_name=None: tiny_vae(axis_name, likelihood=vae.Normal(learn=True)),
+    "vae-discretized": lambda axis_name=None: tiny_vae(axis_name, likelihood=vae.DiscretizedNormal()),
+    "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
+    "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
+        axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)
+    ),
+}
+
+
+def num_parameters(params: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,101 @@
+"""The floors of the house: a file imports only from lower floors, families never from each other."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "jaxgen"
+
+FLOORS = {
+    "core": 0,
+    "distributions": 0,
+    "optimizers": 1,
+    "nn": 1,
+    "data": 1,
+    "autoencoder": 2,
+    "vae": 2,
+    "gan": 2,
+    "ddpm": 2,
+    "train": 3,
+    "evaluate": 3,
+    "plot": 3,
+    "runs": 4,
+    "experiments": 5,
+    "cli": 6,
+}
+
+FAMILIES = ("autoencoder", "vae", "gan", "ddpm")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of jaxgen that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("jaxgen.")}
+    return found & FLOORS.keys()
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path):
+    here = room(path)
+    for other in imported_rooms(path) - {here}:
+        same_ground = {here, other} <= {"core", "distributions"}
+        assert FLOORS[other] < FLOORS[here] or same_ground, f"{path} (floor {FLOORS[here]}) imports {other}"
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(path) for path in FILES}
+    assert rooms <= FLOORS.keys(), f"new rooms need a floor: {rooms - FLOORS.keys()}"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/objective.py")), ids=lambda path: path.parent.name)
+def test_objectives_are_functions_of_arrays(path):
+    names = {
+        node.module.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    assert not names & {"flax", "optax"}
+
+
+def test_blind_rooms_name_no_family():
+    for blind in ("train", "evaluate", "plot", "runs", "cli.py"):
+        paths = [ROOT / blind] if blind.endswith(".py") else (ROOT / blind).rglob("*.py")
+        for path in paths:
+            assert not imported_rooms(path) & set(FAMILIES), path
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_importing_brings_nothing_heavy():
+    heavy = ("tensorflow", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "orbax", "tyro", "PIL", "rich.table")
+    code = "import sys, jaxgen; from jaxgen import data, evaluate, plot, train, vae; "
+    code += f"print([m for m in {heavy} if m in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_importing_takes_little_longer_than_jax_itself():
+    code = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+    ours = "from jaxgen import data, evaluate, plot, train, vae"
+    # Alternated, and the best of each: the first of them warms the file cache.
+    times = [(float(run(code.format("import jax, flax, optax"))), float(run(code.format(ours)))) for _ in range(4)]
+    base, with_jaxgen = (min(column) for column in zip(*times, strict=True))
+    assert with_jaxgen < 1.5 * base, f"{with_jaxgen:.2f} s against {base:.2f} s"
