@@ -6,7 +6,7 @@ Every field of an experiment's config is a flag. Whatever is done here can be do
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -62,7 +62,10 @@ def train(arguments: Sequence[str]) -> int:
     name, rest = arguments[0], list(arguments[1:])
     module = experiments.find(name)
 
-    def main(run: Path = Path("runs") / name, config: tyro.conf.OmitArgPrefixes[module.Config] = module.Config()) -> int:
+    # An empty name: the fields of the config are flags of their own, --steps and not --config.steps.
+    Config: Any = Annotated[module.Config, tyro.conf.arg(name="")]
+
+    def main(run: Path = Path("runs") / name, config: Config = module.Config()) -> int:  # noqa: B008
         """Train, or go on training if the folder holds this very run.
 
         Args:

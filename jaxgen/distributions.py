@@ -5,10 +5,10 @@
     KL and JS of p_d, p_g, p_m       kl_divergence, js_divergence, on probability vectors
     z = mu + Sigma^(1/2) eps         reparameterise, reparameterise_full; affine, where eps is given
 
-Log-probabilities and Gaussian KLs are one value per example: they sum over all axes but the first. Everything
-is in nats. Each function equals its float64 value wherever float32 can hold it, for log-variances in -30 .. 30
-and logits and squares up to 1e30; NaN in gives NaN out. Values are not checked; shapes that differ are a ValueError,
-but that a log-variance may be a scalar array, shared by all dimensions.
+Log-probabilities and Gaussian KLs are one value per example, in nats: they sum over all axes but the first.
+Each function equals its float64 value wherever float32 can hold it, for log-variances in -30 .. 30, logits to
++-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. Values go unchecked; shapes
+that differ raise a ValueError, except that a log-variance may be a scalar array, shared by all dimensions.
 """
 
 import math
@@ -21,20 +21,15 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key
 
-_LOG_2PI = math.log(2 * math.pi)
-_NARROW = 0.1  # in standard deviations: here the series and the difference of tails are equally exact
-
 _Event: TypeAlias = Float[Array, "b *event"]
-_OrScalar: TypeAlias = Float[Array, "b *event"] | Float[Array, ""]
+_EventOrScalar: TypeAlias = Float[Array, "b *event"] | Float[Array, ""]
 _Mask: TypeAlias = Bool[Array, "b *event"]
+_PerExample: TypeAlias = Float[Array, " b"]
+
+_LOG_2PI = math.log(2 * math.pi)
 
 
-def normal_log_prob(
-    x: _Event,
-    mu: _Event,
-    log_var: _OrScalar,
-    mask: _Mask | None = None,
-) -> Float[Array, " b"]:
+def normal_log_prob(x: _Event, mu: _Event, log_var: _EventOrScalar, mask: _Mask | None = None) -> _PerExample:
     """Log-density of N(mu, diag exp log_var) at x.
 
         log N = -1/2 sum_i (log 2 pi + log_var_i + (x_i - mu_i)^2 exp(-log_var_i))
@@ -55,30 +50,26 @@ def normal_log_prob(
     residual = x - mu
     if mask is not None:
         residual = jnp.where(mask, residual, 0)
-    # Scaled before it is squared: the square alone may overflow where its product with the precision does not.
+    # Scaled, then squared: the square alone may overflow where its product with the precision does not.
     z = residual * jnp.exp(-0.5 * log_var)
     return _sum_event(-0.5 * (_LOG_2PI + log_var) - (0.5 * z) * z, mask)
 
 
-def bernoulli_log_prob(
-    x: _Event,
-    logits: _Event,
-    mask: _Mask | None = None,
-) -> Float[Array, " b"]:
+def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> _PerExample:
     """Log-probability of x under independent Bernoulli variables with P(x_i = 1) = sigmoid(l_i).
 
         log P = sum_i (x_i log sigmoid(l_i) + (1 - x_i) log sigmoid(-l_i))
               = -sum_i (x_i max(-l_i, 0) + (1 - x_i) max(l_i, 0) + log(1 + exp(-|l_i|)))
 
     Args:
-        x: Data in [0, 1]; between the two values this is the negative cross-entropy.
+        x: Data in [0, 1]; strictly between, this is the negative cross-entropy.
         logits: l, before the sigmoid.
         mask: True where x is observed; the rest may be NaN and does not count.
 
     Returns:
         One log-probability per example, in nats.
 
-    Source: beyond the lecture, for its P(X | z) on binary data; Kingma & Welling 2014, appendix C.1.
+    Source: beyond the lecture, its P(X | z) for binary data; Kingma & Welling 2014, appendix C.1.
     """
     _require_shape(x.shape, logits=logits, mask=mask)
     if mask is not None:
@@ -90,12 +81,8 @@ def bernoulli_log_prob(
 
 
 def discretized_normal_log_prob(
-    x: _Event,
-    mu: _Event,
-    log_scale: _OrScalar,
-    levels: int = 256,
-    mask: _Mask | None = None,
-) -> Float[Array, " b"]:
+    x: _Event, mu: _Event, log_scale: _EventOrScalar, levels: int = 256, mask: _Mask | None = None
+) -> _PerExample:
     """Log-probability that N(mu, diag exp(2 log_scale)) gives to the bins around grid points x of [-1, 1].
 
         log P = sum_i log(Phi((x_i + delta - mu_i) / s_i) - Phi((x_i - delta - mu_i) / s_i))
@@ -114,7 +101,7 @@ def discretized_normal_log_prob(
     Raises:
         ValueError: Fewer than two levels.
 
-    Source: beyond the lecture, for its p(x_0 | x_1) on grey levels; Ho et al. 2020, section 3.3, equation 13.
+    Source: beyond the lecture, its p(x_0 | x_1) for grey levels; Ho et al. 2020, equation 13.
     """
     _require_shape(x.shape, mu=mu, mask=mask)
     _require_shape(x.shape, (), log_scale=log_scale)
@@ -133,28 +120,28 @@ def discretized_normal_log_prob(
     centre, width = distance * precision, 2 * delta * precision
     near, far = (distance - delta) * precision, (distance + delta) * precision
 
-    # A narrow bin: the density times the width, with the next term of its series. Elsewhere stand-ins for the
-    # arguments, on each side of each `where`, keep NaN out of the gradient.
-    narrow = inner & (width * jnp.maximum(centre, 1) < _NARROW)
+    # Narrow bins: density times width, to the next order of the series. A fifth of a standard deviation is
+    # where it and the tails below are equally exact. Stand-ins on both sides keep NaN out of the gradient.
+    narrow = inner & (width * jnp.maximum(centre, 1) < 0.2)
     c = jnp.where(narrow, centre, 0)
-    density = -0.5 * (_LOG_2PI + c * c) + math.log(2 * delta) - log_scale + (c * c - 1) * width**2 / 24
+    density = math.log(2 * delta) - log_scale - 0.5 * (_LOG_2PI + c * c) + (c * c - 1) * width**2 / 24
     near = jnp.where(narrow, 1, near)
     far = jnp.where(narrow, 2, jnp.where(inner, far, 1e18))
 
-    # Both edges above the mean: Q(near) (1 - Q(far) / Q(near)), the log of the ratio without huge squares.
+    # Both edges above the mean: Q(near) (1 - Q(far) / Q(near)), whose ratio needs no difference of squares.
     above = near >= 0
     t = jnp.where(above, near, -near)
-    log_mills_near, log_mills_far = _log_mills(t), _log_mills(far)
-    log_q_near = log_mills_near - 0.5 * _LOG_2PI - (0.5 * t) * t
+    log_mills_t, log_mills_far = _log_mills(t), _log_mills(far)
+    log_q_t = log_mills_t - 0.5 * _LOG_2PI - (0.5 * t) * t
     log_q_far = log_mills_far - 0.5 * _LOG_2PI - (0.5 * far) * far
-    log_ratio = jnp.where(inner & above, log_mills_far - log_mills_near - centre * width, -50)
-    tail = log_q_near + jnp.log(-jnp.expm1(log_ratio))
+    log_ratio = jnp.where(inner & above, log_mills_far - log_mills_t - centre * width, -50)
+    tail = log_q_t + jnp.log(-jnp.expm1(log_ratio))
     # The mean between the edges: 1 - Q(-near) - Q(far).
-    around = jnp.log1p(-(jnp.exp(log_q_near) + jnp.exp(log_q_far)))
+    around = jnp.log1p(-(jnp.exp(log_q_t) + jnp.exp(log_q_far)))
     return _sum_event(jnp.where(narrow, density, jnp.where(above, tail, around)), mask)
 
 
-def standard_normal_kl(mu: _Event, log_var: _OrScalar) -> Float[Array, " b"]:
+def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:
     """KL(q || p) of q = N(mu, diag exp log_var) from p = N(0, I).
 
         KL = 1/2 sum_i (exp log_var_i + mu_i^2 - 1 - log_var_i)
@@ -173,12 +160,9 @@ def standard_normal_kl(mu: _Event, log_var: _OrScalar) -> Float[Array, " b"]:
 
 
 def normal_kl(
-    mu_0: _Event,
-    log_var_0: _OrScalar,
-    mu_1: _Event,
-    log_var_1: _OrScalar,
-) -> Float[Array, " b"]:
-    """KL(N_0 || N_1) of Gaussians with diagonal covariances exp log_var_0 and exp log_var_1.
+    mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: _EventOrScalar
+) -> _PerExample:
+    """KL(N_0 || N_1) of Gaussians with the diagonal covariances exp log_var_0 and exp log_var_1.
 
         KL = 1/2 sum_i (exp d_i - 1 - d_i + (mu_0i - mu_1i)^2 exp(-log_var_1i)),  d = log_var_0 - log_var_1
 
@@ -186,7 +170,7 @@ def normal_kl(
         mu_0: Mean of N_0, the distribution that is averaged over.
         log_var_0: Log-variance of N_0, natural log.
         mu_1: Mean of N_1.
-        log_var_1: Log-variance of N_1, likewise.
+        log_var_1: Log-variance of N_1, natural log.
 
     Returns:
         One KL per example, in nats.
@@ -204,14 +188,14 @@ def multivariate_normal_kl(
     cov_0: Float[Array, "b k k"],
     mu_1: Float[Array, "b k"],
     cov_1: Float[Array, "b k k"],
-) -> Float[Array, " b"]:
+) -> _PerExample:
     """KL(N_0 || N_1) of Gaussians with full covariances.
 
         KL = 1/2 (tr(cov_1^-1 cov_0) + (mu_1 - mu_0)^T cov_1^-1 (mu_1 - mu_0) - k + log det cov_1 / det cov_0)
 
     Args:
         mu_0: Mean of N_0, the distribution that is averaged over.
-        cov_0: Covariance of N_0, positive definite; the KL is NaN if it is not.
+        cov_0: Covariance of N_0. One that is not positive definite gives NaN.
         mu_1: Mean of N_1.
         cov_1: Covariance of N_1, likewise.
 
@@ -223,17 +207,16 @@ def multivariate_normal_kl(
     _require_shape(mu_0.shape, mu_1=mu_1)
     _require_shape((*mu_0.shape, mu_0.shape[-1]), cov_0=cov_0, cov_1=cov_1)
     root_0, root_1 = jnp.linalg.cholesky(cov_0), jnp.linalg.cholesky(cov_1)
-    # A = root_1^-1 root_0 is triangular: the trace is the sum of its squares, the determinants are its diagonal's.
+    # A = root_1^-1 root_0 is triangular. Its squares sum to the trace, those on its diagonal multiply to the
+    # ratio of determinants: the diagonal adds exp d - 1 - d with d = log A_ii^2.
     solved = solve_triangular(root_1, jnp.concatenate([root_0, (mu_0 - mu_1)[..., None]], -1), lower=True)
     a, z = solved[..., :-1], solved[..., -1]
-    diagonal = jnp.diagonal(a, axis1=-2, axis2=-1)
-    return 0.5 * (
-        jnp.sum(_exp_remainder(2 * jnp.log(diagonal)) + z * z, -1) + jnp.sum(jnp.tril(a, -1) ** 2, (-2, -1))
-    )
+    diagonal = _exp_remainder(2 * jnp.log(jnp.diagonal(a, axis1=-2, axis2=-1)))
+    return 0.5 * (jnp.sum(diagonal + z * z, -1) + jnp.sum(jnp.tril(a, -1) ** 2, (-2, -1)))
 
 
 def kl_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Array, "*b"]:
-    """KL(p || q) of probability vectors.
+    """KL(p || q) of probability vectors, summed as p log(p / q) - p + q, which is never negative.
 
         KL = sum_x p(x) log(p(x) / q(x)),  0 log 0 = 0,  +inf where q(x) = 0 < p(x)
 
@@ -242,8 +225,7 @@ def kl_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
         q: Probabilities along the last axis.
 
     Returns:
-        One KL per vector, in nats, never negative. (Summed as p log(p / q) - p + q, so a vector that does not
-        sum to 1 adds its excess.) The gradient takes a probability of exactly 0 as fixed.
+        One KL per vector, in nats. The gradient takes a probability of exactly 0 as fixed.
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence".
     """
@@ -270,20 +252,8 @@ def js_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
     return 0.25 * jnp.sum(_relative_entropy(2 * p, p + q) + _relative_entropy(2 * q, p + q), -1)
 
 
-def affine(
-    mu: _Event,
-    log_var: _OrScalar,
-    eps: _Event,
-) -> _Event:
-    """z = mu + exp(log_var / 2) eps: the reparameterisation as a pure function of its noise.
-
-    Args:
-        mu: Mean.
-        log_var: Log-variance, natural log.
-        eps: Standard normal noise.
-
-    Returns:
-        Draws of N(mu, diag exp log_var), differentiable in mu and log_var.
+def affine(mu: _Event, log_var: _EventOrScalar, eps: _Event) -> _Event:
+    """z = mu + exp(log_var / 2) eps: a draw of N(mu, diag exp log_var) as a function of its noise.
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
@@ -292,33 +262,24 @@ def affine(
     return mu + jnp.exp(0.5 * log_var) * eps
 
 
-def reparameterise(
-    key: Key[Array, ""],
-    mu: _Event,
-    log_var: _OrScalar,
-) -> _Event:
-    """z = mu + exp(log_var / 2) eps with eps from `key`; otherwise as `affine`."""
+def reparameterise(key: Key[Array, ""], mu: _Event, log_var: _EventOrScalar) -> _Event:
+    """A draw of N(mu, diag exp log_var) that is differentiable in both: `affine` with eps from `key`.
+
+    Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
+    """
     return affine(mu, log_var, jax.random.normal(key, mu.shape, mu.dtype))
 
 
 def reparameterise_full(
     key: Key[Array, ""], mu: Float[Array, "b k"], scale_tril: Float[Array, "b k k"]
 ) -> Float[Array, "b k"]:
-    """z = mu + L eps, which has covariance L L^T.
-
-    Args:
-        key: Root of eps ~ N(0, I).
-        mu: Mean.
-        scale_tril: L, a Cholesky factor of the covariance; what stands above the diagonal counts as well.
-
-    Returns:
-        Draws of N(mu, L L^T), differentiable in mu and L.
+    """z = mu + L eps, a draw of N(mu, L L^T) with eps from `key` and L a Cholesky factor, `scale_tril`.
 
     Source: lecture, "Reparameterization Trick".
     """
     _require_shape((*mu.shape, mu.shape[-1]), scale_tril=scale_tril)
     eps = jax.random.normal(key, mu.shape, mu.dtype)
-    # Full float32: accelerators would otherwise round the factors of the draw.
+    # Full float32: by default, accelerators round the factors of a product.
     return mu + jnp.einsum("bij,bj->bi", scale_tril, eps, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -330,7 +291,6 @@ def _require_shape(*allowed: tuple[int, ...], **arrays: Array | None) -> None:
 
 
 def _sum_event(values: Array, mask: Array | None = None) -> Array:
-    """Sums over all axes but the first."""
     return jnp.sum(values, axis=tuple(range(1, values.ndim)), where=mask)
 
 
@@ -341,7 +301,7 @@ def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
 
 @jax.custom_jvp
 def _exp_remainder(d: Array) -> Array:
-    """exp(d) - 1 - d, from its series where the difference would lose digits; the slope is expm1(d)."""
+    """exp(d) - 1 - d, from its series where the difference would lose digits; its slope is expm1(d)."""
     series = d * d * _polynomial([1 / math.factorial(n) for n in range(9, 1, -1)], d)
     return jnp.where(jnp.abs(d) < 0.5, series, jnp.expm1(d) - d)
 
@@ -349,24 +309,33 @@ def _exp_remainder(d: Array) -> Array:
 _exp_remainder.defjvps(lambda d_dot, _, d: jnp.expm1(d) * d_dot)
 
 
+def _log_ratio(q: Array, p: Array) -> Array:
+    """log(q / p), by log1p where the two are close."""
+    change = (q - p) / p
+    return jnp.where(jnp.abs(change) < 0.5, jnp.log1p(change), jnp.log(q / p))
+
+
+@jax.custom_jvp
 def _relative_entropy(p: Array, q: Array) -> Array:
-    """p log(p / q) - p + q: at least 0 everywhere, and the sum over x is that of p log(p / q)."""
-    impossible = (q == 0) & (p > 0)
-    given = (p == 0) | impossible
-    safe_p, safe_q = jnp.where(given, 1, p), jnp.where(given, 1, q)
-    # With d = log(q / p) this is p (exp(d) - 1 - d); d keeps its digits where p and q are close.
-    close = jnp.abs(safe_q - safe_p) < 0.5 * safe_p
-    change = jnp.where(close, safe_q - safe_p, 0) / safe_p
-    apart = safe_q - safe_p - safe_p * jnp.log(safe_q / safe_p)
-    terms = jnp.where(close, safe_p * _exp_remainder(jnp.log1p(change)), apart)
-    return jnp.where(impossible, jnp.inf, jnp.where(given, q, terms))
+    """p log(p / q) - p + q, elementwise; summed over probability vectors, -p + q cancels."""
+    d = _log_ratio(q, p)
+    terms = jnp.where(jnp.abs(d) < 0.5, p * _exp_remainder(d), q - p - p * d)
+    return jnp.where(p == 0, q, terms)
 
 
-# Mills' ratio R(t) = Phi(-t) / phi(t), t >= 0: log R(t) = log y + P(y), y = 1 / (1 + 0.3 t), smooth on [0, 1].
-# P is the minimax fit of degree 10 to scipy's erfcx in float64; its error is 2e-8 (tests hold log Phi to that).
+@_relative_entropy.defjvp
+def _(primals, tangents):
+    (p, q), (p_dot, q_dot) = primals, tangents
+    slope_p = jnp.where((p == 0) | (q == 0), 0, -_log_ratio(q, p))
+    slope_q = jnp.where(q == 0, 0, 1 - p / q)
+    return _relative_entropy(p, q), slope_p * p_dot + slope_q * q_dot
+
+
+# Mills' ratio R(t) = Phi(-t) / phi(t), t >= 0: log R(t) = P(y) + log y, y = 1 / (1 + 0.3 t). P is the minimax
+# fit of degree 10 on 0 <= y <= 1 to scipy.special.erfcx in float64; it is off by at most 2e-8.
 _MILLS = (
-    *(0.15849669, -0.80369004, 1.56267268, -1.39310215, 0.60178283, -0.29777378, 0.04248656),
-    *(0.14863029, 0.41026692, 0.99999411, -1.20397278),
+    *(0.15849669, -0.80369004, 1.56267268, -1.39310215, 0.60178283, -0.29777378),
+    *(0.04248656, 0.14863029, 0.41026692, 0.99999411, -1.20397278),
 )
 
 

@@ -158,7 +158,7 @@ def average_gradient(
         grads, metrics = jax.grad(loss, has_aux=True)(params, *arguments)
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-        return grads, {**metrics, "grad_norm": optax.global_norm(grads)}
+        return grads, {**metrics, "grad_norm": optax.tree.norm(grads)}
 
     return gradient
 

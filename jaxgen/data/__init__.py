@@ -2,15 +2,15 @@
 
     digits = data.load("digits")
     batches = digits.train.batches(seed=0, batch_size=128)
-    batch = batches(step)                      # {"x", "label", "index"}, inside jit and scan as well as outside
+    batch = batches(step)                      # {"x", "label", "index"}, inside jit and scan as well
 
-Generative modelling begins with samples x ~ p_data and no formula for p_data. A `Dataset` is such samples in
-their storage dtype (uint8 or float32) with the `Spec` that a model needs; `Batches` draws from them in an order
-that a checkpoint need not store; the functions of `space` carry them into the space where a model computes.
+Generative modelling begins with samples x ~ p_data and no formula for p_data. A `Dataset` is such samples
+in their storage dtype (uint8 or float32) with the `Spec` that a model needs; `Batches` takes them in an order
+that a checkpoint need not store; the functions of `space` carry them to where a model computes.
 
-The embedded digits need no download. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to
-the first sentence: their p_data is known, so that what a model misses of it can be counted. `from_arrays` and
-`from_file` take what the user brings, and refuse it by name where it is not what it seems.
+The embedded digits need no download. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception
+to the first sentence: their p_data is known, so that what a model misses of it can be counted. `from_arrays`
+and `from_file` take what the user brings, and refuse by name what is not what it seems.
 """
 
 from jaxgen.data.arrays import from_arrays, from_file

@@ -76,12 +76,13 @@ def from_arrays(
             f"valid and test must leave an example of x to train on, got {num_valid} + {num_test} of {num}"
         )
     order = shuffled(num, checks.whole_number("seed", seed, 0, 2**32 - 1))
+    first, second, third = np.split(order, [num_train, num_train + num_valid])
     return Dataset(
         name=name,
         spec=spec,
-        train=whole if num_train == num else whole.rows(order[:num_train]),
-        valid=whole.rows(order[num_train : num_train + num_valid]) if num_valid else valid,
-        test=whole.rows(order[num_train + num_valid :]) if num_test else test,
+        train=whole if num_train == num else whole.rows(first),
+        valid=valid if valid is None or isinstance(valid, Split) else whole.rows(second),
+        test=test if isinstance(test, Split) else whole.rows(third),
     )
 
 
@@ -98,8 +99,8 @@ def from_file(
     Args:
         path: The file. Its name without the ending becomes the name of the data set.
         levels: Number of grey levels of uint8 data, 256 unless given.
-        valid: Fraction for the validation set, None for no such set. Not used where the file gives the splits.
-        test: Fraction for the test set. Not used where the file gives the splits.
+        valid: Fraction for the validation set, None for no such set. Not used where the file gives splits.
+        test: Fraction for the test set. Not used where the file gives splits.
         seed: Of the shuffle behind the fractions.
 
     Raises:
@@ -108,7 +109,7 @@ def from_file(
             `from_arrays` refuses.
     """
     path = Path(path)
-    groups: dict[str, dict[str, np.ndarray]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for key, array in _read(path).items():
         split, _, column = key.rpartition("_")
         if split not in ("", *_SPLITS) or column not in _COLUMNS:
@@ -124,7 +125,7 @@ def from_file(
     if groups.keys() == {""}:
         return from_arrays(**groups[""], levels=levels, name=path.stem, valid=valid, test=test, seed=seed)
     if "" in groups or not {"train", "test"} <= groups.keys():
-        found = ", ".join(split or "one set" for split in groups)
+        found = ", ".join(split or "one set" for split in groups) or "nothing"
         raise ValueError(f"{path} must hold one set, or train_ and test_ (and valid_), got {found}")
     splits = {}
     for split, columns in groups.items():
@@ -138,7 +139,7 @@ def from_file(
 
 
 def _share(name: str, fraction: Any, num: int) -> int:
-    if not isinstance(fraction, float | int) or not 0 < fraction < 1:
+    if not isinstance(fraction, float) or not 0 < fraction < 1:
         raise ValueError(f"{name} must be a Split or a fraction between 0 and 1, got {fraction!r}")
     return max(1, round(num * fraction))
 

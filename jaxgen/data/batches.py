@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Integer, UInt32
 
 from jaxgen.core import Batch
 from jaxgen.data.checks import whole_number
@@ -32,8 +32,8 @@ class Batches:
 
         batches(step) -> {"x" [B, *event], "index" [B], and what else the split has}
 
-    The step may be traced, in `scan` and `fori_loop` too. Hand `batches` itself to a jitted function; one that
-    closes over it carries the data set as a constant.
+    The step may be traced, in `scan` and `fori_loop` too. Hand `batches` itself to a jitted function; one
+    that closes over it carries the data set as a constant.
 
     Args:
         arrays: "x" [n, *event] in storage dtype, and "label", "mask", "condition" if the data have them.
@@ -63,7 +63,7 @@ class Batches:
                 f"got {self.batch_size} * {self.n} = {self.n * self.batch_size}"
             )
 
-    def __call__(self, step: Int[Array, ""] | int | np.integer) -> Batch:
+    def __call__(self, step: Integer[Array, ""] | int | np.integer) -> Batch:
         """The batch of one step.
 
         Args:

@@ -53,7 +53,8 @@ def load(name: str | Path, *, seed: int = 0, num: tuple[int, int, int] | None = 
             near = difflib.get_close_matches(unknown, names())
             hint = f" (nearest: {', '.join(near)})" if near else ""
             raise ValueError(
-                f"name must be one of {', '.join(names())}, or a path ending in .npy or .npz, got {unknown!r}{hint}"
+                f"name must be one of {', '.join(names())}, or a path ending in .npy or .npz, "
+                f"got {unknown!r}{hint}"
             )
 
 

@@ -1,7 +1,7 @@
 """The order of an epoch, computed element by element.
 
 An epoch visits the examples 0..n-1 in an order of its own. Drawing that order as a whole costs O(n) in every
-step that asks for it; here the element at one position costs O(1), so a batch costs O(B) and nothing is stored.
+step that asks for it; here the element at one position costs O(1), a batch O(B), and nothing is stored.
 
 The order is a keyed bijection. A Feistel network splits a number of k bits into a left and a right part and
 lets each in turn be changed by a function of the other,
@@ -18,10 +18,12 @@ Source: Luby & Rackoff 1988 for the network; Black & Rogaway 2002, section 4, fo
 finaliser of MurmurHash3 (Appleby 2011). It mixes well and is no cipher: no secret should rest on it.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, UInt32
+from jaxtyping import Array, Bool, Integer, UInt32
 
 from jaxgen.core import PRNGKey
 
@@ -31,11 +33,12 @@ NUM_ROUNDS = 10
 MIN_BITS = 6
 
 
-def round_keys(key: PRNGKey, epoch: Int[Array, ""] | int) -> UInt32[Array, " r"]:
+def round_keys(key: PRNGKey, epoch: Integer[Array, ""] | int) -> UInt32[Array, " r"]:
     """The keys of the rounds that make the order of one epoch."""
     return jax.random.bits(jax.random.fold_in(key, epoch), (NUM_ROUNDS,), jnp.uint32)
 
 
+@functools.partial(jax.jit, static_argnames="n")
 def permute(position: UInt32[Array, "*b"], n: int, round_keys: UInt32[Array, "r ..."]) -> UInt32[Array, "*b"]:
     """The example at each position of an epoch: a bijection of 0..n-1.
 

@@ -32,7 +32,10 @@ def to_unit(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, 
     x = jnp.asarray(x)
     if spec.levels is None:
         return x
-    return x.astype(jnp.float32) / (spec.levels - 1)
+    # The top level is set, not computed: XLA turns the division into a product with the rounded reciprocal
+    # and fuses it with what follows, so that 2 u - 1 could come out as 1.0000001.
+    top = spec.levels - 1
+    return jnp.where(x == top, jnp.float32(1), x.astype(jnp.float32) / top)
 
 
 def to_signed(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, "..."]:

@@ -4,6 +4,7 @@ Each draw is a pure function of a key. Sample k comes from `fold_in(key, k)`: as
 ones as they were.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ def grid_centres(modes: int = 25, spacing: float = 2.0) -> Float32[np.ndarray, "
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(modes, 2).astype(np.float32)
 
 
+@functools.partial(jax.jit, static_argnames=("num", "modes", "radius", "std"))
 def ring(
     key: PRNGKey, num: int, modes: int = 8, radius: float = 1.0, std: float = 0.01
 ) -> Float32[Array, "num 2"]:
@@ -52,6 +54,7 @@ def ring(
     return _mixture(key, num, ring_centres(modes, radius), std)
 
 
+@functools.partial(jax.jit, static_argnames=("num", "modes", "spacing", "std"))
 def grid(
     key: PRNGKey, num: int, modes: int = 25, spacing: float = 2.0, std: float = 0.05
 ) -> Float32[Array, "num 2"]:
@@ -65,6 +68,7 @@ def grid(
     return _mixture(key, num, grid_centres(modes, spacing), std)
 
 
+@functools.partial(jax.jit, static_argnames=("num", "std"))
 def two_moons(key: PRNGKey, num: int, std: float = 0.1) -> Float32[Array, "num 2"]:
     """Two half circles that reach into each other, with noise std eps.
 
@@ -87,6 +91,7 @@ def two_moons(key: PRNGKey, num: int, std: float = 0.1) -> Float32[Array, "num 2
     return _noisy(key, num, point, std)
 
 
+@functools.partial(jax.jit, static_argnames=("num", "std"))
 def swiss_roll(key: PRNGKey, num: int, std: float = 0.2) -> Float32[Array, "num 2"]:
     """A spiral of one and a half turns, with noise std eps.
 

@@ -24,10 +24,10 @@ class Config(Settings):
     model: vae.Config = vae.Config(
         latent_dim=8,
         hidden=(256, 256),
-        likelihood=vae.DiscretizedNormal(),
-        optimizer=Adam(2e-3, schedule=Cosine(decay_steps=6000)),
+        likelihood=vae.Bernoulli(),
+        optimizer=Adam(2e-3, schedule=Cosine(decay_steps=4000)),
     )
-    steps: int = 6000
+    steps: int = 4000
     checkpoint_every: int = 1000
 
     def build(self) -> Experiment:

@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 
-def subplots(rows: int, columns: int, *, width: float, height: float, title: str) -> tuple[Any, Any]:
-    """A figure with a title and an array [rows, columns] of axes."""
+def subplots(
+    rows: int, columns: int, *, width: float, height: float, title: str, heights: list[float] | None = None
+) -> tuple[Any, Any]:
+    """A figure with a title and an array [rows, columns] of axes, the rows in proportion to `heights`."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", height_ratios=heights
+    )
     figure.suptitle(title, fontsize=10)
     return figure, axes
 

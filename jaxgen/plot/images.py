@@ -66,7 +66,8 @@ def rows(groups: Mapping[str, Any], *, title: str, columns: int | None = None) -
     width = 6.4
     heights = [width * canvas.shape[0] / canvas.shape[1] for canvas in canvases.values()]
     label = 0.25 if any(groups) else 0.0
-    figure, axes = subplots(len(groups), 1, width=width, height=sum(heights) + label * len(groups) + 0.4, title=title)
+    height = sum(heights) + label * len(groups) + 0.4
+    figure, axes = subplots(len(groups), 1, width=width, height=height, title=title, heights=heights)
     for axis, (name, canvas) in zip(axes[:, 0], canvases.items(), strict=True):
         grey = canvas.shape[-1] == 1
         axis.imshow(canvas[..., 0] if grey else canvas, cmap="gray_r" if grey else None, vmin=0, vmax=1)

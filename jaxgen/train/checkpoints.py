@@ -5,9 +5,11 @@ whatever the caller adds. The digest is verified on restore, so that a damaged c
 before is taken. Nothing is unpickled.
 """
 
+import contextlib
 import logging
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,18 @@ from jaxgen.train.digest import digest, flatten, structure
 
 class DamagedCheckpointWarning(UserWarning):
     """A checkpoint could not be read or is not what was saved; an earlier one was taken."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without orbax's warnings of what is meant: opening read-only, saving without metrics after a signal."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.setLevel(level)
 
 
 class Checkpoints:
@@ -48,19 +62,20 @@ class Checkpoints:
                 BestN(get_metric_fn=lambda m: m[best], reverse=True, n=1, keep_checkpoints_without_metrics=False)
             )
         self._ocp = ocp
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            item_names=("state", "meta"),
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy(policies),
-                best_fn=None if best is None else lambda m: m[best],  # without it orbax writes no metrics
-                best_mode="min",
-                cleanup_tmp_directories=not read_only,
-                read_only=read_only,
-                create=not read_only,
-                enable_async_checkpointing=True,
-            ),
-        )
+        with _quiet():
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                item_names=("state", "meta"),
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=AnyPreservationPolicy(policies),
+                    best_fn=None if best is None else lambda m: m[best],  # without it orbax writes no metrics
+                    best_mode="min",
+                    cleanup_tmp_directories=not read_only,
+                    read_only=read_only,
+                    create=not read_only,
+                    enable_async_checkpointing=True,
+                ),
+            )
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, ascending."""
@@ -92,10 +107,7 @@ class Checkpoints:
             if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
                 raise FloatingPointError(f"{path} holds values that are not finite at step {step}; not saved")
         identity = digest(leaves)
-        absl = logging.getLogger("absl")
-        level = absl.level
-        absl.setLevel(logging.ERROR)  # orbax warns of a save without metrics; one that a signal asked for has none
-        try:
+        with _quiet():
             self._manager.save(
                 step,
                 args=self._ocp.args.Composite(
@@ -105,8 +117,6 @@ class Checkpoints:
                 metrics=metrics,
                 force=True,
             )
-        finally:
-            absl.setLevel(level)
         return identity
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:

@@ -62,5 +62,7 @@ class Bar:
             self._printed = record["step"]
             rate = record["steps_per_second"]
             self._console.print(
-                f"step {record['step']}/{self._last}  {brief(record)}  {rate:.0f} steps/s", highlight=False
+                f"step {record['step']}/{self._last}  {brief(record)}  {rate:.0f} steps/s",
+                highlight=False,
+                soft_wrap=True,
             )
