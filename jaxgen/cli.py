@@ -17,8 +17,10 @@ from jaxgen.runs.config import nearest
 
 
 def _number(estimate: Estimate) -> str:
-    return f"{estimate.value:.4g}" if estimate.standard_error is None else (
-        f"{estimate.value:.3f} ± {estimate.standard_error:.3f}"
+    return (
+        f"{estimate.value:.4g}"
+        if estimate.standard_error is None
+        else (f"{estimate.value:.3f} ± {estimate.standard_error:.3f}")
     )
 
 
@@ -36,7 +38,8 @@ def _finish(outcome: Any, console: Console) -> int:
     if history.interrupted:
         console.print(
             f"{history.interrupted}: saved at step {int(outcome.state.step)}; go on with: jaxgen resume {folder.path}",
-            highlight=False, soft_wrap=True,
+            highlight=False,
+            soft_wrap=True,
         )
         return 130 if history.interrupted == "SIGINT" else 143
     console.print(_results(outcome.results, f"{folder.path.name}: mean ± standard error over examples"))
@@ -62,19 +65,17 @@ def train(arguments: Sequence[str]) -> int:
     name, rest = arguments[0], list(arguments[1:])
     module = experiments.find(name)
 
-    # An empty name: the fields of the config are flags of their own, --steps and not --config.steps.
-    Config: Any = Annotated[module.Config, tyro.conf.arg(name="")]
-
-    def main(run: Path = Path("runs") / name, config: Config = module.Config()) -> int:  # noqa: B008
-        """Train, or go on training if the folder holds this very run.
-
-        Args:
-            run: Folder of the run.
-            config: Settings of the experiment.
-        """
+    def main(run: Path, config: Any) -> int:
         return _finish(runs.train(config, run), Console())
 
-    main.__doc__ = f"{experiments.describe(name)}"
+    # An empty name: the fields of the config are flags of their own, --steps and not --config.steps.
+    main.__annotations__["config"] = Annotated[module.Config, tyro.conf.arg(name="")]
+    main.__defaults__ = (Path("runs") / name, module.Config())
+    main.__doc__ = f"""{experiments.describe(name)}
+
+    Args:
+        run: Folder of the run; if it holds this very run already, training goes on.
+    """
     return tyro.cli(main, args=rest, prog=f"jaxgen train {name}")
 
 

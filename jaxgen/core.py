@@ -146,3 +146,8 @@ def example_normals(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...
         Draws [b, *shape], that of example k from `fold_in(key, k)`.
     """
     return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))
+
+
+def example_uniforms(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:
+    """Draws from [0, 1), as `example_normals` has them from the normal distribution."""
+    return jax.vmap(lambda k: jax.random.uniform(k, shape))(example_keys(key, index))

@@ -159,9 +159,7 @@ def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:
     return 0.5 * _sum_event(mu * mu + _exp_remainder(log_var))
 
 
-def normal_kl(
-    mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: _EventOrScalar
-) -> _PerExample:
+def normal_kl(mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: _EventOrScalar) -> _PerExample:
     """KL(N_0 || N_1) of Gaussians with the diagonal covariances exp log_var_0 and exp log_var_1.
 
         KL = 1/2 sum_i (exp d_i - 1 - d_i + (mu_0i - mu_1i)^2 exp(-log_var_1i)),  d = log_var_0 - log_var_1
@@ -253,7 +251,17 @@ def js_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
 
 
 def affine(mu: _Event, log_var: _EventOrScalar, eps: _Event) -> _Event:
-    """z = mu + exp(log_var / 2) eps: a draw of N(mu, diag exp log_var) as a function of its noise.
+    """The reparameterisation as a function of its noise.
+
+        z = mu + exp(log_var / 2) eps
+
+    Args:
+        mu: Mean.
+        log_var: Log-variance, natural log.
+        eps: Standard normal noise.
+
+    Returns:
+        z, one draw of N(mu, diag exp log_var) per example.
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
@@ -263,7 +271,17 @@ def affine(mu: _Event, log_var: _EventOrScalar, eps: _Event) -> _Event:
 
 
 def reparameterise(key: Key[Array, ""], mu: _Event, log_var: _EventOrScalar) -> _Event:
-    """A draw of N(mu, diag exp log_var) that is differentiable in both: `affine` with eps from `key`.
+    """A draw of N(mu, diag exp log_var) that is differentiable in mu and log_var.
+
+        z = mu + exp(log_var / 2) eps,  eps ~ N(0, I)
+
+    Args:
+        key: What eps is drawn from.
+        mu: Mean.
+        log_var: Log-variance, natural log.
+
+    Returns:
+        z, one draw per example.
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
@@ -273,9 +291,19 @@ def reparameterise(key: Key[Array, ""], mu: _Event, log_var: _EventOrScalar) -> 
 def reparameterise_full(
     key: Key[Array, ""], mu: Float[Array, "b k"], scale_tril: Float[Array, "b k k"]
 ) -> Float[Array, "b k"]:
-    """z = mu + L eps, a draw of N(mu, L L^T) with eps from `key` and L a Cholesky factor, `scale_tril`.
+    """A draw of N(mu, L L^T) that is differentiable in mu and L.
 
-    Source: lecture, "Reparameterization Trick".
+        z = mu + L eps,  eps ~ N(0, I)
+
+    Args:
+        key: What eps is drawn from.
+        mu: Mean.
+        scale_tril: L, the Cholesky factor of the covariance.
+
+    Returns:
+        z, one draw per example.
+
+    Source: lecture, "Reparameterization Trick", with L for Sigma^(1/2).
     """
     _require_shape((*mu.shape, mu.shape[-1]), scale_tril=scale_tril)
     eps = jax.random.normal(key, mu.shape, mu.dtype)

@@ -3,6 +3,8 @@
 Whoever wants another optimizer hands any `optax.GradientTransformation` to the model's factory (`tx=...`).
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,32 +23,44 @@ class Constant:
     def schedule(self, peak: float) -> optax.Schedule:
         return optax.constant_schedule(peak)
 
+    def lasting(self, num_steps: int) -> "Constant":
+        """The same: it has no end."""
+        return self
+
 
 @dataclass(frozen=True)
 class Cosine:
     """Linear warm-up, then half a cosine down to `final` times the peak.
 
     Args:
-        decay_steps: Updates until the end of the decay, warm-up included.
+        decay_steps: Updates until the end of the decay, warm-up included; None for as long as training lasts (an
+            experiment fills it in, see `Adam.lasting`).
         warmup_steps: Updates of the linear warm-up.
         final: Last rate over the peak rate.
 
     Raises:
-        ValueError: decay_steps not larger than warmup_steps.
+        ValueError: decay_steps not larger than warmup_steps, or still None when it is needed.
     """
 
-    decay_steps: int
+    decay_steps: int | None = None
     warmup_steps: int = 0
     final: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.warmup_steps < self.decay_steps:
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+        if self.decay_steps is not None and self.warmup_steps >= self.decay_steps:
             raise ValueError(
-                f"warmup_steps must lie in 0..decay_steps-1, got warmup_steps={self.warmup_steps}, "
-                f"decay_steps={self.decay_steps}"
+                f"decay_steps must be larger than warmup_steps={self.warmup_steps}, got {self.decay_steps}"
             )
 
+    def lasting(self, num_steps: int) -> "Cosine":
+        """With `decay_steps`, where it is None, set to the end of training."""
+        return self if self.decay_steps is not None else dataclasses.replace(self, decay_steps=num_steps)
+
     def schedule(self, peak: float) -> optax.Schedule:
+        if self.decay_steps is None:
+            raise ValueError("decay_steps must be known to train, got None; give it, or use Adam.lasting(num_steps)")
         return optax.warmup_cosine_decay_schedule(
             init_value=peak if self.warmup_steps == 0 else 0.0,
             peak_value=peak,
@@ -102,6 +116,10 @@ class Adam:
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
 
+    def lasting(self, num_steps: int) -> "Adam":
+        """With the schedule's end, where it is left open, at the last of `num_steps` steps."""
+        return dataclasses.replace(self, schedule=self.schedule.lasting(math.ceil(num_steps / self.accumulate)))
+
     def transformation(self) -> optax.GradientTransformation:
         rate = self.schedule.schedule(self.learning_rate)
         tx = optax.adam(rate, b1=self.b1, b2=self.b2, eps=self.tiny)
@@ -119,7 +137,10 @@ def create(tx: optax.GradientTransformation, params: Any, variables: Any = None)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         opt_state = tx.init(params)
     return TrainState(
-        step=jnp.zeros((), jnp.int32), params=params, opt_state=opt_state, variables={} if variables is None else variables
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=opt_state,
+        variables={} if variables is None else variables,
     )
 
 

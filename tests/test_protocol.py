@@ -50,9 +50,7 @@ def test_one_trace_however_the_steps_are_called(case):
 def test_repeatable_and_the_seed_matters(case):
     model, dataset = case
     first, again = (train.digest(fit(case, 4)[0]) for _ in range(2))
-    other, _ = train.fit(
-        model, dataset.train.batches(seed=0, batch_size=BATCH), jax.random.key(8), 4, progress=False
-    )
+    other, _ = train.fit(model, dataset.train.batches(seed=0, batch_size=BATCH), jax.random.key(8), 4, progress=False)
     assert first == again != train.digest(other)
 
 

@@ -60,9 +60,7 @@ def from_arrays(
     whole = Split(x, label, mask, condition)
     if levels is None and whole.x.dtype == np.uint8:
         levels = 256
-    labels = [
-        split.label for split in (whole, valid, test) if isinstance(split, Split) and split.label is not None
-    ]
+    labels = [split.label for split in (whole, valid, test) if isinstance(split, Split) and split.label is not None]
     num_classes = max((1 + int(label.max()) for label in labels), default=None)
     spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, whole.condition_spec)
     if levels is not None:
@@ -119,9 +117,7 @@ def from_file(
         groups.setdefault(split, {})[column] = array
     for split, columns in groups.items():
         if "x" not in columns:
-            raise ValueError(
-                f"{path} must hold x in every split, got {', '.join(columns)} of {split or 'one set'}"
-            )
+            raise ValueError(f"{path} must hold x in every split, got {', '.join(columns)} of {split or 'one set'}")
     if groups.keys() == {""}:
         return from_arrays(**groups[""], levels=levels, name=path.stem, valid=valid, test=test, seed=seed)
     if "" in groups or not {"train", "test"} <= groups.keys():
@@ -133,9 +129,7 @@ def from_file(
             splits[split] = Split(**columns)
         except ValueError as error:  # begins with the name of the column
             raise ValueError(f"{split}_{error}") from None
-    return from_arrays(
-        **groups["train"], levels=levels, name=path.stem, valid=splits.get("valid"), test=splits["test"]
-    )
+    return from_arrays(**groups["train"], levels=levels, name=path.stem, valid=splits.get("valid"), test=splits["test"])
 
 
 def _share(name: str, fraction: Any, num: int) -> int:
@@ -161,7 +155,5 @@ def _read(path: Path) -> dict[str, Any]:
                     what = f"{key!r} in {path}"
                     columns[key] = content[key]
         except _DAMAGED as error:
-            raise ValueError(
-                f"{what} must be whole arrays of numbers, without pickled objects: {error}"
-            ) from error
+            raise ValueError(f"{what} must be whole arrays of numbers, without pickled objects: {error}") from error
     return columns

@@ -23,9 +23,7 @@ from jaxgen.data.checks import whole_number
 from jaxgen.data.permutation import permute, round_keys
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("arrays", "key"), meta_fields=("batch_size", "n")
-)
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("arrays", "key"), meta_fields=("batch_size", "n"))
 @dataclass(frozen=True, eq=False)
 class Batches:
     """Batches of data that the device holds, as a pytree: an argument of the compiled function.
@@ -54,9 +52,7 @@ class Batches:
         # Sizes only: as a pytree it is also rebuilt around tracers, shardings and other stand-ins for arrays.
         whole_number("n", self.n, 1, 2**31 - 1)
         if whole_number("batch_size", self.batch_size, 1) > self.n:
-            raise ValueError(
-                f"batch_size must be at most the number of examples, {self.n}, got {self.batch_size}"
-            )
+            raise ValueError(f"batch_size must be at most the number of examples, {self.n}, got {self.batch_size}")
         if self.n * self.batch_size >= 2**32:
             raise ValueError(
                 "batch_size times the number of examples must be below 2**32, "

@@ -38,9 +38,7 @@ def events(name: str, value: Any) -> np.ndarray:
     array = _numpy(name, value)
     if array.dtype not in (np.uint8, np.float32):
         dtype = "np.uint8" if array.dtype.kind in "iub" else "np.float32"
-        hint = (
-            f"; if nothing is lost by it, pass {name}.astype({dtype})" if array.dtype.kind in "iubf" else ""
-        )
+        hint = f"; if nothing is lost by it, pass {name}.astype({dtype})" if array.dtype.kind in "iubf" else ""
         raise ValueError(f"{name} must be uint8 or float32, got {array.dtype}{hint}")
     if array.ndim < 1 or 0 in array.shape:
         raise ValueError(f"{name} must be [N, *event] with no axis of length 0, got shape {array.shape}")
@@ -58,9 +56,7 @@ def labels(name: str, value: Any, num: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold integers, got {array.dtype}")
     if array.shape != (num,):
-        raise ValueError(
-            f"{name} must hold one label for each of the {num} examples, got shape {array.shape}"
-        )
+        raise ValueError(f"{name} must hold one label for each of the {num} examples, got shape {array.shape}")
     wrong = (array < 0) | (array > _INT32_MAX)
     if wrong.any():
         first = int(wrong.argmax())
@@ -97,9 +93,7 @@ def given(name: str, value: Any, num: int) -> Any:
         if array.dtype not in _CONDITION_DTYPES:
             raise ValueError(f"{at} must be bool, uint8, int32 or float32, got {array.dtype}")
         if array.ndim < 1 or len(array) != num or 0 in array.shape:
-            raise ValueError(
-                f"{at} must hold one event for each of the {num} examples, got shape {array.shape}"
-            )
+            raise ValueError(f"{at} must hold one event for each of the {num} examples, got shape {array.shape}")
         finite(at, array)
         return _frozen(array)
 

@@ -41,9 +41,7 @@ def grid_centres(modes: int = 25, spacing: float = 2.0) -> Float32[np.ndarray, "
 
 
 @functools.partial(jax.jit, static_argnames=("num", "modes", "radius", "std"))
-def ring(
-    key: PRNGKey, num: int, modes: int = 8, radius: float = 1.0, std: float = 0.01
-) -> Float32[Array, "num 2"]:
+def ring(key: PRNGKey, num: int, modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Float32[Array, "num 2"]:
     """Equal Gaussians on a circle: x = c_m + std eps, m uniform, eps ~ N(0, I).
 
     Raises:
@@ -55,9 +53,7 @@ def ring(
 
 
 @functools.partial(jax.jit, static_argnames=("num", "modes", "spacing", "std"))
-def grid(
-    key: PRNGKey, num: int, modes: int = 25, spacing: float = 2.0, std: float = 0.05
-) -> Float32[Array, "num 2"]:
+def grid(key: PRNGKey, num: int, modes: int = 25, spacing: float = 2.0, std: float = 0.05) -> Float32[Array, "num 2"]:
     """Equal Gaussians on a square grid centred on 0: x = c_{i,j} + std eps, (i, j) uniform, eps ~ N(0, I).
 
     Raises:

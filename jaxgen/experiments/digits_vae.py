@@ -1,6 +1,6 @@
 """A VAE on scikit-learn's 8x8 handwritten digits: a minute on a laptop, from data to picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,14 @@ class Config(Settings):
         latent_dim=8,
         hidden=(256, 256),
         likelihood=vae.Bernoulli(),
-        optimizer=Adam(2e-3, schedule=Cosine(decay_steps=4000)),
+        optimizer=Adam(2e-3, schedule=Cosine()),
     )
     steps: int = 4000
     checkpoint_every: int = 1000
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = vae.model(self.model, dataset.spec)
+        model = vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
 
         def estimates(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             values = evaluate.per_example(model, key, state, split)

@@ -9,6 +9,13 @@ import jax
 
 import jaxgen
 
+FLAGS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)
+
 
 def describe() -> dict[str, Any]:
     """Versions, device and flags of this process, as they stand in a manifest."""
@@ -27,11 +34,10 @@ def describe() -> dict[str, Any]:
             "machine": platform.machine(),
             "cores": os.cpu_count(),
         },
-        "flags": {
-            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-            "jax_enable_x64": bool(jax.config.jax_enable_x64),
-            "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
-            "jax_default_prng_impl": str(jax.config.jax_default_prng_impl),
-            "jax_threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
-        },
+        "flags": {"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), **{name: _flag(name) for name in FLAGS}},
     }
+
+
+def _flag(name: str) -> Any:
+    value = getattr(jax.config, name)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -35,7 +35,9 @@ def load(path: Path | str, *, best: bool = False) -> tuple[Experiment, Settings,
     with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best, read_only=True) as checkpoints:
         step = checkpoints.best_step() if best else None
         if best and step is None:
-            raise FileNotFoundError(f"the run in {path} has no best checkpoint: none was evaluated on a validation split")
+            raise FileNotFoundError(
+                f"the run in {path} has no best checkpoint: none was evaluated on a validation split"
+            )
         state, _ = checkpoints.restore(like, step)
     return experiment, config, jax.tree.map(jnp.asarray, state)
 

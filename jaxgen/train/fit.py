@@ -168,9 +168,7 @@ def fit(
     if chunk_steps is not None and chunk_steps < 1:
         raise ValueError(f"chunk_steps must be at least 1, got {chunk_steps}")
     if mesh is not None and batches.batch_size % mesh.devices.size:
-        raise ValueError(
-            f"batch_size must be a multiple of the {mesh.devices.size} devices, got {batches.batch_size}"
-        )
+        raise ValueError(f"batch_size must be a multiple of the {mesh.devices.size} devices, got {batches.batch_size}")
     if state is None:
         state = model.init(jax.random.fold_in(key, INIT), batches(0))
     state = jax.tree.map(jnp.copy, state)  # the loop donates its buffers; two leaves may share one
@@ -180,22 +178,19 @@ def fit(
     if step == num_steps:
         return state, History()
     fresh = empty_window(model, key, state, batches(step))
-    window = fresh if window is None else window
+    running = fresh if window is None else window
     if mesh is not None:
-        key, state, window, fresh, batches = jax.device_put(
-            (key, state, window, fresh, batches), parallel.replicated(mesh)
+        key, state, running, fresh, batches = jax.device_put(
+            (key, state, running, fresh, batches), parallel.replicated(mesh)
         )
 
     advance = _advance(model.step, mesh)
-    history = History()
-    loggers = list(loggers)
-    hooks = [Hook(call=lambda *_: None, every=log_every), *hooks]  # records end at multiples of log_every
-    size = chunk_steps or 1
-
     begin = time.perf_counter()
     # Zero steps compile the program and leave everything as it is.
-    state, window = jax.block_until_ready(advance(key, state, window, batches.feed(step, 1), 0))
-    history.compile_seconds = time.perf_counter() - begin
+    state, running = jax.block_until_ready(advance(key, state, running, batches.feed(step, 1), 0))
+    history = History(compile_seconds=time.perf_counter() - begin)
+    loggers, clock = list(loggers), _Clock(step)
+    hooks = [*hooks, Hook(call=lambda *_: None, every=log_every, at_end=False)]  # chunks end where records end
 
     def look(end: int, window: Window) -> None:
         """Wait for a chunk; raise if it failed, record if a record is due."""
@@ -204,52 +199,75 @@ def fit(
             metric = next(name for name, value in window.last.items() if not np.isfinite(value))
             raise NonFiniteError(failed, metric, float(window.last[metric]))
         if end % log_every == 0 or end == num_steps:
-            elapsed = history.run_seconds + time.perf_counter() - clock
-            made = history.num_steps + end - started
-            record = {"step": end, **window.means(), "steps_per_second": made / elapsed}
+            record = {"step": end, **window.means(), "steps_per_second": clock.rate(end)}
             history.records.append(record)
             for log in loggers:
                 log(record)
             bar.record(record)
         bar.advance(end)
 
-    with Bar(first, num_steps, enabled=progress, compile_seconds=history.compile_seconds) as bar, interruption() as signal:
+    with (
+        Bar(first, num_steps, enabled=progress, compile_seconds=history.compile_seconds) as bar,
+        interruption() as signal,
+    ):
         for hook in hooks:
-            if 0 in hook.steps and step == 0:
-                hook.call(0, state, window)
+            if step == 0 and 0 in hook.steps:
+                hook.call(0, state, running)
+        clock.resume(step)
+        size = chunk_steps or 1
         in_flight: tuple[int, Window] | None = None
-        clock, started, chunk_clock = time.perf_counter(), step, time.perf_counter()
         while step < num_steps and signal() is None:
-            end = min([s for hook in hooks if (s := hook.next(step)) > 0] + [num_steps, step + size])
-            state, window = advance(key, state, window, batches.feed(step, end - step), end - step)
+            begin = time.perf_counter()
+            end = min([num_steps, step + size, *(s for hook in hooks if (s := hook.next(step)) > 0)])
+            state, running = advance(key, state, running, batches.feed(step, end - step), end - step)
             if in_flight is not None:
-                look(*in_flight)
-            in_flight, chunk = (end, window), end - step
-            due = [hook for hook in hooks[1:] if hook.due(end) or (hook.at_end and end == num_steps)]
+                look(*in_flight)  # while the device works on the next chunk
+            in_flight = (end, running)
+            running = fresh if end % log_every == 0 else running
+            due = [hook for hook in hooks if hook.due(end) or (hook.at_end and end == num_steps)]
             if due or end == num_steps:
                 look(*in_flight)
                 in_flight = None
-                history.run_seconds += time.perf_counter() - clock
-                history.num_steps += end - started
+                clock.pause(end)
                 for hook in due:
-                    hook.call(end, state, window if end % log_every else fresh)
-                clock, started = time.perf_counter(), end
+                    hook.call(end, state, running)
+                clock.resume(end)
             if chunk_steps is None:
-                seconds = time.perf_counter() - chunk_clock
-                # Grow or shrink by at most a factor of two: boundaries cut chunks short, and the clock jitters.
-                if chunk == size or seconds > 2 * CHUNK_SECONDS:
-                    size = max(1, size * 2 if seconds < CHUNK_SECONDS else size // 2 if seconds > 2 * CHUNK_SECONDS else size)
-            chunk_clock = time.perf_counter()
+                size = _resize(size, end - step, time.perf_counter() - begin)
             step = end
-            if end % log_every == 0:
-                window = fresh
         if in_flight is not None:
             look(*in_flight)
-            history.run_seconds += time.perf_counter() - clock
-            history.num_steps += step - started
+        clock.pause(step)
         if step < num_steps:
             history.interrupted = signal()
-            for hook in hooks[1:]:
+            for hook in hooks:
                 if hook.at_end and not hook.due(step):
-                    hook.call(step, state, window)
+                    hook.call(step, state, running)
+    history.run_seconds, history.num_steps = clock.seconds, clock.steps
     return state, history
+
+
+class _Clock:
+    """Seconds and steps, without the time that hooks take."""
+
+    def __init__(self, step: int):
+        self.seconds, self.steps = 0.0, 0
+        self.resume(step)
+
+    def resume(self, step: int) -> None:
+        self._begin, self._first = time.perf_counter(), step
+
+    def pause(self, step: int) -> None:
+        self.seconds += time.perf_counter() - self._begin
+        self.steps += step - self._first
+
+    def rate(self, step: int) -> float:
+        seconds = self.seconds + time.perf_counter() - self._begin
+        return (self.steps + step - self._first) / seconds
+
+
+def _resize(size: int, chunk: int, seconds: float) -> int:
+    """The next chunk's length, by at most a factor of two: records and hooks cut chunks short, and clocks jitter."""
+    if seconds > 2 * CHUNK_SECONDS:
+        return max(size // 2, 1)
+    return 2 * size if seconds < CHUNK_SECONDS and chunk == size else size

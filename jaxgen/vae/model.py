@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,8 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen import optimizers
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_keys, example_normals
-from jaxgen.distributions import reparameterise, standard_normal_kl
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals, example_uniforms
+from jaxgen.distributions import affine, standard_normal_kl
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
 from jaxgen.vae.networks import Decoder, Encoder
 from jaxgen.vae.objective import negative_elbo
@@ -106,22 +106,32 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             params["log_scale"] = jnp.float32(likelihood.log_scale)
         return optimizers.create(tx, params)
 
-    def terms(params: Any, x: Array, z: Array, mask: Array | None) -> Float[Array, " b"]:
-        output = decoder.apply({"params": params["decoder"]}, z)
-        return likelihood.log_prob(x, output, log_scale(params), spec, mask)
+    def q(params: Any, x: Array) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        return cast(tuple[Array, Array], encoder.apply({"params": params["encoder"]}, x))
+
+    def f(params: Any, z: Array) -> Float[Array, "b *event"]:
+        return cast(Array, decoder.apply({"params": params["decoder"]}, z))
+
+    def bound(params: Any, batch: Batch, uniform: Array | None, eps: Array, beta: float) -> Metrics:
+        """The bound of every example and its two terms, with all noise given."""
+        x = likelihood.target(batch["x"], spec, uniform)
+        mu, log_var = q(params, x)
+        output = f(params, affine(mu, log_var, eps))
+        log_likelihood = likelihood.log_prob(x, output, log_scale(params), spec, batch.get("mask"))
+        return {
+            "negative_elbo": negative_elbo(log_likelihood, mu, log_var, beta),
+            "distortion": -log_likelihood,
+            "rate": standard_normal_kl(mu, log_var),
+        }
 
     def loss(params: Any, key: PRNGKey, batch: Batch) -> tuple[Array, Metrics]:
         key_x, key_eps = jax.random.split(key)
+        size = batch["x"].shape[0]
         uniform = jax.random.uniform(key_x, batch["x"].shape) if likelihood.stochastic else None
-        x = likelihood.target(batch["x"], spec, uniform)
-        mu, log_var = encoder.apply({"params": params["encoder"]}, x)
-        log_likelihood = terms(params, x, reparameterise(key_eps, mu, log_var), batch.get("mask"))
-        metrics = {
-            "loss": negative_elbo(log_likelihood, mu, log_var, config.beta).mean(),
-            "distortion": -log_likelihood.mean(),
-            "rate": standard_normal_kl(mu, log_var).mean(),
-        }
-        return metrics["loss"], metrics
+        eps = jax.random.normal(key_eps, (size, config.latent_dim))
+        terms = {name: value.mean() for name, value in bound(params, batch, uniform, eps, config.beta).items()}
+        terms["loss"] = terms.pop("negative_elbo")  # with beta, it is no bound
+        return terms["loss"], terms
 
     @jax.jit
     def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -133,34 +143,24 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
         index = batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
         key_x, key_eps = jax.random.split(key)
-        uniform = None
-        if likelihood.stochastic:
-            draw = jax.vmap(lambda k: jax.random.uniform(k, spec.event_shape))
-            uniform = draw(example_keys(key_x, index))
-        x = likelihood.target(batch["x"], spec, uniform)
-        mu, log_var = encoder.apply({"params": state.params["encoder"]}, x)
-        z = mu + jnp.exp(log_var / 2) * example_normals(key_eps, index, (config.latent_dim,))
-        log_likelihood = terms(state.params, x, z, batch.get("mask"))
-        return {
-            "negative_elbo": negative_elbo(log_likelihood, mu, log_var),
-            "distortion": -log_likelihood,
-            "rate": standard_normal_kl(mu, log_var),
-        }
+        uniform = example_uniforms(key_x, index, spec.event_shape) if likelihood.stochastic else None
+        eps = example_normals(key_eps, index, (config.latent_dim,))
+        return bound(state.params, batch, uniform, eps, beta=1.0)
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
-        return likelihood.mean(decoder.apply({"params": state.params["decoder"]}, z), spec)
+        return likelihood.mean(f(state.params, z), spec)
 
     @jax.jit
     def encode(state: TrainState, x: Array) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-        return encoder.apply({"params": state.params["encoder"]}, likelihood.target(jnp.asarray(x), spec, None))
+        return q(state.params, likelihood.target(jnp.asarray(x), spec, None))
 
     @jax.jit
     def reconstruct(state: TrainState, x: Array) -> Float[Array, "b *event"]:
         return decode(state, encode(state, x)[0])
 
     def sample(
-        key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: None = None, condition: None = None
+        key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         """E[X|z] of z ~ N(0, I); z of sample k comes from fold_in(key, k)."""
         if label is not None or condition is not None:

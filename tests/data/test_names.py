@@ -23,7 +23,7 @@ def test_toys_are_drawn_from_the_seed_with_splits_of_their_own():
 
 
 def test_the_size_of_a_toy_unless_given():
-    assert [len(part) for part in load("grid").splits.values()] == [50_000, 5_000, 10_000]
+    assert [len(part) for part in load("swiss_roll").splits.values()] == [50_000, 5_000, 10_000]
 
 
 def test_a_path(tmp_path):

@@ -11,10 +11,12 @@ from scipy import stats
 
 from jaxgen.data.permutation import permute, round_keys, shuffled
 
+epoch_keys = jax.jit(jax.vmap(round_keys, in_axes=(None, 0)))
+
 
 def orders(key, n, num_epochs):
     """[num_epochs, n]: the orders of epochs 0 .. num_epochs - 1."""
-    keys = jax.vmap(round_keys, in_axes=(None, 0))(key, jnp.arange(num_epochs))
+    keys = epoch_keys(key, jnp.arange(num_epochs))
     positions = jnp.arange(n, dtype=jnp.uint32)
     return np.asarray(jax.vmap(permute, in_axes=(None, None, 0))(positions, n, keys)).astype(np.int64)
 
@@ -24,20 +26,20 @@ def uniform(cells, num_cells):
     return stats.chisquare(np.bincount(cells, minlength=num_cells)).pvalue
 
 
-@pytest.mark.parametrize("n", [*range(1, 20), 31, 32, 33, 63, 64, 65, 100, 1000, 1797, 4096, 60_000])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 32, 33, 64, 65, 1797, 60_000])
 def test_every_epoch_is_a_bijection(key, n):
     for order in orders(key, n, 3):
         np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("n", [2, 3, 5])
 def test_all_orders_of_few_examples_are_equally_frequent(key, n):
     code = orders(key, n, 60_000) @ n ** np.arange(n)
     known = np.sort([np.array(order) @ n ** np.arange(n) for order in itertools.permutations(range(n))])
     assert uniform(np.searchsorted(known, code), math.factorial(n)) > 1e-3
 
 
-@pytest.mark.parametrize("n", [6, 7, 12, 16, 17, 33, 64, 65])
+@pytest.mark.parametrize("n", [6, 12, 33, 65])
 def test_neighbours_in_the_order_are_independent(key, n):
     order = orders(key, n, 60_000)
     for position in (0, n // 2):
@@ -46,7 +48,7 @@ def test_neighbours_in_the_order_are_independent(key, n):
         assert uniform(here * (n - 1) + (there - here) % n - 1, n * (n - 1)) > 1e-3
 
 
-@pytest.mark.parametrize("n", [5, 12, 33])
+@pytest.mark.parametrize("n", [5, 33])
 def test_consecutive_epochs_are_independent(key, n):
     order = orders(key, n, 60_000)
     for position in (0, n - 1):

@@ -15,7 +15,9 @@ FLAGS = "--steps 400 --batch-size 16 --log-every 3 --checkpoint-every 10 --keep 
 
 
 def start(run):
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    # No compilation cache: every process compiles for itself, as a user's would, and none can damage the cache.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     arguments = [sys.executable, "-m", "jaxgen.cli", "train", "digits_vae", "--run", str(run), *FLAGS.split()]
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 

@@ -118,7 +118,7 @@ def test_bad_arguments(arguments, message):
 
 def test_a_state_beyond_the_end_is_refused():
     state, _ = fit(5)
-    with pytest.raises(ValueError, match="the state given is at step 5 > 3"):
+    with pytest.raises(ValueError, match="the state given is at step 5"):
         fit(3, state=state)
 
 
@@ -137,7 +137,7 @@ def test_progress_in_a_log_is_lines(capsys):
 
 
 def test_more_devices_than_there_are():
-    with pytest.raises(ValueError, match="num_devices must lie in 1..4"):
+    with pytest.raises(ValueError, match=r"num_devices must lie in 1\.\.4"):
         train.parallel.mesh(5)
 
 
