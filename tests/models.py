@@ -28,5 +28,9 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
 }
 
 
+COARSE = {"vae-bfloat16"}
+"""Models that compute in bfloat16, whose sums depend on their order in the third digit."""
+
+
 def num_parameters(params: Any) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
