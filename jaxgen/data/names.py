@@ -14,6 +14,7 @@ from jaxgen.data.arrays import from_file
 from jaxgen.data.checks import whole_number
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
+from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 
 
 def names() -> tuple[str, ...]:
@@ -21,7 +22,15 @@ def names() -> tuple[str, ...]:
     return ("digits", "ring", "grid", "two_moons", "swiss_roll")
 
 
-def load(name: str | Path, *, seed: int = 0, num: tuple[int, int, int] | None = None) -> Dataset:
+def load(
+    name: str | Path,
+    *,
+    seed: int = 0,
+    num: tuple[int, int, int] | None = None,
+    valid: int = 10_000,
+    folder: str | Path | None = None,
+    cache: str | Path | None = None,
+) -> Dataset:
     """A data set by its name, or by the path of a .npy or .npz file.
 
     Args:
@@ -48,6 +57,12 @@ def load(name: str | Path, *, seed: int = 0, num: tuple[int, int, int] | None = 
             raise ValueError(f"num goes with a toy, whose size is free, got num={num} for {str(name)!r}")
         case "digits":
             return digits()
+        case "mnist":
+            return mnist(valid=valid, folder=folder, cache=cache)
+        case "fashion_mnist":
+            return fashion_mnist(valid=valid, folder=folder, cache=cache)
+        case "binarized_mnist":
+            return binarized_mnist(folder=folder, cache=cache)
         case path if path.endswith((".npy", ".npz")):
             return from_file(path, seed=seed)
         case unknown:

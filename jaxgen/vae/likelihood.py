@@ -66,6 +66,10 @@ class Likelihood(Protocol):
         """E[X|z] in data space; images in [0, 1]."""
         ...
 
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """The decoder's output for which the target has this mean."""
+        ...
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -114,6 +118,9 @@ class Normal:
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return jnp.clip(output, 0, 1) if spec.levels else output
 
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        return mean
+
 
 @dataclass(frozen=True)
 class Bernoulli:
@@ -150,6 +157,9 @@ class Bernoulli:
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return jax.nn.sigmoid(output)
+
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        return jax.scipy.special.logit(jnp.clip(mean, 0.001, 0.999))  # as Burda et al.: a pixel may always be black
 
 
 @dataclass(frozen=True)
@@ -199,4 +209,7 @@ class DiscretizedNormal:
         return discretized_normal_log_prob(x, output, log_scale, levels=spec.levels, mask=mask)
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        return jnp.clip(space.from_signed(output, spec), 0, 1)
+        return space.from_signed(output, spec)
+
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        return mean

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 from jaxgen import optimizers
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals, example_uniforms
-from jaxgen.distributions import affine, standard_normal_kl
+from jaxgen.distributions import affine, normal_log_prob, standard_normal_kl
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
 from jaxgen.vae.networks import Decoder, Encoder
-from jaxgen.vae.objective import negative_elbo
+from jaxgen.vae.objective import importance_weighted_bound, negative_elbo
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,24 @@ class Config:
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
         likelihood: P(X|z).
         beta: Weight of the rate in the training loss; 1 is the bound.
+        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before
+            they cost; 0 for none.
+        num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
+            bound of Burda et al.
         optimizer: How the parameters move.
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 
     Raises:
-        ValueError: A size below 1, a negative beta, or another dtype.
+        ValueError: A size below 1, a negative weight or number of steps, or another dtype.
     """
 
     latent_dim: int = 20
     hidden: tuple[int, ...] = (400,)
     likelihood: Normal | Bernoulli | DiscretizedNormal = Bernoulli()
     beta: float = 1.0
+    warmup_steps: int = 0
+    num_samples: int = 1
     optimizer: optimizers.Adam = optimizers.Adam()
     dtype: str = "float32"
     axis_name: str | None = None
@@ -49,6 +55,10 @@ class Config:
             raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
         if self.beta < 0:
             raise ValueError(f"beta must not be negative, got {self.beta}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+        if self.num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
 
@@ -102,6 +112,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             "encoder": encoder.init(key_encoder, x)["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
         }
+        params["decoder"]["bias"] = likelihood.output(x.mean(axis=0))  # the network has only the rest to learn
         if likelihood.learn:
             params["log_scale"] = jnp.float32(likelihood.log_scale)
         return optimizers.create(tx, params)
@@ -112,31 +123,54 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def f(params: Any, z: Array) -> Float[Array, "b *event"]:
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
 
-    def bound(params: Any, batch: Batch, uniform: Array | None, eps: Array, beta: float) -> Metrics:
-        """The bound of every example and its two terms, with all noise given."""
-        x = likelihood.target(batch["x"], spec, uniform)
+    def log_p(params: Any, x: Array, z: Array, mask: Array | None) -> Float[Array, " b"]:
+        return likelihood.log_prob(x, f(params, z), log_scale(params), spec, mask)
+
+    def bound(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
+        """The negative ELBO of every example and its two terms, for one draw of z."""
         mu, log_var = q(params, x)
-        output = f(params, affine(mu, log_var, eps))
-        log_likelihood = likelihood.log_prob(x, output, log_scale(params), spec, batch.get("mask"))
+        log_likelihood = log_p(params, x, affine(mu, log_var, eps), mask)
         return {
             "negative_elbo": negative_elbo(log_likelihood, mu, log_var, beta),
             "distortion": -log_likelihood,
             "rate": standard_normal_kl(mu, log_var),
         }
 
-    def loss(params: Any, key: PRNGKey, batch: Batch) -> tuple[Array, Metrics]:
+    def importance_weighted(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
+        """The same for k draws, eps [k, B, z]: the loss is the importance-weighted bound."""
+        mu, log_var = q(params, x)
+        z = jax.vmap(lambda e: affine(mu, log_var, e))(eps)
+        log_likelihood = jax.vmap(lambda draw: log_p(params, x, draw, mask))(z)
+        log_prior = jax.vmap(lambda draw: normal_log_prob(draw, jnp.zeros_like(draw), jnp.zeros(())))(z)
+        log_q = jax.vmap(lambda draw: normal_log_prob(draw, mu, log_var))(z)
+        return {
+            "negative_elbo": -importance_weighted_bound(log_likelihood, beta * log_prior, beta * log_q),
+            "distortion": -log_likelihood.mean(axis=0),
+            "rate": standard_normal_kl(mu, log_var),
+        }
+
+    def loss(params: Any, key: PRNGKey, batch: Batch, step: Array) -> tuple[Array, Metrics]:
         key_x, key_eps = jax.random.split(key)
         size = batch["x"].shape[0]
         uniform = jax.random.uniform(key_x, batch["x"].shape) if likelihood.stochastic else None
-        eps = jax.random.normal(key_eps, (size, config.latent_dim))
-        terms = {name: value.mean() for name, value in bound(params, batch, uniform, eps, config.beta).items()}
-        terms["loss"] = terms.pop("negative_elbo")  # with beta, it is no bound
-        return terms["loss"], terms
+        x = likelihood.target(batch["x"], spec, uniform)
+        beta = config.beta
+        if config.warmup_steps:
+            beta = beta * jnp.minimum(1.0, step.astype(jnp.float32) / config.warmup_steps)
+        if config.num_samples == 1:
+            eps = jax.random.normal(key_eps, (size, config.latent_dim))
+            values = bound(params, x, eps, batch.get("mask"), beta)
+        else:
+            eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim))
+            values = importance_weighted(params, x, eps, batch.get("mask"), beta)
+        means = {name: value.mean() for name, value in values.items()}
+        means["loss"] = means.pop("negative_elbo")  # with beta, it is no bound
+        return means["loss"], means
 
     @jax.jit
     def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = optimizers.device_key(key, config.axis_name)
-        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, key, batch)
+        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, key, batch, state.step)
         return optimizers.update(tx, state, gradient), metrics
 
     @jax.jit
@@ -145,7 +179,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         key_x, key_eps = jax.random.split(key)
         uniform = example_uniforms(key_x, index, spec.event_shape) if likelihood.stochastic else None
         eps = example_normals(key_eps, index, (config.latent_dim,))
-        return bound(state.params, batch, uniform, eps, beta=1.0)
+        x = likelihood.target(batch["x"], spec, uniform)
+        return bound(state.params, x, eps, batch.get("mask"), beta=1.0)
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:

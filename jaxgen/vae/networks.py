@@ -34,6 +34,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """f(z; theta): what P(X|z) is built around, in the likelihood's own terms (a mean, or logits).
 
+    Its last addend, the parameter "bias", has the shape of an event, so that it can start at the data's mean.
+
     Attributes:
         hidden: Widths of the hidden layers.
         event_shape: Shape of one example.
@@ -47,5 +49,6 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         h = MLP(self.hidden, nn.tanh, self.dtype)(z)
-        flat = nn.Dense(int(np.prod(self.event_shape)), dtype=self.dtype)(h).astype(jnp.float32)
-        return flat.reshape(z.shape[0], *self.event_shape)
+        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, self.event_shape)
+        return flat.reshape(z.shape[0], *self.event_shape) + bias[None]

@@ -21,7 +21,10 @@ from jaxgen.distributions import standard_normal_kl
 
 
 def negative_elbo(
-    log_likelihood: Float[Array, " b"], mu: Float[Array, "b z"], log_var: Float[Array, "b z"], beta: float = 1.0
+    log_likelihood: Float[Array, " b"],
+    mu: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    beta: float | Float[Array, ""] = 1.0,
 ) -> Float[Array, " b"]:
     """The negative evidence lower bound for Q(z|X) = N(mu, diag exp log_var) and P(z) = N(0, I).
 

@@ -1,0 +1,95 @@
+"""Decoded arrays on disk, so that what takes long is done once.
+
+    <cache>/<name>.npz      the arrays, uncompressed; "format", "source" and "digest" beside them
+
+A file is written beside its place and moved there when it is whole, so that no reader meets half of one. It is
+believed only if its format is this one's, its source (the checksums of what it was decoded from) the one asked
+for and its digest that of its arrays; otherwise a warning says so and it is made again.
+"""
+
+import hashlib
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+FORMAT = 1
+"""Raised by whoever changes what a cached array means."""
+
+_DAMAGED = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def folder(cache: str | Path | None) -> Path:
+    """Where arrays are kept: the argument, $JAXGEN_CACHE_DIR, $XDG_CACHE_HOME/jaxgen or ~/.cache/jaxgen."""
+    if cache is None:
+        cache = os.environ.get("JAXGEN_CACHE_DIR")
+    if cache:
+        return Path(cache).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxgen"
+
+
+def cached(path: Path, source: str, decode: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays at `path`, or what `decode` returns, which is then kept there.
+
+    Args:
+        path: A name ending in .npz.
+        source: What the arrays are made from, as a checksum.
+        decode: Makes the arrays.
+
+    Returns:
+        The arrays by name. A cache that cannot be read or written costs time and a warning, nothing else.
+    """
+    if path.exists():
+        try:
+            return _read(path, source)
+        except _DAMAGED as error:
+            warnings.warn(f"the cache {path} is made anew: {error}", stacklevel=2)
+    arrays = dict(decode())
+    try:
+        _write(path, source, arrays)
+    except OSError as error:
+        warnings.warn(
+            f"nothing was cached, set JAXGEN_CACHE_DIR to a folder that can be written: {error}", stacklevel=2
+        )
+    return arrays
+
+
+def _read(path: Path, source: str) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        if (found := int(file["format"])) != FORMAT:
+            raise ValueError(f"its format is {found}, not {FORMAT}")
+        if str(file["source"]) != source:
+            raise ValueError("it was made from other files")
+        arrays = {name: file[name] for name in file.files if name not in ("format", "source", "digest")}
+        if str(file["digest"]) != _digest(arrays):
+            raise ValueError("its digest is not that of its arrays")
+    return arrays
+
+
+def _write(path: Path, source: str, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The temporary file is of this process alone: two that decode at once both finish, and the later one stays.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, format=FORMAT, source=source, digest=_digest(arrays), **arrays)  # pyright: ignore[reportArgumentType]
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.data)
+    return digest.hexdigest()
