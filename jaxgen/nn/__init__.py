@@ -1,5 +1,17 @@
 """Network blocks that the families share. Stateless linen modules, channels last, float32 parameters."""
 
+from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
+from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 
-__all__ = ["MLP"]
+__all__ = [
+    "MLP",
+    "Conv",
+    "ConvDecoder",
+    "ConvEncoder",
+    "ConvTranspose",
+    "Downsample",
+    "Upsample",
+    "conv_general_dilated",
+    "halvings",
+]

@@ -152,8 +152,7 @@ def _train(
     model, dataset = experiment.model, experiment.dataset
     tensorboard = TensorBoard.where_installed(folder.path, first=0 if state is None else int(state.step))
 
-    def estimates(state: Any, split: Any) -> dict[str, Estimate]:
-        return dict(experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, split))
+    key_evaluate = jax.random.fold_in(root, EVALUATE)
 
     def note_digest(step: int, state: Any, window: Window) -> None:
         known, new = folder.manifest["digests"].get(str(step)), digest(state)
@@ -168,7 +167,7 @@ def _train(
         regular = step % config.checkpoint_every == 0 or step == config.steps
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
         if regular and experiment.best is not None and dataset.valid is not None:
-            values = estimates(state, dataset.valid)
+            values = experiment.evaluate(key_evaluate, state, dataset.valid)
             measured = {experiment.best: values[experiment.best].value}
             record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
             folder.append(record)
@@ -219,7 +218,9 @@ def _train(
     if history.interrupted:
         return Outcome(state, history, {}, folder)
 
-    results = {name: estimates(state, dataset.splits[name]) for name in ("valid", "test") if name in dataset.splits}
+    report = experiment.report or experiment.evaluate
+    splits = {name: dataset.splits[name] for name in ("valid", "test") if name in dataset.splits}
+    results = {name: dict(report(key_evaluate, state, split)) for name, split in splits.items()}
     folder.update(
         results={
             split: {name: estimate._asdict() for name, estimate in values.items()} for split, values in results.items()

@@ -13,9 +13,11 @@ class Experiment(NamedTuple):
     Attributes:
         model: The model.
         dataset: The data, see `jaxgen.data.Dataset`.
-        evaluate: (key, state, split) -> estimates by name, for a `jaxgen.data.Split`.
+        evaluate: (key, state, split) -> estimates by name, for a `jaxgen.data.Split`; quick, for every checkpoint.
         picture: (key, state) -> a figure of what the model does.
         samples: (samples, title) -> a figure of samples.
+        report: The same for the end of the run and `jaxgen evaluate`, where it may take its time; None for
+            `evaluate`.
         best: Name of the estimate on the validation split whose smallest value marks the best checkpoint.
     """
 
@@ -24,6 +26,7 @@ class Experiment(NamedTuple):
     evaluate: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]]
     picture: Callable[[PRNGKey, Any], Any]
     samples: Callable[[Any, str], Any]
+    report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None
     best: str | None = None
 
 

@@ -81,4 +81,4 @@ def evaluate(path: Path | str, *, split: str = "test", best: bool = False) -> di
     if split not in splits:
         raise ValueError(f"split must be one of {', '.join(splits)}, got {split!r}")
     key = jax.random.fold_in(jax.random.key(config.seed), EVALUATE)
-    return dict(experiment.evaluate(key, state, splits[split]))
+    return dict((experiment.report or experiment.evaluate)(key, state, splits[split]))

@@ -1,0 +1,188 @@
+"""Encoders that halve a picture level by level and decoders that double it, for pictures of any size.
+
+A size n is halved to ceil(n / 2), so every way down has its way up: doubling gives n or n + 1, and the decoder, which
+knows the sizes of all levels from the size it must end at, leaves the last row or column out where it is one too many.
+28 x 28 goes by way of 14 and 7 to 4 and back; 33 x 20 by way of 17 x 10. Nothing here counts the spatial dimensions:
+signals and volumes pass as well as pictures.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgen.nn.convolution import Conv
+
+
+def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
+    """Spatial sizes from `size` down, `levels` times halved and rounded up: levels + 1 of them."""
+    sizes = [size]
+    for _ in range(levels):
+        sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
+    return sizes
+
+
+def _doubled(size: tuple[int, ...], target: tuple[int, ...] | None) -> tuple[int, ...]:
+    """What `size` is doubled to, checked: `target`, by default twice the size."""
+    if target is None:
+        return tuple(2 * n for n in size)
+    if halvings(target, 1)[1] != size:
+        raise ValueError(f"size must be what halves to {size}, rounded up, got {target}")
+    return target
+
+
+class Downsample(nn.Module):
+    """Halves the spatial size, rounded up, by a convolution of stride 2.
+
+    Attributes:
+        features: Output channels.
+        kernel_size: In every spatial dimension.
+        use_bias: False before a normalisation.
+        dtype: Of the computation; parameters stay float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *half d"]:
+        window = (self.kernel_size,) * (x.ndim - 2)
+        return Conv(self.features, window, strides=2, use_bias=self.use_bias, dtype=self.dtype)(x)
+
+
+class Upsample(nn.Module):
+    """Doubles the spatial size by nearest neighbours, then convolves.
+
+    Attributes:
+        features: Output channels.
+        kernel_size: In every spatial dimension.
+        use_bias: False before a normalisation.
+        dtype: Of the computation; parameters stay float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *space c"], size: tuple[int, ...] | None = None
+    ) -> Float[Array, "b *double d"]:
+        """Upsamples.
+
+        Args:
+            x: Input.
+            size: Spatial size of the output: twice that of x, the default, or one less in any dimension.
+
+        Returns:
+            Output of that size, `features` channels.
+
+        Raises:
+            ValueError: Another size.
+        """
+        size = _doubled(x.shape[1:-1], size)
+        for axis, n in enumerate(size, start=1):
+            x = x.repeat(2, axis).take(np.arange(n), axis)
+        window = (self.kernel_size,) * len(size)
+        return Conv(self.features, window, use_bias=self.use_bias, dtype=self.dtype)(x)
+
+
+class ConvTranspose(nn.Module):
+    """Doubles the spatial size by a transposed convolution of stride 2: fewer operations than `Upsample`.
+
+    Attributes:
+        features: Output channels.
+        kernel_size: In every spatial dimension. An odd one leaves a checkerboard.
+        use_bias: False before a normalisation.
+        dtype: Of the computation; parameters stay float32.
+    """
+
+    features: int
+    kernel_size: int = 4
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *space c"], size: tuple[int, ...] | None = None
+    ) -> Float[Array, "b *double d"]:
+        """Upsamples, as `Upsample` does: the same arguments, output and error."""
+        size = _doubled(x.shape[1:-1], size)
+        low = -(-self.kernel_size // 2)  # as flax's ConvTranspose with "SAME"
+        padding = [(low, self.kernel_size - low - (2 * n - m)) for n, m in zip(x.shape[1:-1], size, strict=True)]
+        window = (self.kernel_size,) * len(size)
+        return Conv(
+            self.features, window, padding=padding, input_dilation=2, use_bias=self.use_bias, dtype=self.dtype
+        )(x)
+
+
+class ConvEncoder(nn.Module):
+    """Level by level: half the size, group normalisation, activation.
+
+    Attributes:
+        features: Channels of each level.
+        kernel_size: In every spatial dimension.
+        num_groups: Of the normalisation, a divisor of every width; None for none.
+        activation: Applied at the end of every level.
+        dtype: Of the computation; parameters stay float32.
+    """
+
+    features: tuple[int, ...]
+    kernel_size: int = 3
+    num_groups: int | None = 8
+    activation: Callable[[Array], Array] = nn.relu
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *small d"]:
+        for width in self.features:
+            x = Downsample(width, self.kernel_size, use_bias=self.num_groups is None, dtype=self.dtype)(x)
+            x = self.activation(_normalised(x, self.num_groups, self.dtype))
+        return x
+
+
+class ConvDecoder(nn.Module):
+    """Mirror of `ConvEncoder`: a dense layer to the smallest level, then level by level up to an event.
+
+    Attributes:
+        features: Channels of each level, the smallest first; as many as there are halvings.
+        event_shape: (*space, channels) of what is put out.
+        num_groups: Of the normalisation after every level but the output, a divisor of every width; None for none.
+        activation: Applied at the end of every level but the output.
+        upsample: `Upsample` or `ConvTranspose`, or one with its kernel size set.
+        dtype: Of the computation; parameters stay float32, and so is what it returns.
+    """
+
+    features: tuple[int, ...]
+    event_shape: tuple[int, ...]
+    num_groups: int | None = 8
+    activation: Callable[[Array], Array] = nn.relu
+    upsample: Callable[..., nn.Module] = Upsample
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        if len(self.event_shape) < 2:
+            raise ValueError(f"event_shape must be (*space, channels), got {self.event_shape}")
+        if not self.features:
+            raise ValueError(f"features must name at least one level, got {self.features}")
+        *space, channels = self.event_shape
+        smallest, *sizes = reversed(halvings(tuple(space), len(self.features)))
+        bias = self.num_groups is None
+        start = (*smallest, self.features[0])
+        h = nn.Dense(int(np.prod(start)), use_bias=bias, dtype=self.dtype)(z).reshape(z.shape[0], *start)
+        for width, size in zip(self.features[1:], sizes[:-1], strict=True):
+            h = self.activation(_normalised(h, self.num_groups, self.dtype))
+            h = self.upsample(width, use_bias=bias, dtype=self.dtype)(h, size)
+        h = self.activation(_normalised(h, self.num_groups, self.dtype))
+        return self.upsample(channels, dtype=self.dtype)(h, sizes[-1]).astype(jnp.float32)
+
+
+def _normalised(x: Float[Array, "b *space c"], num_groups: int | None, dtype: Any) -> Float[Array, "b *space c"]:
+    return x if num_groups is None else nn.GroupNorm(num_groups, dtype=dtype)(x)
