@@ -1,5 +1,6 @@
 """The VAE as a model of the contract."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -11,7 +12,9 @@ from jaxtyping import Array, Float
 
 from jaxgen import optimizers
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals, example_uniforms
+from jaxgen.data import space
 from jaxgen.distributions import affine, normal_log_prob, standard_normal_kl
+from jaxgen.vae.inference import importance_expectation, importance_log_likelihood, prior_log_likelihood
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
 from jaxgen.vae.networks import Decoder, Encoder
 from jaxgen.vae.objective import importance_weighted_bound, negative_elbo
@@ -31,6 +34,8 @@ class Config:
         num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
             bound of Burda et al.
         optimizer: How the parameters move.
+        see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
+            missing dimensions ("mask" in the batch).
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 
@@ -45,6 +50,7 @@ class Config:
     warmup_steps: int = 0
     num_samples: int = 1
     optimizer: optimizers.Adam = optimizers.Adam()
+    see_mask: bool = False
     dtype: str = "float32"
     axis_name: str | None = None
 
@@ -70,6 +76,11 @@ class Parts(NamedTuple):
         encode: (state, x) -> (mu, log_var) of Q(z|X), each [B, latent_dim].
         decode: (state, z) -> E[X|z] in data space, [B, *event].
         reconstruct: (state, x) -> E[X|z] at z = mu(x), [B, *event].
+        log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats.
+        monte_carlo: The same from draws of the prior: the lecture's first estimate, and why it fails.
+        impute: (key, state, batch, num_samples=1000, chunk=50) -> E[X | what "mask" says is observed], [B, *event] in
+            data space, the observed dimensions as they are.
+        interpolate: (state, x_from, x_to, num) -> [num, B, *event], decoded on the line between their mu.
         measure: What the probabilities are of.
         discrete: Whether they are of discrete data, so that bits/dim mean something.
     """
@@ -77,6 +88,10 @@ class Parts(NamedTuple):
     encode: Callable[..., tuple[Array, Array]]
     decode: Callable[..., Array]
     reconstruct: Callable[..., Array]
+    log_likelihood: Callable[..., Array]
+    monte_carlo: Callable[..., Array]
+    impute: Callable[..., Array]
+    interpolate: Callable[..., Array]
     measure: str
     discrete: bool
 
@@ -108,8 +123,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
         key_encoder, key_decoder = jax.random.split(key)
         x = likelihood.target(jnp.asarray(batch["x"]), spec, None)
+        shown = jnp.concatenate([x, x], axis=-1) if config.see_mask else x
         params = {
-            "encoder": encoder.init(key_encoder, x)["params"],
+            "encoder": encoder.init(key_encoder, shown)["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
         }
         params["decoder"]["bias"] = likelihood.output(x.mean(axis=0))  # the network has only the rest to learn
@@ -117,8 +133,13 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             params["log_scale"] = jnp.float32(likelihood.log_scale)
         return optimizers.create(tx, params)
 
-    def q(params: Any, x: Array) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-        return cast(tuple[Array, Array], encoder.apply({"params": params["encoder"]}, x))
+    def q(params: Any, x: Array, mask: Array | None) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        """Q(z|X); what is not observed is 0 to the encoder (Mattei & Frellsen 2019)."""
+        seen = x if mask is None else jnp.where(mask, x, 0.0)
+        if config.see_mask:
+            flags = jnp.ones_like(seen) if mask is None else mask.astype(seen.dtype)
+            seen = jnp.concatenate([seen, flags], axis=-1)
+        return cast(tuple[Array, Array], encoder.apply({"params": params["encoder"]}, seen))
 
     def f(params: Any, z: Array) -> Float[Array, "b *event"]:
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
@@ -128,7 +149,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     def bound(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
         """The negative ELBO of every example and its two terms, for one draw of z."""
-        mu, log_var = q(params, x)
+        mu, log_var = q(params, x, mask)
         log_likelihood = log_p(params, x, affine(mu, log_var, eps), mask)
         return {
             "negative_elbo": negative_elbo(log_likelihood, mu, log_var, beta),
@@ -138,7 +159,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     def importance_weighted(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
         """The same for k draws, eps [k, B, z]: the loss is the importance-weighted bound."""
-        mu, log_var = q(params, x)
+        mu, log_var = q(params, x, mask)
         z = jax.vmap(lambda e: affine(mu, log_var, e))(eps)
         log_likelihood = jax.vmap(lambda draw: log_p(params, x, draw, mask))(z)
         log_prior = jax.vmap(lambda draw: normal_log_prob(draw, jnp.zeros_like(draw), jnp.zeros(())))(z)
@@ -173,14 +194,35 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, key, batch, state.step)
         return optimizers.update(tx, state, gradient), metrics
 
-    @jax.jit
-    def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
+    def observed(key: PRNGKey, batch: Batch) -> tuple[Array, Array, PRNGKey]:
+        """What the likelihood is of, each example's number, and a key for z; draws belong to their example."""
         index = batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
         key_x, key_eps = jax.random.split(key)
         uniform = example_uniforms(key_x, index, spec.event_shape) if likelihood.stochastic else None
+        return likelihood.target(jnp.asarray(batch["x"]), spec, uniform), jnp.asarray(index), key_eps
+
+    @jax.jit
+    def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
+        x, index, key_eps = observed(key, batch)
         eps = example_normals(key_eps, index, (config.latent_dim,))
-        x = likelihood.target(batch["x"], spec, uniform)
         return bound(state.params, x, eps, batch.get("mask"), beta=1.0)
+
+    @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
+    def log_likelihood(
+        key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 5000, chunk: int = 50
+    ) -> Float[Array, " b"]:
+        x, index, key_eps = observed(key, batch)
+        mu, log_var = q(state.params, x, batch.get("mask"))
+        log_p_x = functools.partial(log_p, state.params, x, mask=batch.get("mask"))
+        return importance_log_likelihood(key_eps, index, mu, log_var, log_p_x, num_samples, chunk)
+
+    @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
+    def monte_carlo(
+        key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 5000, chunk: int = 50
+    ) -> Float[Array, " b"]:
+        x, index, key_eps = observed(key, batch)
+        log_p_x = functools.partial(log_p, state.params, x, mask=batch.get("mask"))
+        return prior_log_likelihood(key_eps, index, config.latent_dim, log_p_x, num_samples, chunk)
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
@@ -188,11 +230,30 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     @jax.jit
     def encode(state: TrainState, x: Array) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-        return q(state.params, likelihood.target(jnp.asarray(x), spec, None))
+        return q(state.params, likelihood.target(jnp.asarray(x), spec, None), None)
 
     @jax.jit
     def reconstruct(state: TrainState, x: Array) -> Float[Array, "b *event"]:
         return decode(state, encode(state, x)[0])
+
+    @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
+    def impute(
+        key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 1000, chunk: int = 50
+    ) -> Float[Array, "b *event"]:
+        mask = jnp.asarray(batch["mask"])
+        index = batch["index"] if "index" in batch else jnp.arange(mask.shape[0], dtype=jnp.int32)
+        x = likelihood.target(jnp.asarray(batch["x"]), spec, None)
+        mu, log_var = q(state.params, x, mask)
+        log_p_x = functools.partial(log_p, state.params, x, mask=mask)
+        mean = importance_expectation(
+            key, jnp.asarray(index), mu, log_var, log_p_x, lambda z: decode(state, z), num_samples, chunk
+        )
+        return jnp.where(mask, space.to_unit(jnp.asarray(batch["x"]), spec), mean)
+
+    @functools.partial(jax.jit, static_argnums=3)
+    def interpolate(state: TrainState, x_from: Array, x_to: Array, num: int) -> Float[Array, "num b *event"]:
+        start, end = encode(state, x_from)[0], encode(state, x_to)[0]
+        return jax.vmap(lambda part: decode(state, start + part * (end - start)))(jnp.linspace(0.0, 1.0, num))
 
     def sample(
         key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
@@ -202,10 +263,20 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             raise ValueError("this model is unconditional: label and condition must be None")
         return draws(key, state, num, first)
 
-    @jax.jit(static_argnums=2)
+    @functools.partial(jax.jit, static_argnums=2)
     def draws(key: PRNGKey, state: TrainState, num: int, first: Any) -> Float[Array, "num *event"]:
         index = first + jnp.arange(num, dtype=jnp.int32)
         return decode(state, example_normals(key, index, (config.latent_dim,)))
 
-    parts = Parts(encode, decode, reconstruct, likelihood.measure(spec), likelihood.discrete)
+    parts = Parts(
+        encode,
+        decode,
+        reconstruct,
+        log_likelihood,
+        monte_carlo,
+        impute,
+        interpolate,
+        likelihood.measure(spec),
+        likelihood.discrete,
+    )
     return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)

@@ -15,7 +15,7 @@ import math
 
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxgen.distributions import standard_normal_kl
 
@@ -89,3 +89,17 @@ def importance_weighted_bound(
     """
     log_weights = log_likelihood + log_prior - log_q
     return logsumexp(log_weights, axis=0) - jnp.log(jnp.float32(log_weights.shape[0]))
+
+
+def active_units(mu: Float[Array, "n z"], threshold: float = 0.01) -> Bool[Array, " z"]:
+    """Which latent dimensions the encoder uses: those whose mean varies over the data.
+
+        A_u = Var_x E_{z~Q(z|x)}[z_u] > threshold
+
+    Args:
+        mu: Mean of Q(z|X) over a data set.
+        threshold: Smallest variance of a unit in use.
+
+    Source: Burda et al. 2016, section 5.
+    """
+    return mu.var(axis=0) > threshold

@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 LOG_2_PI = 1.8378770664093453
 
@@ -60,6 +60,22 @@ class LinearGaussian:
         spread = jnp.einsum("xz,bzy,xy->b", self.weights, cov, self.weights)
         square = jnp.square(residual).sum(axis=1) + spread
         return -0.5 * (square / self.sigma**2 + x.shape[1] * (LOG_2_PI + 2 * jnp.log(self.sigma)))
+
+    def conditional(self, x: Float[Array, "b x"], mask: Bool[Array, "b x"]) -> Float[Array, "b x"]:
+        """E[X | X_observed]: what an imputation should come to; the observed dimensions as they are.
+
+        E[X_m | X_o] = b_m + C_mo C_oo^-1 (X_o - b_o),   C = W W^T + sigma^2 I
+        """
+        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1])
+
+        def one(x: Array, mask: Array) -> Array:
+            both = mask[:, None] & mask[None, :]
+            # Rows and columns of what is missing become those of the identity: the solve leaves them alone.
+            observed = jnp.where(both, covariance, jnp.eye(x.shape[0]))
+            residual = jnp.where(mask, x - self.bias, 0.0)
+            return jnp.where(mask, x, self.bias + covariance @ jnp.linalg.solve(observed, residual))
+
+        return jax.vmap(one)(x, mask)
 
     def sample(self, key: Array, num: int) -> Float[Array, "num x"]:
         """Draws of P(X)."""

@@ -54,3 +54,8 @@ def test_importance_weighted_bound_is_the_log_mean_weight():
     zero = jnp.zeros((3, 2))
     bound = objective.importance_weighted_bound(jnp.log(jnp.asarray(weights)), zero, zero)
     np.testing.assert_allclose(bound, np.log([3.0, 2.0]), rtol=1e-6)
+
+
+def test_active_units_are_those_that_vary():
+    mu = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32) * np.array([1.0, 0.05, 0.2], np.float32)
+    assert list(objective.active_units(jnp.asarray(mu))) == [True, False, True]

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgen.distributions import multivariate_normal_kl, normal_log_prob, reparameterise_full
+from jaxgen import data, train, vae
+from jaxgen.distributions import multivariate_normal_kl, normal_log_prob, reparameterise_full, standard_normal_kl
+from jaxgen.optimizers import Adam, Cosine
 from jaxgen.vae import objective
 from jaxgen.vae.oracle import LinearGaussian
+
+
+def double(x):
+    return np.asarray(x, np.float64)
 
 
 @pytest.fixture
@@ -26,8 +32,8 @@ def gaussian_q(key, num, dim):
 
 def test_log_prob_is_the_marginal(oracle, key):
     x = oracle.sample(key, 10)
-    covariance = np.float64(oracle.weights) @ np.float64(oracle.weights).T + 0.49 * np.eye(5)
-    exact = stats.multivariate_normal(np.float64(oracle.bias), covariance).logpdf(np.float64(x))
+    covariance = double(oracle.weights) @ double(oracle.weights).T + 0.49 * np.eye(5)
+    exact = stats.multivariate_normal(double(oracle.bias), covariance).logpdf(double(x))
     np.testing.assert_allclose(oracle.log_prob(x), exact, rtol=2e-5)
 
 
@@ -39,10 +45,10 @@ def test_posterior_is_bayes_rule(oracle, key):
         z = jax.random.normal(jax.random.key(seed), (4, 3))
         likelihood = normal_log_prob(x, z @ oracle.weights.T + oracle.bias[None], 2 * jnp.log(oracle.sigma))
         prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros(()))
-        posterior = [
-            stats.multivariate_normal(np.float64(mean[i]), np.float64(covariance)).logpdf(z[i]) for i in range(4)
-        ]
-        np.testing.assert_allclose(likelihood + prior - np.float32(posterior), oracle.log_prob(x), rtol=1e-4)
+        posterior = [stats.multivariate_normal(double(mean[i]), double(covariance)).logpdf(z[i]) for i in range(4)]
+        np.testing.assert_allclose(
+            likelihood + prior - np.asarray(posterior, np.float32), oracle.log_prob(x), rtol=1e-4
+        )
 
 
 def test_the_identity_holds_for_any_q(oracle, key):
@@ -114,3 +120,78 @@ def test_monte_carlo_from_the_prior_is_right_in_the_limit_and_low_before(oracle,
     # Few draws: too low on average (Jensen), as P(X|z) is nearly zero for most z.
     few = jnp.stack([objective.monte_carlo_log_likelihood(log_likelihood[i : i + 4]) for i in range(0, 4000, 4)])
     assert (few.mean(axis=0) < oracle.log_prob(x)).all()
+
+
+def test_conditional_is_that_of_the_joint_normal(oracle, key):
+    x = oracle.sample(key, 4)
+    mask = jnp.array([[1, 1, 1, 1, 1], [0, 1, 0, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
+    covariance = double(oracle.weights) @ double(oracle.weights).T + 0.49 * np.eye(5)
+    bias, found = double(oracle.bias), oracle.conditional(x, mask)
+    for row in range(4):
+        o, m = np.flatnonzero(mask[row]), np.flatnonzero(~mask[row])
+        regression = covariance[np.ix_(m, o)] @ np.linalg.inv(covariance[np.ix_(o, o)]) if len(o) else np.zeros((5, 0))
+        np.testing.assert_allclose(found[row][m], bias[m] + regression @ (double(x[row])[o] - bias[o]), atol=1e-4)
+        np.testing.assert_array_equal(found[row][o], x[row][o])
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A linear VAE, trained on draws of a linear-Gaussian oracle with the oracle's sigma."""
+    weights = jax.random.normal(jax.random.key(4), (6, 2))
+    truth = LinearGaussian(weights=weights, bias=jnp.linspace(-1, 1, 6), sigma=jnp.float32(0.5))
+    x = np.asarray(truth.sample(jax.random.key(5), 22_000))
+    dataset = data.from_arrays(x, valid=None, test=2_000 / 22_000)
+    config = vae.Config(latent_dim=2, hidden=(), likelihood=vae.Normal(0.5), optimizer=Adam(2e-2, Cosine(4000)))
+    model = vae.model(config, dataset.spec)
+    batches = dataset.train.batches(seed=0, batch_size=500)
+    state, _ = train.fit(model, batches, jax.random.key(0), 4000, progress=False)
+    return truth, dataset, model, state
+
+
+def test_training_reaches_the_oracle(trained):
+    """The mean bound, its expectation over z in closed form, comes within 0.01 nats of the mean of log P(X)."""
+    truth, dataset, model, state = trained
+    x = jnp.asarray(dataset.test.x)
+    mu, log_var = model.parts.encode(state, dataset.test.x)
+    decoder = state.params["decoder"]
+    learnt = LinearGaussian(weights=decoder["Dense_0"]["kernel"].T, bias=decoder["bias"], sigma=jnp.float32(0.5))
+    covariance = jax.vmap(jnp.diag)(jnp.exp(log_var))
+    bound = learnt.expected_log_likelihood(x, mu, covariance) - standard_normal_kl(mu, log_var)
+    assert abs(float(truth.log_prob(x).mean() - bound.mean())) < 0.01
+
+
+def test_trained_with_holes_imputation_reaches_the_exact_conditional():
+    """Trained on data of which 30 % are missing, the imputed mean is within 1 % of the exact one (root mean square).
+
+    One latent dimension, so that the exact posterior, whatever is observed, is in the encoder's family.
+    """
+    weights = jax.random.normal(jax.random.key(4), (6, 1))
+    truth = LinearGaussian(weights=weights, bias=jnp.linspace(-1, 1, 6), sigma=jnp.float32(0.5))
+    x = np.asarray(truth.sample(jax.random.key(8), 100_300))
+    mask = np.asarray(jax.random.bernoulli(jax.random.key(6), 0.7, x.shape))
+    holes = np.where(mask, x, np.float32(0))
+    dataset = data.from_arrays(holes, mask=mask, valid=None, test=300 / 100_300)
+    config = vae.Config(
+        latent_dim=1, hidden=(64,), likelihood=vae.Normal(0.5), see_mask=True, optimizer=Adam(1e-2, Cosine(6000))
+    )
+    model = vae.model(config, dataset.spec)
+    batches = dataset.train.batches(seed=0, batch_size=500)
+    state, _ = train.fit(model, batches, jax.random.key(0), 6000, progress=False)
+    test = {"x": dataset.test.x, "mask": dataset.test.mask}
+    found = np.asarray(model.parts.impute(jax.random.key(7), state, test, num_samples=20_000, chunk=500))
+    exact = np.asarray(truth.conditional(jnp.asarray(test["x"]), jnp.asarray(test["mask"])))
+    np.testing.assert_array_equal(found[test["mask"]], test["x"][test["mask"]])
+    missing = ~test["mask"]
+    assert np.sqrt(np.square(found - exact)[missing].mean()) < 0.01 * np.sqrt(np.square(exact[missing]).mean())
+
+
+def test_missing_values_may_be_anything(trained):
+    _, dataset, model, state = trained
+    x, mask = dataset.test.x[:5], np.arange(30).reshape(5, 6) % 3 > 0
+    batches = [{"x": np.where(mask, x, np.float32(fill)), "mask": mask} for fill in (0.0, 1e6, np.nan)]
+    for use in (model.parts.impute, model.parts.log_likelihood):
+        values = [np.asarray(use(jax.random.key(0), state, batch, 50)) for batch in batches]
+        np.testing.assert_array_equal(values[0], values[1])
+        np.testing.assert_array_equal(values[0], values[2])
+    after = [model.step(jax.random.key(0), state, batch)[0] for batch in batches]
+    assert len({train.digest(a) for a in after}) == 1

@@ -1,0 +1,207 @@
+"""Estimates of log P(X) from many draws, in bounded memory.
+
+    from the prior             P(X) ~ 1/N sum_i P(X|z_i),                   z_i ~ P(z)
+    from the encoder           P(X) ~ 1/N sum_i P(X|z_i) P(z_i) / Q(z_i|X),  z_i ~ Q(z|X)
+
+Both are unbiased for P(X). The first is the lecture's, and fails: P(X|z) is nearly zero for most z. The second is
+importance sampling with the encoder as the proposal, and is how likelihoods of VAEs are reported.
+
+Draw i of example n comes from `fold_in(fold_in(key, n), i)`: neither batches nor chunks matter to it.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import PRNGKey, example_keys
+from jaxgen.distributions import affine, normal_log_prob
+
+LogLikelihood = Callable[[Array], Array]
+"""z [b, z] -> log P(X|z) [b], for the batch at hand."""
+
+
+def log_mean_exp(
+    log_weights: Callable[[Int[Array, " c"]], Float[Array, "c b"]], num_samples: int, chunk: int, num_examples: int
+) -> Float[Array, " b"]:
+    """log 1/N sum_i exp w_i, the w_i computed chunk by chunk and never held at once.
+
+    Args:
+        log_weights: Maps numbers of draws to their log-weights.
+        num_samples: N.
+        chunk: Draws at a time; N must be a multiple of it.
+        num_examples: b.
+
+    Raises:
+        ValueError: N is not a positive multiple of chunk.
+    """
+    _whole_chunks(num_samples, chunk)
+
+    def add(carry: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
+        largest, total = carry
+        weights = log_weights(first + jnp.arange(chunk, dtype=jnp.int32))
+        # Where all weights so far are zero, any finite reference will do.
+        now = jnp.maximum(largest, weights.max(axis=0))
+        reference = jnp.where(jnp.isfinite(now), now, 0.0)
+        total = total * jnp.exp(largest - reference) + jnp.exp(weights - reference[None]).sum(axis=0)
+        return (now, total), None
+
+    start = (jnp.full(num_examples, -jnp.inf), jnp.zeros(num_examples))
+    (largest, total), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
+    return largest + jnp.log(total) - jnp.log(jnp.float32(num_samples))
+
+
+def weighted_mean(
+    values: Callable[[Int[Array, " c"]], tuple[Float[Array, "c b"], Float[Array, "c b *event"]]],
+    num_samples: int,
+    chunk: int,
+    shape: tuple[int, ...],
+) -> Float[Array, "b *event"]:
+    """sum_i exp(w_i) f_i / sum_i exp(w_i), chunk by chunk.
+
+    Args:
+        values: Maps numbers of draws to their log-weights w_i and values f_i.
+        num_samples: How many draws.
+        chunk: Draws at a time; num_samples must be a multiple of it.
+        shape: [b, *event].
+
+    Raises:
+        ValueError: num_samples is not a positive multiple of chunk.
+    """
+    _whole_chunks(num_samples, chunk)
+
+    def along(weights: Array, rank: int) -> Array:
+        return weights.reshape(*weights.shape, *(1,) * (rank - weights.ndim))
+
+    def add(carry: tuple[Array, Array, Array], first: Array) -> tuple[tuple[Array, Array, Array], None]:
+        largest, total, mean = carry
+        log_weights, f = values(first + jnp.arange(chunk, dtype=jnp.int32))
+        now = jnp.maximum(largest, log_weights.max(axis=0))
+        weights, kept = jnp.exp(log_weights - now[None]), total * jnp.exp(largest - now)
+        total = kept + weights.sum(axis=0)
+        # A running mean, not a running sum: its size does not grow with the draws.
+        mean = mean * along(kept / total, f.ndim - 1) + (f * along(weights / total[None], f.ndim)).sum(axis=0)
+        return (now, total, mean), None
+
+    start = (jnp.full(shape[0], -jnp.inf), jnp.zeros(shape[0]), jnp.zeros(shape))
+    (_, _, mean), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
+    return mean
+
+
+def importance_log_likelihood(
+    key: PRNGKey,
+    index: Int[Array, " b"],
+    mu: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    log_likelihood: LogLikelihood,
+    num_samples: int,
+    chunk: int,
+) -> Float[Array, " b"]:
+    """log P(X) by importance samples from Q(z|X) = N(mu, diag exp log_var).
+
+    Args:
+        key: Root of the draws.
+        index: Number of each example.
+        mu: Mean of Q.
+        log_var: Log-variance of Q.
+        log_likelihood: z -> log P(X|z).
+        num_samples: Draws per example.
+        chunk: Draws at a time.
+
+    Returns:
+        One estimate per example, in nats; its mean is at most log P(X), and closes in on it with num_samples.
+
+    Source: Burda et al. 2016, section 5 (there with 5000 samples).
+    """
+
+    def weights(draws: Int[Array, " c"]) -> Float[Array, "c b"]:
+        def one(i: Array) -> Float[Array, " b"]:
+            z = affine(mu, log_var, _draw(key, index, i, mu.shape[1]))
+            log_prior, log_q = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros(())), normal_log_prob(z, mu, log_var)
+            return log_likelihood(z) + log_prior - log_q
+
+        return jax.vmap(one)(draws)
+
+    return log_mean_exp(weights, num_samples, chunk, mu.shape[0])
+
+
+def importance_expectation(
+    key: PRNGKey,
+    index: Int[Array, " b"],
+    mu: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    log_likelihood: LogLikelihood,
+    f: Callable[[Array], Array],
+    num_samples: int,
+    chunk: int,
+) -> Float[Array, "b *event"]:
+    """E[f(z) | X] by importance samples, weighed by P(X|z) P(z) over the proposal and normalised.
+
+    With log_likelihood of the observed dimensions alone and f the decoder, this is the imputation of the rest. An
+    encoder may not know what to make of missing dimensions, so that every second draw comes from the prior:
+    the proposal is (Q + P(z)) / 2, and no weight is more than twice the likelihood.
+
+    Args:
+        key: Root of the draws.
+        index: Number of each example.
+        mu: Mean of Q.
+        log_var: Log-variance of Q.
+        log_likelihood: z -> log P(X|z), of what is observed.
+        f: z -> what is averaged, [b, *event].
+        num_samples: Draws per example.
+        chunk: Draws at a time.
+
+    Source: Mattei & Frellsen 2019, eq. 12; Hesterberg 1995 for the mixture.
+    """
+
+    def values(draws: Int[Array, " c"]) -> tuple[Float[Array, "c b"], Float[Array, "c b *event"]]:
+        def one(i: Array) -> tuple[Array, Array]:
+            eps = _draw(key, index, i, mu.shape[1])
+            z = jnp.where(i % 2 == 0, affine(mu, log_var, eps), eps)
+            log_prior, log_q = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros(())), normal_log_prob(z, mu, log_var)
+            return log_likelihood(z) + log_prior - jnp.logaddexp(log_prior, log_q), f(z)
+
+        return jax.vmap(one)(draws)
+
+    return weighted_mean(values, num_samples, chunk, jax.eval_shape(f, mu).shape)
+
+
+def prior_log_likelihood(
+    key: PRNGKey,
+    index: Int[Array, " b"],
+    latent_dim: int,
+    log_likelihood: LogLikelihood,
+    num_samples: int,
+    chunk: int,
+) -> Float[Array, " b"]:
+    """log P(X) by draws from the prior: the lecture's first estimate, which needs very many.
+
+    Args:
+        key: Root of the draws.
+        index: Number of each example.
+        latent_dim: Dimension of z.
+        log_likelihood: z -> log P(X|z).
+        num_samples: Draws per example.
+        chunk: Draws at a time.
+
+    Returns:
+        One estimate per example, in nats, too small on average.
+
+    Source: lecture, "How to deal with the integral over z?".
+    """
+
+    def weights(draws: Int[Array, " c"]) -> Float[Array, "c b"]:
+        return jax.vmap(lambda i: log_likelihood(_draw(key, index, i, latent_dim)))(draws)
+
+    return log_mean_exp(weights, num_samples, chunk, index.shape[0])
+
+
+def _draw(key: PRNGKey, index: Int[Array, " b"], i: Array, latent_dim: int) -> Float[Array, "b z"]:
+    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(example_keys(key, index), i)
+    return jax.vmap(lambda k: jax.random.normal(k, (latent_dim,)))(keys)
+
+
+def _whole_chunks(num_samples: int, chunk: int) -> None:
+    if chunk < 1 or num_samples < 1 or num_samples % chunk:
+        raise ValueError(f"num_samples must be a positive multiple of chunk={chunk}, got {num_samples}")
