@@ -55,6 +55,18 @@ def from_json(tree: Any) -> Any:
     return kind(**{name: from_json(value) for name, value in tree.items() if name != "type"})
 
 
+def completed(tree: Any) -> Any:
+    """A config's JSON with the fields that have come since it was written, at their defaults.
+
+    A new field must by its default leave everything as it was; then older runs go on. What cannot be rebuilt (a
+    config of a notebook, a field that is gone) stays as it is.
+    """
+    try:
+        return to_json(from_json(tree))
+    except ValueError:
+        return tree
+
+
 def difference(old: Any, new: Any, at: str = "") -> list[str]:
     """What differs between two JSON trees, one line per field, as in "model.latent_dim: 8 -> 16"."""
     if isinstance(old, dict) and isinstance(new, dict):

@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from jaxgen.runs.config import difference, from_json, to_json
+from jaxgen.runs.config import completed, difference, from_json, to_json
 
 
 class RunFolder:
@@ -96,7 +96,7 @@ class RunFolder:
 
     def same_config(self, config: Any) -> None:
         """Raise ValueError, naming the fields, unless the run has this config."""
-        changes = difference(self.manifest["config"], to_json(config))
+        changes = difference(completed(self.manifest["config"]), to_json(config))
         if changes:
             raise ValueError(
                 f"{self.path} holds a run with another config ({'; '.join(changes)}); "

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen import plot
 from jaxgen.core import Estimate
 from jaxgen.runs import environment
-from jaxgen.runs.config import difference, to_json
+from jaxgen.runs.config import completed, difference, to_json
 from jaxgen.runs.folder import RunFolder, lock
 from jaxgen.runs.settings import Experiment, Settings
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
@@ -121,7 +121,7 @@ def _continue(
         checkpoints.set_aside(after=-1)
         folder.rewind(-1)
         return None, None
-    changes = difference(meta["config"], described)
+    changes = difference(completed(meta["config"]), described)
     if changes:
         raise ValueError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
     step = int(state.step)

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+pytest.importorskip("tyro", reason="the command line needs tyro")
+
 # Many checkpoints in a short run, so that a good part of the moments falls into their writing.
 FLAGS = "--steps 400 --batch-size 16 --log-every 3 --checkpoint-every 10 --keep 2 --model.latent-dim 2 --model.hidden 8"
 

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -54,6 +55,7 @@ def test_a_run_leaves_what_it_promises(finished):
     steps = [json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [5, 10, 10, 15, 20, 20, 25, 30, 30]  # records, and evaluations with the checkpoints
     assert not list(path.rglob("*.partial"))
+    assert (path / "tensorboard").exists() == (importlib.util.find_spec("tensorboardX") is not None)
 
 
 def test_resuming_a_finished_run_changes_nothing(copy):
@@ -158,6 +160,17 @@ def test_a_changed_config_is_refused_and_named(copy):
         runs.resume(copy, progress=False)
 
 
+def test_a_run_older_than_a_field_goes_on(copy):
+    """As if beta had been added to the config since: its default is what the run had."""
+    tamper(copy, lambda m: m["config"]["model"].pop("beta"))
+    for path in (copy / "checkpoints").glob("*/meta/metadata"):
+        meta = json.loads(path.read_text())
+        meta["config"]["model"].pop("beta")
+        path.write_text(json.dumps(meta))
+    outcome = runs.resume(copy, progress=False)
+    assert train.digest(outcome.state) == final_digest(copy)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -258,6 +271,10 @@ def command(*arguments, **options):
     )
 
 
+needs_tyro = pytest.mark.skipif(importlib.util.find_spec("tyro") is None, reason="the command line needs tyro")
+
+
+@needs_tyro
 def test_the_command_line_end_to_end(tmp_path):
     run = tmp_path / "run"
     done = command("train", "digits_vae", "--run", run, *SMALL_FLAGS.split())
@@ -269,6 +286,7 @@ def test_the_command_line_end_to_end(tmp_path):
         assert expected in done.stdout
 
 
+@needs_tyro
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
