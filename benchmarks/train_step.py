@@ -79,7 +79,7 @@ def torch_vae(x, steps: int, *, compiled: bool, fused: bool) -> Callable[[], flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=500, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2, help="cores for each contestant")
     arguments = parser.parse_args()

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import data, vae
+from jaxgen import autoencoder, data, vae
 from jaxgen.core import GenerativeModel
 
 
@@ -17,10 +17,19 @@ def tiny_vae(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeMo
     return vae.model(config, digits.spec), digits
 
 
+def tiny_autoencoder(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
+    digits = data.load("digits")
+    config = autoencoder.Config(latent_dim=3, hidden=(16,), axis_name=axis_name)
+    return autoencoder.model(config, digits.spec), digits
+
+
 MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
+    "autoencoder": tiny_autoencoder,
     "vae-bernoulli": tiny_vae,
     "vae-normal": lambda axis_name=None: tiny_vae(axis_name, likelihood=vae.Normal(learn=True)),
     "vae-discretized": lambda axis_name=None: tiny_vae(axis_name, likelihood=vae.DiscretizedNormal()),
+    "vae-convolutional": lambda axis_name=None: tiny_vae(axis_name, features=(8, 16)),
+    "vae-importance": lambda axis_name=None: tiny_vae(axis_name, num_samples=3, warmup_steps=5),
     "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)

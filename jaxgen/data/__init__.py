@@ -8,31 +8,49 @@ Generative modelling begins with samples x ~ p_data and no formula for p_data. A
 in their storage dtype (uint8 or float32) with the `Spec` that a model needs; `Batches` takes them in an order
 that a checkpoint need not store; the functions of `space` carry them to where a model computes.
 
-The embedded digits need no download. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception
-to the first sentence: their p_data is known, so that what a model misses of it can be counted. `from_arrays`
-and `from_file` take what the user brings, and refuse by name what is not what it seems.
+The embedded digits need no download; `mnist`, `fashion_mnist` and `binarized_mnist` need the official files, and
+no tensorflow. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to the first sentence: their
+p_data is known, so that what a model misses of it can be counted. `from_arrays`, `from_file`, `from_folder` and
+`from_tfds` take what the user brings, and refuse by name what is not what it seems.
+
+What does not fit into memory stays where it is: `open_folder`, `open_tfds` and `Examples` read one example at a
+time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
+from jaxgen.data.examples import Examples
+from jaxgen.data.folder import from_folder, open_folder
+from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.names import load, names
+from jaxgen.data.prepared import from_tfds, open_tfds
 from jaxgen.data.space import from_signed, to_signed, to_unit
+from jaxgen.data.stream import Stream
 from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
 
 __all__ = [
     "Batches",
     "Dataset",
+    "Examples",
     "Split",
+    "Stream",
+    "binarized_mnist",
     "digits",
+    "fashion_mnist",
     "from_arrays",
     "from_file",
+    "from_folder",
     "from_signed",
+    "from_tfds",
     "grid",
     "grid_centres",
     "load",
+    "mnist",
     "names",
+    "open_folder",
+    "open_tfds",
     "ring",
     "ring_centres",
     "swiss_roll",

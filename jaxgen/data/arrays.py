@@ -11,6 +11,7 @@ Only x (or train_x and test_x) must be there.
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,9 @@ def from_arrays(
     spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, whole.condition_spec)
     if levels is not None:
         checks.below("x", whole.x, levels, "levels")
-    num = len(whole)
-    num_valid = 0 if valid is None or isinstance(valid, Split) else _share("valid", valid, num)
-    num_test = 0 if isinstance(test, Split) else _share("test", test, num)
-    num_train = num - num_valid - num_test
-    if num_train < 1:
-        raise ValueError(
-            f"valid and test must leave an example of x to train on, got {num_valid} + {num_test} of {num}"
-        )
-    order = shuffled(num, checks.whole_number("seed", seed, 0, 2**32 - 1))
-    first, second, third = np.split(order, [num_train, num_train + num_valid])
-    return Dataset(
-        name=name,
-        spec=spec,
-        train=whole if num_train == num else whole.rows(first),
-        valid=valid if valid is None or isinstance(valid, Split) else whole.rows(second),
-        test=test if isinstance(test, Split) else whole.rows(third),
-    )
+    given = {name: split for name, split in (("valid", valid), ("test", test)) if isinstance(split, Split)}
+    splits = divided({"train": whole, **given}, valid, test, seed)
+    return Dataset(name=name, spec=spec, **splits)
 
 
 def from_file(
@@ -130,6 +117,38 @@ def from_file(
         except ValueError as error:  # begins with the name of the column
             raise ValueError(f"{split}_{error}") from None
     return from_arrays(**groups["train"], levels=levels, name=path.stem, valid=splits.get("valid"), test=splits["test"])
+
+
+def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict[str, Any]:
+    """The splits given ("train" at least), and those that are not as shuffled rows of the training set.
+
+    Args:
+        splits: Each with a length and `rows(index)`.
+        valid: Fraction for the validation set where none is given, None for no such set. Otherwise not used.
+        test: Fraction for the test set where none is given. Otherwise not used.
+        seed: Of the shuffle; train comes first in that order, then valid, then test.
+
+    Raises:
+        ValueError: What is no fraction or seed, or fractions that leave nothing to train on.
+    """
+    train = splits["train"]
+    num = len(train)
+    num_valid = 0 if "valid" in splits or valid is None else _share("valid", valid, num)
+    num_test = 0 if "test" in splits else _share("test", test, num)
+    num_train = num - num_valid - num_test
+    if num_train < 1:
+        raise ValueError(
+            f"valid and test must leave an example of x to train on, got {num_valid} + {num_test} of {num}"
+        )
+    order = shuffled(num, checks.whole_number("seed", seed, 0, 2**32 - 1))
+    parts = np.split(order, [num_train, num_train + num_valid])
+    result = {}
+    for name, index in zip(("train", "valid", "test"), parts, strict=True):
+        if name in splits and (name != "train" or num_train == num):
+            result[name] = splits[name]
+        elif len(index):
+            result[name] = train.rows(index)
+    return result
 
 
 def _share(name: str, fraction: Any, num: int) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Integer, UInt32
 
 from jaxgen.core import Batch
@@ -81,11 +82,18 @@ class Batches:
     def feed(self, first: int, num: int) -> "Batches":
         """What a compiled loop over steps first .. first + num - 1 is given, to be called as `feed(step)`.
 
-        Data that lie on the device are all there for any step: itself. A source that streams would load just
-        these steps.
+        Data that lie on the device are all there for any step: itself. `Stream` loads a block of steps.
         """
         del first, num
         return self
+
+    def reach(self, first: int) -> int:
+        """How many steps from `first` on a feed holds: all there are."""
+        return 2**31 - first
+
+    def on(self, mesh: Mesh) -> "Batches":
+        """The same batches, with all data on every device of a mesh."""
+        return jax.device_put(self, NamedSharding(mesh, PartitionSpec()))
 
 
 @jax.jit

@@ -21,7 +21,7 @@ import numpy as np
 FORMAT = 1
 """Raised by whoever changes what a cached array means."""
 
-_DAMAGED = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def folder(cache: str | Path | None) -> Path:
@@ -60,13 +60,14 @@ def cached(path: Path, source: str, decode: Callable[[], Mapping[str, np.ndarray
 
 
 def _read(path: Path, source: str) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        if (found := int(file["format"])) != FORMAT:
+    # Opened here: numpy would leave a file open that is no whole archive.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        if (found := int(content["format"])) != FORMAT:
             raise ValueError(f"its format is {found}, not {FORMAT}")
-        if str(file["source"]) != source:
+        if str(content["source"]) != source:
             raise ValueError("it was made from other files")
-        arrays = {name: file[name] for name in file.files if name not in ("format", "source", "digest")}
-        if str(file["digest"]) != _digest(arrays):
+        arrays = {name: content[name] for name in content.files if name not in ("format", "source", "digest")}
+        if str(content["digest"]) != _digest(arrays):
             raise ValueError("its digest is not that of its arrays")
     return arrays
 

@@ -3,7 +3,9 @@
 Nothing is cast silently: a float64 array that becomes float32, or NaN that trains for a day, is found here.
 """
 
+import difflib
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -98,6 +100,12 @@ def given(name: str, value: Any, num: int) -> Any:
         return _frozen(array)
 
     return jax.tree_util.tree_map_with_path(leaf, value)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """What to add to a message about a word that is none of `words`: those that it may have been meant for."""
+    near = difflib.get_close_matches(word, list(words))
+    return f" (nearest: {', '.join(near)})" if near else ""
 
 
 def finite(name: str, array: np.ndarray) -> None:

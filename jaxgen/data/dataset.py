@@ -129,7 +129,7 @@ class Dataset:
 
     def __post_init__(self):
         for name, split in self.splits.items():
-            _check(name, split, self.spec)
+            agree(name, split, self.spec)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -152,7 +152,12 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _check(name: str, split: Split, spec: Spec) -> None:
+def agree(name: str, split: Split, spec: Spec) -> None:
+    """Refuse a split that the spec does not describe.
+
+    Raises:
+        ValueError: Another shape, dtype or condition, labels or levels out of range, labels missing or not expected.
+    """
     own = {"event_shape": split.x.shape[1:], "dtype": split.x.dtype.name, "condition": split.condition_spec}
     for what, value in own.items():
         if value != getattr(spec, what):

@@ -1,25 +1,28 @@
 """Data sets by the word that a user has for them."""
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
 from jaxgen.core import Spec
-from jaxgen.data import toys
+from jaxgen.data import checks, toys
 from jaxgen.data.arrays import from_file
 from jaxgen.data.checks import whole_number
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
+from jaxgen.data.folder import from_folder
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
+from jaxgen.data.prepared import from_tfds, tfds_names
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows, paths of files aside."""
-    return ("digits", "ring", "grid", "two_moons", "swiss_roll")
+    """The names that `load` knows, those of TFDS and paths aside."""
+    toy_names = ("ring", "grid", "two_moons", "swiss_roll")
+    return ("digits", "mnist", "fashion_mnist", "binarized_mnist", *toy_names)
 
 
 def load(
@@ -27,57 +30,91 @@ def load(
     *,
     seed: int = 0,
     num: tuple[int, int, int] | None = None,
-    valid: int = 10_000,
+    valid: int | float | None = None,
     folder: str | Path | None = None,
     cache: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    crop: bool = False,
 ) -> Dataset:
-    """A data set by its name, or by the path of a .npy or .npz file.
+    """A data set in memory, by its name or its path.
 
     Args:
-        name: One of `names()`, or a path.
-        seed: Of a toy's draws, or of the shuffle behind a file's splits. The digits have one split for ever.
+        name: One of `names()`; a name of tensorflow-datasets, which "tfds:" before it makes sure of; the path of a
+            .npy or .npz file (`from_file`) or of a folder of images (`from_folder`).
+        seed: Of a toy's draws, or of the shuffle that splits what comes without splits. Not used where a data set
+            has one split for ever.
         num: How many examples of a toy to draw for training, validation and testing; 50,000, 5,000 and 10,000
             unless given. The draws are the same on every machine up to rounding, so a toy's fingerprint holds
             for one version of JAX and one kind of device.
+        valid: 0 for no validation set. Otherwise of mnist and fashion_mnist how many of the last training images
+            are for validation, 10,000 unless given; of TFDS, files and folders which fraction, 0.1 unless given.
+        folder: Where the official files are (None for $JAXGEN_DATA_DIR, else they are downloaded), or TFDS's
+            data_dir (None for $TFDS_DATA_DIR or ~/tensorflow_datasets).
+        cache: Where decoded arrays are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
+        size: (height, width) to which the images of a folder or of TFDS are resized.
+        crop: Whether resizing keeps the aspect ratio.
 
     Raises:
-        ValueError: Another name; a seed that is none; a num that is none, or for what is no toy.
-        FileNotFoundError: A path without a file.
+        ValueError: Another name, an argument that does not go with it, or what its source refuses.
+        FileNotFoundError: A path or an official file that is not there.
+        ImportError: TFDS is needed and not installed; or tensorflow is, to prepare a data set of TFDS.
+        ConnectionError: The download failed.
     """
+    options = {"num": num, "valid": valid, "folder": folder, "cache": cache, "size": size, "crop": crop or None}
+    given = {option: value for option, value in options.items() if value is not None}
+
+    def only(*allowed: str) -> dict[str, Any]:
+        for option, value in given.items():
+            if option not in allowed:
+                raise ValueError(f"{option} does not go with {str(name)!r}, got {option}={value!r}")
+        return given
+
+    def split(*allowed: str) -> dict[str, Any]:
+        chosen = only("valid", *allowed)
+        return {**chosen, "seed": seed, **({"valid": None} if chosen.get("valid") == 0 else {})}
+
     match str(name):
         case "ring":
-            return _drawn("ring", toys.ring, seed, num)
+            return _drawn("ring", toys.ring, seed, **only("num"))
         case "grid":
-            return _drawn("grid", toys.grid, seed, num)
+            return _drawn("grid", toys.grid, seed, **only("num"))
         case "two_moons":
-            return _drawn("two_moons", toys.two_moons, seed, num)
+            return _drawn("two_moons", toys.two_moons, seed, **only("num"))
         case "swiss_roll":
-            return _drawn("swiss_roll", toys.swiss_roll, seed, num)
-        case _ if num is not None:
-            raise ValueError(f"num goes with a toy, whose size is free, got num={num} for {str(name)!r}")
+            return _drawn("swiss_roll", toys.swiss_roll, seed, **only("num"))
         case "digits":
+            only()
             return digits()
         case "mnist":
-            return mnist(valid=valid, folder=folder, cache=cache)
+            return mnist(**only("valid", "folder", "cache"))
         case "fashion_mnist":
-            return fashion_mnist(valid=valid, folder=folder, cache=cache)
+            return fashion_mnist(**only("valid", "folder", "cache"))
         case "binarized_mnist":
-            return binarized_mnist(folder=folder, cache=cache)
+            return binarized_mnist(**only("folder", "cache"))
+        case there if there.startswith("tfds:"):
+            return from_tfds(there.removeprefix("tfds:"), **split("folder", "cache", "size", "crop"))
         case path if path.endswith((".npy", ".npz")):
-            return from_file(path, seed=seed)
+            return from_file(path, **split())
+        case path if Path(path).expanduser().is_dir():
+            return from_folder(path, **split("size", "crop"))
+        case there if there.partition("/")[0].partition(":")[0] in tfds_names():
+            return from_tfds(there, **split("folder", "cache", "size", "crop"))
         case unknown:
-            near = difflib.get_close_matches(unknown, names())
-            hint = f" (nearest: {', '.join(near)})" if near else ""
+            others = tfds_names()
+            more = "" if others else " (pip install 'jaxgen[data]' for these)"
             raise ValueError(
-                f"name must be one of {', '.join(names())}, or a path ending in .npy or .npz, got {unknown!r}{hint}"
+                f"name must be one of {', '.join(names())}, one of tensorflow-datasets{more}, a path ending in .npy or "
+                f".npz or a folder of images, got {unknown!r}{checks.nearest(unknown, [*names(), *others])}"
             )
 
 
-def _drawn(name: str, toy: Callable[..., Array], seed: int, num: tuple[int, int, int] | None) -> Dataset:
+def _drawn(
+    name: str, toy: Callable[..., Array], seed: int, num: tuple[int, int, int] = (50_000, 5_000, 10_000)
+) -> Dataset:
     # The generator is named: what "ring, seed 0" means is no matter of a user's `jax_default_prng_impl`.
     root = jax.random.key(whole_number("seed", seed, 0, 2**32 - 1), impl="threefry2x32")
     train, valid, test = (
         Split(np.asarray(toy(jax.random.fold_in(root, i), whole_number(f"num[{i}]", size, 1))))
-        for i, size in enumerate(num or (50_000, 5_000, 10_000))
+        for i, size in enumerate(num)
     )
     return Dataset(name=name, spec=Spec(event_shape=(2,)), train=train, valid=valid, test=test)

@@ -9,12 +9,12 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from jaxgen.data import cache
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def contents(
         dataset: Name of the data set at TFDS.
         files: What is needed.
         folder: Where the user has them; None for $JAXGEN_DATA_DIR, and without that a download.
-        cache_folder: Downloads go into its `downloads`.
+        cache_folder: Downloads are kept in its `downloads`.
 
     Raises:
         FileNotFoundError: A folder without the files, or none and no way to download.
@@ -56,7 +56,7 @@ def contents(
     if folder:
         paths = _in_folder(dataset, files, Path(folder).expanduser())
     else:
-        paths = _downloaded(dataset, files, cache_folder)
+        paths = _downloaded(dataset, files, cache_folder / "downloads" / dataset)
     return {file.name: _checked(file, path) for file, path in zip(files, paths, strict=True)}
 
 
@@ -75,30 +75,55 @@ def _in_folder(dataset: str, files: Sequence[OfficialFile], folder: Path) -> lis
     return found
 
 
-def _downloaded(dataset: str, files: Sequence[OfficialFile], cache_folder: Path) -> list[Path]:
+def _downloaded(dataset: str, files: Sequence[OfficialFile], folder: Path) -> list[Path]:
+    paths = [folder / file.name for file in files]
+    if all(_is_kept(file, path) for file, path in zip(files, paths, strict=True)):
+        return paths
     by_hand = (
-        f"{', '.join(file.url for file in files)} can be fetched by hand; name their folder by the argument "
-        "`folder` or by $JAXGEN_DATA_DIR"
+        f"download {', '.join(file.url for file in files)} by hand and name their folder by the argument `folder` "
+        "or by $JAXGEN_DATA_DIR"
     )
     if importlib.util.find_spec("tensorflow_datasets") is None:
         raise FileNotFoundError(
-            f"{dataset} is not here. To download it: pip install 'jaxgen[data]' (no tensorflow is needed). Or {by_hand}"
+            f"{dataset} is not here; either pip install 'jaxgen[data]' to have it downloaded (tensorflow is not "
+            f"needed), or {by_hand}"
         )
-    try:
-        return download(dataset, files, cache_folder / "downloads")
-    except Exception as error:  # requests, urllib3, TFDS and promise each have errors of their own
-        raise ConnectionError(f"{dataset} could not be downloaded ({error}). {by_hand}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        try:
+            loaded = download(dataset, [file.url for file in files], Path(temporary))
+        except Exception as error:  # of requests, urllib3, promise or TFDS, which share no base
+            raise ConnectionError(f"{dataset} could not be downloaded; {by_hand}. The error was: {error}") from error
+        for source, path in zip(loaded, paths, strict=True):
+            source.replace(path)
+    return paths
 
 
-def download(dataset: str, files: Sequence[OfficialFile], folder: Path) -> list[Path]:
-    """Have TFDS download the files, each data set into a folder of its own."""
-    import tensorflow_datasets as tfds  # an optional dependency
+def download(dataset: str, urls: Sequence[str], folder: Path) -> list[Path]:
+    """Have TFDS download what it has registered, and check it."""
+    import requests  # both come with the extra `data`
+    import tensorflow_datasets as tfds
 
-    # Without an extract_dir of its own, fashion_mnist was once built from mnist's pixels.
+    requests.head(urls[0], timeout=10)  # without a network TFDS would try for three minutes
+    # Data sets with the same file names must not share what is extracted: fashion_mnist was once built from mnist.
     manager = tfds.download.DownloadManager(
-        download_dir=folder, extract_dir=folder / "extracted" / dataset, dataset_name=dataset
+        download_dir=folder,
+        extract_dir=folder / "extracted",
+        dataset_name=dataset,
+        url_infos=tfds.builder_cls(dataset).url_infos,
+        force_checksums_validation=True,
     )
-    return [Path(path) for path in manager.download([file.url for file in files])]
+    paths: Any = manager.download(list(urls))  # as many as there are addresses
+    return [Path(path) for path in paths]
+
+
+def _is_kept(file: OfficialFile, path: Path) -> bool:
+    """Whether an earlier call has downloaded the file, and nothing has happened to it since."""
+    try:
+        _checked(file, path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _checked(file: OfficialFile, path: Path) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, plot, vae
 from jaxgen.core import Estimate, PRNGKey
+from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
 
@@ -42,9 +43,7 @@ class Config(Settings):
         dataset = data.load(self.data, seed=self.seed, valid=0)
         model = vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
 
-        def estimates(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            values = evaluate.per_example(model, key, state, split)
-            return evaluate.estimates(values, f"nats, {model.parts.measure}")
+        estimates = _images.estimates(model, dataset)
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
@@ -63,25 +62,13 @@ class Config(Settings):
         def importance(key: PRNGKey, state: Any, batch: Any) -> dict[str, Any]:
             return {"nll": -model.parts.log_likelihood(key, state, batch, self.importance_samples)}
 
-        def picture(key: PRNGKey, state: Any) -> Any:
-            x = dataset.test.x[:20]
-            return plot.rows(
-                {
-                    "real (test set)": x.astype(np.float32) / 255,
-                    "reconstructed": model.parts.reconstruct(state, x),
-                    "sampled, z ~ N(0, I)": model.sample(key, state, 60),
-                },
-                title=f"VAE on {dataset.name} after {int(state.step)} steps, seed {self.seed}",
-                columns=20,
-            )
-
         # The decoder's bias starts at the mean of the whole training set, not of a batch.
         whole = {"x": dataset.train.x}
         return Experiment(
             model=model._replace(init=lambda key, _: model.init(key, whole)),
             dataset=dataset,
             evaluate=estimates,
-            picture=picture,
+            picture=_images.reconstructed_and_sampled(model, dataset, "VAE", self.seed),
             samples=lambda x, title: plot.images(x, title=title),
             report=report,
         )

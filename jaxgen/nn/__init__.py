@@ -2,6 +2,7 @@
 
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
+from jaxgen.nn.normalisation import GroupNorm
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ConvEncoder",
     "ConvTranspose",
     "Downsample",
+    "GroupNorm",
     "Upsample",
     "conv_general_dilated",
     "halvings",

@@ -15,7 +15,8 @@ of four ways to write the convolution as matrix products:
     TABLE
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -113,7 +114,42 @@ def _native(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], 
 def _convolution(
     x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
 ) -> Float[Array, "b *out o"]:
+    points_x, points_k = math.prod(x.shape[1:-1]), math.prod(kernel.shape[:-2])
+    # Of two that are equally large (a kernel's gradient), the fast convolution copies x once per point of the kernel.
+    few = points_k == points_x > 1 and kernel.shape[-1] < min(x.shape[0], _FEW + 1)
+    if points_k > points_x or few:
+        on_cpu, elsewhere = partial(_exchanged, window=window), partial(_native, window=window)
+        return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
     return _native(x, kernel, window)
+
+
+_FEW = 16  # exchanging is the faster up to here, measured with 1 to 64
+
+
+def _exchanged(
+    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
+) -> Float[Array, "b *out o"]:
+    """The same convolution with x sliding over the kernel; the output comes turned around.
+
+    XLA does this itself to a kernel that is larger than its input, but leaves the fast order by it.
+    """
+    y = jax.eval_shape(partial(_native, window=window), x, kernel)
+    # With m, k, n the positions in x, kernel and y: k = m - n + low = m + (end - n) - (end - low), end the last n.
+    padding = tuple(
+        (n - 1 - low, m - k + low) for m, k, n, low in _fine_lengths(window, x.shape, kernel.shape, y.shape)
+    )
+    exchanged = window._replace(padding=padding, lhs_dilation=window.rhs_dilation, rhs_dilation=window.lhs_dilation)
+    space = tuple(range(1, x.ndim - 1))
+    turned = _native(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
+    return jnp.flip(turned.swapaxes(0, -1), space)
+
+
+def _fine_lengths(window, x_shape, kernel_shape, y_shape):
+    """Per spatial dimension the lengths of x, kernel and output with all dilations and strides, and the low padding."""
+    length_x = map(_extent, x_shape[1:-1], window.lhs_dilation)
+    length_k = map(_extent, kernel_shape[:-2], window.rhs_dilation)
+    length_y = map(_extent, y_shape[1:-1], window.strides)
+    return zip(length_x, length_k, length_y, [low for low, _ in window.padding], strict=True)
 
 
 def _forward(x, kernel, window):
@@ -139,41 +175,63 @@ def _explicit_gradients(
 ) -> tuple[Float[Array, "b *space i"], Float[Array, "*window i o"]]:
     """Both gradients of <g, convolution(x, kernel)>, as convolutions.
 
-    Along one dimension, padding aside, y_o = sum_k x_(s o + r k) kernel_k, x being spread out by `lhs_dilation`. Hence
-    the gradient for x is the convolution of g, spread out by s, with the kernel turned around; that for the kernel is
-    the convolution of x with g spread out by s, the batch being what is summed over, at stride r.
-    """
-    spatial = x.ndim - 2
-    space = tuple(range(spatial))
-    low = [pair[0] for pair in window.padding]
-    # On the finest grid: lengths of the input, of the kernel and of the output.
-    length_x = [_extent(*pair) for pair in zip(x.shape[1:-1], window.lhs_dilation, strict=True)]
-    length_k = [_extent(*pair) for pair in zip(kernel.shape[:-2], window.rhs_dilation, strict=True)]
-    length_y = [_extent(*pair) for pair in zip(g.shape[1:-1], window.strides, strict=True)]
-    lengths = list(zip(length_x, length_k, length_y, low, strict=True))
+    Along one dimension, with m, k, n the positions in x, kernel and y (x spread out by `lhs_dilation`, the kernel by
+    `rhs_dilation`, y by the strides) and p the padding before x,
 
-    padding_x = tuple((k - 1 - before, x + before - y) for x, k, y, before in lengths)
-    window_x = _Window(window.lhs_dilation, padding_x, window.strides, window.rhs_dilation, window.precision)
+        <g, y> = sum_{n, k} g_n x_{n + k - p} kernel_k
+
+    so the gradient for x slides the kernel over g, turned around, and that for the kernel slides g over x, with the
+    batch, which is summed over, in the place of the input channels.
+    """
+    space = tuple(range(x.ndim - 2))
+    lengths = list(_fine_lengths(window, x.shape, kernel.shape, g.shape))
+
+    over_g = tuple((k - 1 - low, m + low - n) for m, k, n, low in lengths)
+    window_x = _Window(window.lhs_dilation, over_g, window.strides, window.rhs_dilation, window.precision)
     grad_x = _convolution(g, jnp.flip(kernel, space).swapaxes(-1, -2), window_x)
 
-    padding_k = tuple((before, k - 1 + y - x - before) for x, k, y, before in lengths)
-    window_k = _Window(window.rhs_dilation, padding_k, window.lhs_dilation, window.strides, window.precision)
-    batch_to_input = (*(axis + 1 for axis in space), 0, spatial + 1)
-    grad_kernel = _convolution(x.swapaxes(0, -1), g.transpose(batch_to_input), window_k)
-    return grad_x, grad_kernel.transpose(batch_to_input)
+    over_x = tuple((low, k - 1 + n - m - low) for m, k, n, low in lengths)
+    window_k = _Window(window.rhs_dilation, over_x, window.lhs_dilation, window.strides, window.precision)
+    grad_kernel = _convolution(x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2), window_k)
+    return grad_x, jnp.moveaxis(grad_kernel, 0, -2)
 
 
-class Conv(nn.Conv):
-    """flax's convolution, channels last, whose training step may stand inside a loop on a CPU too.
+class Conv(nn.Module):
+    """flax's convolution with `conv_general_dilated` for lax's: parameters "kernel" and "bias", as there.
 
-    Attributes (beyond these, flax's):
+    Attributes:
         features: Output channels.
-        kernel_size: Per spatial dimension; its length is the number of spatial dimensions.
-        strides: Of the output, one for all dimensions or one each.
+        kernel_size: Per spatial dimension; its length is their number.
+        strides: In every spatial dimension.
         padding: "SAME", "VALID", or (low, high) per spatial dimension.
+        input_dilation: In every spatial dimension; s makes it a transposed convolution of stride s.
         use_bias: False before a normalisation.
+        kernel_init: Initialiser of the kernel.
         dtype: Of the computation; parameters stay float32.
     """
 
+    features: int
+    kernel_size: tuple[int, ...]
+    strides: int = 1
+    padding: str | tuple[tuple[int, int], ...] = "SAME"
+    input_dilation: int = 1
+    use_bias: bool = True
+    kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
     dtype: Any = jnp.float32
-    conv_general_dilated_cls: Any = lambda: conv_general_dilated
+
+    def setup(self):
+        self.layer = nn.Conv(
+            self.features,
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.input_dilation,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+            conv_general_dilated=conv_general_dilated,
+        )
+        nn.share_scope(self, self.layer)
+
+    def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *out d"]:
+        return self.layer(x)

@@ -6,15 +6,17 @@ knows the sizes of all levels from the size it must end at, leaves the last row 
 signals and volumes pass as well as pictures.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.nn.convolution import Conv
+from jaxgen.nn.normalisation import GroupNorm
 
 
 def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
@@ -88,7 +90,7 @@ class Upsample(nn.Module):
         """
         size = _doubled(x.shape[1:-1], size)
         for axis, n in enumerate(size, start=1):
-            x = x.repeat(2, axis).take(np.arange(n), axis)
+            x = lax.slice_in_dim(x.repeat(2, axis), 0, n, axis=axis)
         window = (self.kernel_size,) * len(size)
         return Conv(self.features, window, use_bias=self.use_bias, dtype=self.dtype)(x)
 
@@ -115,11 +117,11 @@ class ConvTranspose(nn.Module):
         """Upsamples, as `Upsample` does: the same arguments, output and error."""
         size = _doubled(x.shape[1:-1], size)
         low = -(-self.kernel_size // 2)  # as flax's ConvTranspose with "SAME"
-        padding = [(low, self.kernel_size - low - (2 * n - m)) for n, m in zip(x.shape[1:-1], size, strict=True)]
+        padding = tuple((low, self.kernel_size - low - (2 * n - m)) for n, m in zip(x.shape[1:-1], size, strict=True))
         window = (self.kernel_size,) * len(size)
-        return Conv(
-            self.features, window, padding=padding, input_dilation=2, use_bias=self.use_bias, dtype=self.dtype
-        )(x)
+        return Conv(self.features, window, padding=padding, input_dilation=2, use_bias=self.use_bias, dtype=self.dtype)(
+            x
+        )
 
 
 class ConvEncoder(nn.Module):
@@ -176,7 +178,7 @@ class ConvDecoder(nn.Module):
         smallest, *sizes = reversed(halvings(tuple(space), len(self.features)))
         bias = self.num_groups is None
         start = (*smallest, self.features[0])
-        h = nn.Dense(int(np.prod(start)), use_bias=bias, dtype=self.dtype)(z).reshape(z.shape[0], *start)
+        h = nn.Dense(math.prod(start), use_bias=bias, dtype=self.dtype)(z).reshape(z.shape[0], *start)
         for width, size in zip(self.features[1:], sizes[:-1], strict=True):
             h = self.activation(_normalised(h, self.num_groups, self.dtype))
             h = self.upsample(width, use_bias=bias, dtype=self.dtype)(h, size)
@@ -185,4 +187,4 @@ class ConvDecoder(nn.Module):
 
 
 def _normalised(x: Float[Array, "b *space c"], num_groups: int | None, dtype: Any) -> Float[Array, "b *space c"]:
-    return x if num_groups is None else nn.GroupNorm(num_groups, dtype=dtype)(x)
+    return x if num_groups is None else GroupNorm(num_groups, dtype=dtype)(x)

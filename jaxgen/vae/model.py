@@ -27,6 +27,8 @@ class Config:
     Args:
         latent_dim: Dimension of z.
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
+            images of any size.
         likelihood: P(X|z).
         beta: Weight of the rate in the training loss; 1 is the bound.
         warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before
@@ -45,6 +47,7 @@ class Config:
 
     latent_dim: int = 20
     hidden: tuple[int, ...] = (400,)
+    features: tuple[int, ...] = ()
     likelihood: Normal | Bernoulli | DiscretizedNormal = Bernoulli()
     beta: float = 1.0
     warmup_steps: int = 0
@@ -59,6 +62,8 @@ class Config:
             raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
+        if any(width < 8 or width % 8 for width in self.features):
+            raise ValueError(f"features must be multiples of 8, got {self.features}")
         if self.beta < 0:
             raise ValueError(f"beta must not be negative, got {self.beta}")
         if self.warmup_steps < 0:
@@ -109,13 +114,15 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         "log_scale".
 
     Raises:
-        ValueError: A likelihood that does not fit the data.
+        ValueError: A likelihood or convolutions that do not fit the data.
     """
     likelihood, dtype = config.likelihood, jnp.dtype(config.dtype)
     likelihood.check(spec)
+    if config.features and len(spec.event_shape) < 2:
+        raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
     tx = config.optimizer.transformation() if tx is None else tx
-    encoder = Encoder(config.hidden, config.latent_dim, dtype)
-    decoder = Decoder(config.hidden[::-1], spec.event_shape, dtype)
+    encoder = Encoder(config.hidden, config.latent_dim, config.features, dtype)
+    decoder = Decoder(config.hidden[::-1], spec.event_shape, config.features[::-1], dtype)
 
     def log_scale(params: Any) -> Float[Array, ""]:
         return params["log_scale"] if likelihood.learn else jnp.float32(likelihood.log_scale or 0.0)

@@ -100,7 +100,8 @@ def test_four_devices_get_the_same_batch_in_parts(place_data):
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
     rows, everywhere = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
     batches = split(30).batches(seed=2, batch_size=8)
-    placed = jax.device_put(batches, everywhere) if place_data else batches
+    placed = batches.on(mesh) if place_data else batches
+    assert not place_data or placed.arrays["x"].sharding.is_equivalent_to(everywhere, 4)
 
     @jax.jit
     def sharded(batches, step):
@@ -154,6 +155,7 @@ def test_as_a_pytree_it_can_be_rebuilt_around_anything():
 
 def test_a_feed_answers_for_its_steps():
     batches = split(20).batches(seed=0, batch_size=4)
+    assert batches.reach(5) >= 3
     feed = batches.feed(first=5, num=3)
     for step in (5, 6, 7):
         assert_same(dict(feed(step)), dict(batches(step)))

@@ -1,16 +1,28 @@
 """What a user's word for a data set stands for."""
 
+import importlib.util
+from typing import Any
+
 import numpy as np
 import pytest
+from published import SHARED
 
 from jaxgen.core import Spec
 from jaxgen.data import digits, load, names
 
 
-def test_every_name_can_be_loaded():
-    loaded = [load(name, num=None if name == "digits" else (10, 10, 10)) for name in names()]
-    assert tuple(data.name for data in loaded) == names()
-    assert loaded[0].fingerprint == digits().fingerprint
+@pytest.mark.parametrize("name", names())
+def test_every_name_can_be_loaded(name, tmp_path):
+    options: dict[str, Any] = {"num": (10, 10, 10)} if name in ("ring", "grid", "two_moons", "swiss_roll") else {}
+    if "mnist" in name:
+        if not SHARED.is_dir():
+            pytest.skip(f"the published files are not at {SHARED}")
+        options = {"folder": SHARED, "cache": tmp_path}
+    assert load(name, **options).name == name
+
+
+def test_the_digits_are_the_digits():
+    assert load("digits").fingerprint == digits().fingerprint
 
 
 def test_toys_are_drawn_from_the_seed_with_splits_of_their_own():
@@ -34,9 +46,12 @@ def test_a_path(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "digist"}, r"name must be one of digits, ring.*, got 'digist' \(nearest: digits\)"),
-        ({"name": "imagenet"}, r"name must be one of digits, ring.*\.npz, got 'imagenet'$"),
-        ({"name": "digits", "num": (1, 1, 1)}, r"num goes with a toy, .*got num=\(1, 1, 1\) for 'digits'"),
+        ({"name": "digist"}, r"name must be one of digits, mnist.*, got 'digist' \(nearest: digits\)"),
+        ({"name": "digits", "num": (1, 1, 1)}, r"num does not go with 'digits', got num=\(1, 1, 1\)"),
+        ({"name": "ring", "valid": 0.1}, r"valid does not go with 'ring', got valid=0\.1"),
+        ({"name": "mnist", "size": (9, 9)}, r"size does not go with 'mnist', got size=\(9, 9\)"),
+        ({"name": "binarized_mnist", "valid": 100}, "valid does not go with 'binarized_mnist', got valid=100"),
+        ({"name": "x.npy", "crop": True}, "crop does not go with 'x.npy', got crop=True"),
         ({"name": "ring", "num": (1, 0, 1)}, r"num\[1\] must be an integer of at least 1, got 0"),
         ({"name": "ring", "seed": -1}, r"seed must be an integer in 0\.\.4294967295, got -1"),
     ],
@@ -49,3 +64,15 @@ def test_what_cannot_be_loaded(arguments, message):
 def test_a_path_without_a_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is none at"):
         load(tmp_path / "none.npz")
+
+
+def test_a_path_without_validation(tmp_path):
+    np.save(tmp_path / "mine.npy", np.zeros((10, 2), np.float32))
+    assert load(tmp_path / "mine.npy", valid=0).valid is None
+    assert len(load(tmp_path / "mine.npy", valid=0.3).splits["valid"]) == 3
+
+
+def test_without_tfds_the_error_says_how_to_get_its_names(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"one of tensorflow-datasets \(pip install 'jaxgen\[data\]' for these\)"):
+        load("cifar10")

@@ -50,6 +50,6 @@ def doubling(key, state, batch):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
 def test_per_example_covers_the_split_once(batch_size, key):
-    model = GenerativeModel(doubling, doubling, doubling, doubling, None)
+    model = GenerativeModel(init=print, step=print, evaluate=doubling, sample=print, parts=None)
     values = evaluate.per_example(model, key, None, Split(), batch_size)
     np.testing.assert_array_equal(values["twice"], 2 * np.arange(7))

@@ -93,6 +93,57 @@ def test_masked_pixels_do_not_count(digits, key):
     np.testing.assert_array_equal(none["distortion"], 0)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (13, 6, 3)])
+def test_convolutions_for_images_of_any_size(key, shape):
+    x = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
+    model = vae.model(vae.Config(latent_dim=2, hidden=(16,), features=(8, 16)), Spec(shape, "uint8", 256))
+    state = model.init(key, {"x": x})
+    after, metrics = model.step(key, state, {"x": x})
+    assert np.isfinite(metrics["loss"]) and metrics["grad_norm"] > 0
+    assert model.sample(key, after, 3).shape == (3, *shape)
+
+
+def test_one_importance_sample_is_the_bound_on_average(digits, key):
+    """With k = 1 the importance-weighted bound is the ELBO with the rate sampled too: equal means."""
+    model = small(digits.spec, likelihood=vae.Normal())
+    batch = next(digits.test.evaluation_batches(20))
+    state = model.init(key, batch)
+    keys = jax.random.split(key, 400)
+    weighted = jnp.stack([model.parts.log_likelihood(k, state, batch, 1, chunk=1) for k in keys])
+    bounds = jnp.stack([-model.evaluate(k, state, batch)["negative_elbo"] for k in keys])
+    error = jnp.sqrt((weighted.var(axis=0) + bounds.var(axis=0)) / 400)
+    assert (jnp.abs(weighted.mean(axis=0) - bounds.mean(axis=0)) < 4.5 * error).all()
+
+
+def test_more_importance_samples_tighten_the_training_loss(digits, key):
+    losses = {}
+    batch = digits.train.batches(seed=0, batch_size=256)(0)
+    state = small(digits.spec).init(key, batch)
+    for k in (1, 2, 20):
+        _, metrics = small(digits.spec, num_samples=k).step(key, state, batch)
+        losses[k] = float(metrics["loss"])
+    assert losses[1] > losses[2] > losses[20]
+
+
+def test_warm_up_raises_the_weight_of_the_rate(digits, key):
+    model = small(digits.spec, warmup_steps=10)
+    batch = digits.train.batches(seed=0, batch_size=32)(0)
+    state = model.init(key, batch)
+    for step, beta in ((0, 0.0), (5, 0.5), (10, 1.0), (50, 1.0)):
+        _, metrics = model.step(key, state.replace(step=jnp.int32(step)), batch)
+        np.testing.assert_allclose(metrics["loss"], metrics["distortion"] + beta * metrics["rate"], rtol=1e-5)
+
+
+def test_interpolation_goes_from_one_reconstruction_to_the_other(digits, key):
+    model = small(digits.spec)
+    state = model.init(key, digits.train.batches(seed=0, batch_size=8)(0))
+    a, b = digits.test.x[:3], digits.test.x[3:6]
+    path = model.parts.interpolate(state, a, b, 5)
+    assert path.shape == (5, 3, 8, 8, 1)
+    np.testing.assert_allclose(path[0], model.parts.reconstruct(state, a), atol=1e-5)
+    np.testing.assert_allclose(path[4], model.parts.reconstruct(state, b), atol=1e-5)
+
+
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
     model = small(digits.spec, dtype="bfloat16")
     batch = digits.train.batches(seed=0, batch_size=8)(0)
@@ -107,6 +158,10 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
     [
         (lambda: vae.Config(latent_dim=0), "latent_dim must be at least 1, got 0"),
         (lambda: vae.Config(hidden=(5, 0)), r"hidden must hold widths of at least 1, got \(5, 0\)"),
+        (lambda: vae.Config(features=(12,)), r"features must be multiples of 8, got \(12,\)"),
+        (lambda: vae.model(vae.Config(features=(8,)), Spec((2,))), "features need events of shape"),
+        (lambda: vae.Config(warmup_steps=-1), "warmup_steps must not be negative, got -1"),
+        (lambda: vae.Config(num_samples=0), "num_samples must be at least 1, got 0"),
         (lambda: vae.Config(beta=-1.0), "beta must not be negative, got -1"),
         (lambda: vae.Config(dtype="float16"), "dtype must be"),
         (lambda: vae.Normal(0.0), "sigma must be positive, got 0"),

@@ -1,5 +1,7 @@
 """The linear-Gaussian VAE, where both sides of the lecture's identity are known."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jaxgen.vae import objective
 from jaxgen.vae.oracle import LinearGaussian
 
 
-def double(x):
+def double(x) -> Any:
     return np.asarray(x, np.float64)
 
 

@@ -1,0 +1,153 @@
+"""The autoencoder as a model of the contract."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxgen import optimizers
+from jaxgen.autoencoder.networks import Decoder, Encoder
+from jaxgen.autoencoder.objective import reconstruction_loss
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals
+from jaxgen.data import space
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of the autoencoder.
+
+    Args:
+        latent_dim: Dimension of z.
+        hidden: Widths of the encoder's hidden layers; the decoder has them in reverse. () makes both linear.
+        optimizer: How the parameters move.
+        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+
+    Raises:
+        ValueError: A size below 1, or another dtype.
+    """
+
+    latent_dim: int = 32
+    hidden: tuple[int, ...] = (400,)
+    optimizer: optimizers.Adam = optimizers.Adam()
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        if self.latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+
+
+class Parts(NamedTuple):
+    """What an autoencoder offers beyond the contract; x in storage dtype, as the data set holds it.
+
+    Attributes:
+        encode: (state, x) -> z, [B, latent_dim]. Reads nothing of the state but params["encoder"].
+        decode: (state, z) -> x_hat in data space, images cut off at 0 and 1, [B, *event].
+        reconstruct: (state, x) -> x_hat, likewise.
+    """
+
+    encode: Callable[..., Array]
+    decode: Callable[..., Array]
+    reconstruct: Callable[..., Array]
+
+
+def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
+    """An autoencoder for data of this spec; images live in [0, 1], where the loss and `evaluate` measure them.
+
+    `evaluate` gives "reconstruction", the squared error of each example, as the loss has it. Where a batch has a
+    "mask", only observed dimensions count, and the encoder sees 0 for the others.
+
+    Args:
+        config: Of the model.
+        spec: Of the data.
+        tx: An optimizer instead of the config's.
+
+    Returns:
+        The model; its state is a `TrainState` with params "encoder" and "decoder".
+    """
+    dtype = jnp.dtype(config.dtype)
+    tx = config.optimizer.transformation() if tx is None else tx
+    encoder = Encoder(config.hidden, config.latent_dim, dtype)
+    decoder = Decoder(config.hidden[::-1], spec.event_shape, dtype)
+
+    def observed(batch: Batch) -> tuple[Float[Array, "b *event"], Array | None]:
+        """x in [0, 1], 0 where it was not observed, and the mask that says where."""
+        x, mask = space.to_unit(jnp.asarray(batch["x"]), spec), batch.get("mask")
+        return (x, None) if mask is None else (jnp.where(mask, x, 0), jnp.asarray(mask))
+
+    def z_of(params: Any, x: Array) -> Float[Array, "b z"]:
+        return cast(Array, encoder.apply({"params": params["encoder"]}, x))
+
+    def x_hat_of(params: Any, z: Array) -> Float[Array, "b *event"]:
+        return cast(Array, decoder.apply({"params": params["decoder"]}, z))
+
+    def init(key: PRNGKey, batch: Batch) -> TrainState:
+        key_encoder, key_decoder = jax.random.split(key)
+        x, mask = observed(batch)
+        count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
+        params = {
+            "encoder": encoder.init(key_encoder, x)["params"],
+            "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
+        }
+        params["decoder"]["bias"] = x.sum(axis=0) / count  # the mean: the network has only the rest to learn
+        return optimizers.create(tx, params)
+
+    def squared_error(params: Any, batch: Batch) -> Float[Array, " b"]:
+        x, mask = observed(batch)
+        return reconstruction_loss(x, x_hat_of(params, z_of(params, x)), mask)
+
+    def loss(params: Any, batch: Batch) -> tuple[Array, Metrics]:
+        mean = squared_error(params, batch).mean()
+        return mean, {"loss": mean}
+
+    @jax.jit
+    def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, batch)
+        return optimizers.update(tx, state, gradient), metrics
+
+    @jax.jit
+    def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
+        return {"reconstruction": squared_error(state.params, batch)}
+
+    @jax.jit
+    def encode(state: TrainState, x: Array) -> Float[Array, "b z"]:
+        return z_of(state.params, observed({"x": x})[0])
+
+    @jax.jit
+    def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        x_hat = x_hat_of(state.params, z)
+        return jnp.clip(x_hat, 0, 1) if spec.levels else x_hat
+
+    @jax.jit
+    def reconstruct(state: TrainState, x: Array) -> Float[Array, "b *event"]:
+        return decode(state, encode(state, x))
+
+    def sample(
+        key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
+    ) -> Float[Array, "num *event"]:
+        """Decodes z ~ N(0, I), although nothing in training made N(0, I) the distribution of z.
+
+        What comes out looks like no data: the lecture's point that an autoencoder is no generative model, since
+        the space of z is unknown. The VAE mends it by the KL divergence in its objective. z of sample k comes
+        from fold_in(key, k).
+        """
+        if label is not None or condition is not None:
+            raise ValueError("this model is unconditional: label and condition must be None")
+        return draws(key, state, num, first)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def draws(key: PRNGKey, state: TrainState, num: int, first: Any) -> Float[Array, "num *event"]:
+        index = first + jnp.arange(num, dtype=jnp.int32)
+        return decode(state, example_normals(key, index, (config.latent_dim,)))
+
+    return GenerativeModel(jax.jit(init), step, evaluate, sample, Parts(encode, decode, reconstruct))

@@ -1,0 +1,52 @@
+"""Encoder and decoder, multilayer perceptrons. Without hidden layers both are linear (see `oracle`)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgen.nn import MLP
+
+
+class Encoder(nn.Module):
+    """z: the features of x. Nothing bounds or scales them.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        latent_dim: Dimension of z.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    hidden: tuple[int, ...]
+    latent_dim: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *event"]) -> Float[Array, "b z"]:
+        h = MLP(self.hidden, nn.relu, self.dtype)(x.reshape(x.shape[0], -1))
+        return nn.Dense(self.latent_dim, dtype=self.dtype)(h).astype(jnp.float32)
+
+
+class Decoder(nn.Module):
+    """x_hat, the reconstruction from z.
+
+    Its last addend, the parameter "bias", has the shape of an event, so that it can start at the data's mean.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        event_shape: Shape of one example.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    hidden: tuple[int, ...]
+    event_shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        h = MLP(self.hidden, nn.relu, self.dtype)(z)
+        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, self.event_shape)
+        return flat.reshape(z.shape[0], *self.event_shape) + bias[None]

@@ -1,0 +1,39 @@
+"""The autoencoder's objective: that the reconstruction be like the original.
+
+An encoder makes of x a smaller set of features z, a decoder makes of z a reconstruction x_hat, and both are trained
+for x_hat to match x, pixel by pixel. No label takes part, and no probability: nothing says which z belong to images.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def reconstruction_loss(
+    x: Float[Array, "b *event"], x_hat: Float[Array, "b *event"], mask: Bool[Array, "b *event"] | None = None
+) -> Float[Array, " b"]:
+    """Squared L2 distance of the reconstruction from the original.
+
+        L = ||x - x_hat||^2 = sum_i (x_i - x_hat_i)^2
+
+    It is -2 sigma^2 log N(x | x_hat, sigma^2 I) up to a constant: the VAE's distortion, without the VAE's rate.
+
+    Args:
+        x: Original.
+        x_hat: Reconstruction.
+        mask: True where x is observed; the rest may be NaN and does not count.
+
+    Returns:
+        One squared distance per example, in squared units of x; finite for differences up to 1e15.
+
+    Raises:
+        ValueError: Shapes that differ.
+
+    Source: lecture, "Some Background First: Autoencoders".
+    """
+    for name, array in {"x_hat": x_hat, "mask": mask}.items():
+        if array is not None and array.shape != x.shape:
+            raise ValueError(f"{name} must have the shape of x, {x.shape}, got {array.shape}")
+    residual = x - x_hat
+    if mask is not None:
+        residual = jnp.where(mask, residual, 0)  # before the square, whose gradient would bring the NaN back
+    return jnp.square(residual).sum(axis=tuple(range(1, x.ndim)))

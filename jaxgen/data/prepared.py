@@ -1,0 +1,218 @@
+"""Any image data set of tensorflow-datasets that lies prepared on disk, read without tensorflow.
+
+TFDS turns what authors publish into records, once; that takes tensorflow. Reading the records by their number does
+not, if they were written as array_record. Reading them all takes a quarter of a minute for 60,000 small images, so
+what fits into memory is decoded once and kept in the cache.
+"""
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.core import Spec
+from jaxgen.data import cache as caching
+from jaxgen.data import checks, images
+from jaxgen.data.arrays import divided
+from jaxgen.data.dataset import Dataset, Split
+from jaxgen.data.examples import Examples
+from jaxgen.data.folder import fits_into_memory, image_size
+
+FORMAT = "array_record"
+"""Of the formats of TFDS one that can be read at any place."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The source behind `open_tfds`: records[i] is {"x" [H, W, C], "label"}.
+
+    Attributes:
+        records: What `tfds.data_source` returns.
+        image: Name of the image in a record.
+        label: Name of the label in a record, None without.
+        size: See `images.resized`.
+        crop: See `images.resized`.
+    """
+
+    records: Any
+    image: str
+    label: str | None
+    size: tuple[int, int] | None
+    crop: bool
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        record = self.records[i]
+        x = record[self.image]
+        if x.dtype == np.uint16:
+            x = x.astype(np.float32) / np.float32(65535)
+        x = images.resized(x, self.size, self.crop)
+        return {"x": x} if self.label is None else {"x": x, "label": np.int32(record[self.label])}
+
+
+def open_tfds(
+    name: str,
+    *,
+    folder: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    crop: bool = False,
+    valid: float | None = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> dict[str, Examples]:
+    """The splits of an image data set of TFDS, as records that stay on disk.
+
+    Its "validation" is for validation, or the test where there is no "test". What is not there is split off "train".
+
+    Args:
+        name: As TFDS has it: "cifar10", "emnist/letters", "mnist:3.0.1".
+        folder: TFDS's data_dir; None for $TFDS_DATA_DIR or ~/tensorflow_datasets. What is not prepared there is
+            downloaded and prepared, which takes tensorflow.
+        size: (height, width) to resize to, antialiased; None where all images have one size.
+        crop: Whether to keep the aspect ratio, cutting off equally at both ends what is too long.
+        valid: Fraction of the training images for validation, None for none. Not used where TFDS has one.
+        test: Fraction for the test. Not used where TFDS has one.
+        seed: Of the shuffle behind the fractions.
+
+    Returns:
+        "train", "test" and, if there is one, "valid". Images are uint8 [H, W, C] with 256 levels, or from 16 bit
+        float32 in [0, 1].
+
+    Raises:
+        ImportError: TFDS is not installed; or tensorflow is not, and the data set must be prepared.
+        ValueError: No such data set, records in a format that must be read in order, not just one image in a
+            record, images of many sizes without a size.
+        ConnectionError: The download failed.
+    """
+    size = image_size(size, crop)
+    return divided(_splits(_builder(name, folder), size, crop), valid, test, seed)
+
+
+def from_tfds(
+    name: str,
+    *,
+    folder: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    crop: bool = False,
+    valid: float | None = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    cache: str | Path | None = None,
+) -> Dataset:
+    """An image data set of TFDS, all in memory. Arguments, images and errors as those of `open_tfds`.
+
+    Args:
+        cache: Where the decoded arrays are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
+
+    Raises:
+        ImportError: See `open_tfds`.
+        ValueError: What `open_tfds` refuses, or more than 8 GiB of pixels.
+        ConnectionError: The download failed.
+    """
+    size = image_size(size, crop)
+    builder = _builder(name, folder)
+    whole = _splits(builder, size, crop)
+    fits_into_memory(name, whole)
+
+    def decode() -> dict[str, np.ndarray]:
+        decoded = {split: examples.decoded().arrays for split, examples in whole.items()}
+        return {f"{split}/{column}": array for split, arrays in decoded.items() for column, array in arrays.items()}
+
+    # Two folders may hold different parts of one data set; what is in them, the description says.
+    parts = [builder.info.full_name, size, crop, Path(builder.data_dir, "dataset_info.json").read_text()]
+    source = hashlib.sha256(repr(parts).encode()).hexdigest()
+    file = f"{builder.info.full_name.replace('/', '-')}-{source[:8]}.npz"
+    arrays = caching.cached(caching.folder(cache) / "tfds" / file, source, decode)
+    splits = {split: Split(arrays[f"{split}/x"], arrays.get(f"{split}/label")) for split in whole}
+    return Dataset(
+        "-".join(builder.info.full_name.split("/")[:-1]), whole["train"].spec, **divided(splits, valid, test, seed)
+    )
+
+
+def tfds_names() -> list[str]:
+    """What TFDS has, nothing if it is not installed."""
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        return []
+    import tensorflow_datasets as tfds  # an optional dependency, half a second of imports
+
+    return tfds.list_builders(with_community_datasets=False)  # those would be asked for over the network
+
+
+def _builder(name: str, folder: str | Path | None) -> Any:
+    """TFDS's builder of a data set that is prepared for reading at any place."""
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        raise ImportError(f"{name!r} is read by tensorflow-datasets: pip install 'jaxgen[data]'")
+    import tensorflow_datasets as tfds
+
+    data_dir = folder or os.environ.get("TFDS_DATA_DIR")
+    place: dict[str, Any] = {"data_dir": Path(data_dir).expanduser() if data_dir else None, "try_gcs": False}
+    without = f"{name!r} must be prepared, which takes tensorflow: pip install tensorflow"
+    try:
+        builder: Any = tfds.builder(name, **place)
+        # data_source itself would say of data that are not there that they have the wrong format.
+        if not builder.is_prepared():
+            if importlib.util.find_spec("tensorflow") is None:
+                raise ImportError(f"{without}; there is nothing at {builder.data_dir}")
+            return _prepared(tfds.builder(name, file_format=FORMAT, **place))
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(
+            f"name must be one of tensorflow-datasets, got {name!r}{checks.nearest(name, tfds_names())}"
+        ) from None
+    except ModuleNotFoundError as error:  # some builders import tensorflow to say what they are
+        raise ImportError(without) from error
+    except (AssertionError, ValueError) as error:  # no such version or config
+        raise ValueError(f"name must be one of tensorflow-datasets, got {name!r}: {error}") from error
+    if (found := builder.info.file_format.value) != FORMAT:
+        raise ValueError(
+            f"{name!r} must be prepared with file_format={FORMAT!r} to be read at any place, it is {found} in "
+            f"{builder.data_dir}: prepare it in another folder"
+        )
+    return builder
+
+
+def _prepared(builder: Any) -> Any:
+    """Have TFDS download and prepare a data set."""
+    import requests  # comes with TFDS
+    import tensorflow_datasets as tfds
+
+    # Data sets with the same file names must not share what is extracted: fashion_mnist was once built from mnist.
+    name = builder.info.full_name
+    extracted = Path(builder.data_dir).parents[name.count("/")] / "downloads" / "extracted" / name.replace("/", "-")
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(extract_dir=extracted))
+    except requests.RequestException as error:
+        raise ConnectionError(f"{builder.name} could not be downloaded: {error}") from error
+    return builder
+
+
+def _splits(builder: Any, size: tuple[int, int] | None, crop: bool) -> dict[str, Examples]:
+    """What TFDS gives of "train", "valid" and "test"."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features.items())
+    pictures = [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+    if len(pictures) != 1:
+        raise ValueError(f"{builder.name} must have one image in a record, got {', '.join(pictures) or 'none'}")
+    (image,) = pictures
+    classes = {key: feature for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)}
+    label = "label" if "label" in classes else next(iter(classes), None)
+    num_classes = None if label is None else classes[label].num_classes
+    height, width, channels = features[image].shape
+    if size is None and (height is None or width is None):
+        raise ValueError(f"{builder.name} has images of many sizes, got no size: size=(height, width) resizes them")
+    dtype, levels = ("uint8", 256) if features[image].np_dtype == np.uint8 else ("float32", None)
+    spec = Spec((*(size or (height, width)), channels), dtype, levels, num_classes)
+    names = {"train": "train", "valid": "validation", "test": "test"}
+    if "test" not in builder.info.splits:
+        names = {"train": "train", "test": "validation"}
+    return {
+        split: Examples(Records(builder.as_data_source(theirs), image, label, size, crop), spec)
+        for split, theirs in names.items()
+        if theirs in builder.info.splits
+    }

@@ -1,0 +1,247 @@
+"""What learnt features are worth to a supervised model: a linear probe, and fine-tuning on few labels.
+
+An encoder that was trained without labels is judged by what a classifier makes of it. The probe leaves the encoder
+as it is and asks what a linear classifier sees in the features. Fine-tuning takes the encoder as the beginning of a
+classifier and trains all of it on a handful of labels; the same with an encoder fresh from its initialisation says what
+the pre-training was worth. An encoder is any function (params, x) -> features.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from jaxgen import optimizers
+from jaxgen.core import Estimate, PRNGKey
+from jaxgen.evaluate.likelihood import estimate
+
+Encode: TypeAlias = Callable[[Any, Any], Array]
+"""(params, x [b, ...]) -> features [b, f]."""
+
+
+def linear_probe(
+    features_train: Float[Array | np.ndarray, "n f"],
+    labels_train: Int[Array | np.ndarray, " n"],
+    features_test: Float[Array | np.ndarray, "m f"],
+    labels_test: Int[Array | np.ndarray, " m"],
+    *,
+    strengths: tuple[float, ...] = (0.1, 0.01, 0.001, 0.0001),
+    max_iterations: int = 1000,
+) -> Estimate:
+    """Test accuracy of a logistic regression on fixed features.
+
+        min_W  1/n sum_i cross-entropy(label_i, W features_i + b) + strength / 2 ||W||^2
+
+    The features are standardised by their moments on the training set, so that their scale does not matter to the
+    penalty. Nothing is random.
+
+    Args:
+        features_train: What the regression learns from.
+        labels_train: Its classes.
+        features_test: What it is tested on.
+        labels_test: Its classes.
+        strengths: Of the penalty, to choose from: every fifth training example is held out for the choice, after
+            which all are used. Pixels need a stronger penalty than a few features; one for both would flatter one.
+        max_iterations: Of L-BFGS; scikit-learn warns when they were too few.
+
+    Returns:
+        Accuracy with its standard error over test examples.
+
+    Raises:
+        ValueError: No strength, one that is not positive, or fewer than two classes.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if not strengths or not min(strengths) > 0:
+        raise ValueError(f"strengths must be positive, at least one, got {strengths}")
+    x, label = np.asarray(features_train, np.float64), np.asarray(labels_train)
+    classes = np.unique(label)
+    if len(classes) < 2:
+        raise ValueError(f"labels_train must hold at least two classes, got {classes.tolist()}")
+
+    def fitted(rows: np.ndarray, strength: float) -> Any:
+        # scikit-learn weighs the summed cross-entropy, not the penalty. A gradient below 1e-3 is enough: going on
+        # takes three times as long and moves accuracies by less than their standard error.
+        weight = 1 / (strength * rows.sum())
+        probe = LogisticRegression(C=weight, tol=1e-3, max_iter=max_iterations)
+        return make_pipeline(StandardScaler(), probe).fit(x[rows], label[rows])
+
+    best = strengths[0]
+    if len(strengths) > 1:
+        held_out = np.arange(len(x)) % 5 == 4
+        best = max(strengths, key=lambda strength: fitted(~held_out, strength).score(x[held_out], label[held_out]))
+    probe = fitted(np.ones(len(x), bool), best)
+    correct = probe.predict(np.asarray(features_test, np.float64)) == np.asarray(labels_test)
+    return estimate(correct.astype(np.float32), "accuracy")
+
+
+@flax.struct.dataclass
+class Classifier:
+    """A linear head on an encoder.
+
+        logits = standardised(encode(params, x)) W + b
+
+    Attributes:
+        params: The encoder's.
+        weights: W [f, num_classes].
+        bias: b [num_classes].
+        centre: Subtracted from the features, [f].
+        spread: What they are then divided by, [f].
+    """
+
+    params: Any
+    weights: Any
+    bias: Any
+    centre: Any
+    spread: Any
+
+    def logits(self, encode: Encode, x: Shaped[Array | np.ndarray, "b ..."]) -> Float[Array, "b classes"]:
+        """One logit per example and class."""
+        features = (encode(self.params, x) - self.centre[None]) / self.spread[None]
+        return features @ self.weights + self.bias[None]
+
+    def correct(
+        self, encode: Encode, x: Shaped[Array | np.ndarray, "b ..."], labels: Int[Array | np.ndarray, " b"]
+    ) -> Bool[Array, " b"]:
+        """Whether the largest logit is that of the example's class; the mean is the accuracy."""
+        return self.logits(encode, x).argmax(axis=1) == labels
+
+
+@functools.partial(jax.jit, static_argnames=("encode", "num_classes"))
+def fine_tune(
+    encode: Encode,
+    params: Any,
+    x: Shaped[Array, "n ..."],
+    labels: Int[Array, " n"],
+    num_classes: int,
+    *,
+    num_steps: int | Int[Array, ""] = 300,
+    learning_rate: float | Float[Array, ""] = 1e-3,
+) -> Classifier:
+    """A classifier that starts from an encoder and is trained as a whole, on all examples at each step of Adam.
+
+    The head starts at zero and the features are standardised by the moments that they have at the start, so that the
+    same learning rate suits encoders of any scale, and nothing is random.
+
+    Args:
+        encode: (params, x) -> features.
+        params: Where the encoder starts.
+        x: The labelled examples, few enough for one batch.
+        labels: Their classes.
+        num_classes: Number of classes.
+        num_steps: Updates.
+        learning_rate: Of Adam.
+
+    Returns:
+        The classifier.
+    """
+    start = encode(params, x)
+    spread = start.std(axis=0)
+    fixed = Classifier(
+        params=params,
+        weights=jnp.zeros((start.shape[1], num_classes)),
+        bias=jnp.zeros(num_classes),
+        centre=start.mean(axis=0),
+        spread=jnp.where(spread > 0, spread, 1),  # a feature that is constant on x tells nothing, whatever its scale
+    )
+
+    def cross_entropy(trained: dict[str, Any]) -> Float[Array, ""]:
+        logits = replace(fixed, **trained).logits(encode, x)
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+
+    tx = optax.adam(learning_rate)
+    state = optimizers.create(tx, {"params": params, "weights": fixed.weights, "bias": fixed.bias})
+    state = jax.lax.fori_loop(
+        0, num_steps, lambda _, state: optimizers.update(tx, state, jax.grad(cross_entropy)(state.params)), state
+    )
+    return replace(fixed, **state.params)
+
+
+def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_class: int) -> Int[np.ndarray, " k"]:
+    """Indices of as many examples of every class, drawn without replacement: [per_class * number of classes].
+
+    Args:
+        key: Of the draw.
+        labels: Classes of all examples.
+        per_class: Examples of each class.
+
+    Raises:
+        ValueError: per_class below 1, or a class with fewer examples.
+    """
+    labels = np.asarray(labels)
+    _, counts = np.unique(labels, return_counts=True)
+    if not 1 <= per_class <= counts.min():
+        raise ValueError(f"per_class must lie in 1..{counts.min()}, the size of the smallest class, got {per_class}")
+    # Sorted by class and, within each, by a random number: the first of each class are its draw.
+    order = np.lexsort((np.asarray(jax.random.uniform(key, labels.shape)), labels))
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return order[(first[:, None] + np.arange(per_class)[None]).ravel()]
+
+
+def few_label_accuracy(
+    key: PRNGKey,
+    encode: Encode,
+    initial: Callable[[PRNGKey], Any],
+    train: Any,
+    test: Any,
+    num_classes: int,
+    *,
+    per_class: int = 10,
+    num_draws: int = 5,
+    num_steps: int = 300,
+    learning_rate: float = 1e-3,
+) -> Float[np.ndarray, " draws"]:
+    """Test accuracies of classifiers that were fine-tuned on few labels, one for each draw of the labels.
+
+    The same key gives the same labelled examples whatever the encoder and where it starts, so that two results can be
+    compared draw by draw.
+
+    Args:
+        key: Of the draws.
+        encode: (params, x) -> features.
+        initial: (key) -> where the encoder starts: trained parameters, whatever the key, or fresh ones.
+        train: Split with x and label, of which few labels are drawn.
+        test: Split with x and label.
+        num_classes: Number of classes.
+        per_class: Labelled examples of each class.
+        num_draws: Draws of the labels.
+        num_steps: See `fine_tune`.
+        learning_rate: See `fine_tune`.
+
+    Raises:
+        ValueError: num_draws below 1; see also `balanced_choice`.
+    """
+    if num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
+    accuracies = []
+    for key_draw, key_initial in jax.random.split(key, (num_draws, 2)):
+        rows = balanced_choice(key_draw, train.label, per_class)
+        classifier = fine_tune(
+            encode,
+            initial(key_initial),
+            jnp.asarray(train.x[rows]),
+            jnp.asarray(train.label[rows]),
+            num_classes,
+            num_steps=num_steps,
+            learning_rate=learning_rate,
+        )
+        correct = [
+            np.asarray(_correct(classifier, encode, batch["x"], batch["label"]))[batch["index"] >= 0]
+            for batch in test.evaluation_batches(1000)
+        ]
+        accuracies.append(np.concatenate(correct).mean())
+    return np.asarray(accuracies, np.float32)
+
+
+@functools.partial(jax.jit, static_argnames="encode")
+def _correct(classifier: Classifier, encode: Encode, x: Shaped[Array, "b ..."], labels: Int[Array, " b"]) -> Array:
+    return classifier.correct(encode, x, labels)

@@ -1,0 +1,104 @@
+"""An autoencoder on MNIST: what its features are worth, and why it is no generative model."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from jaxgen import autoencoder, data, evaluate, plot
+from jaxgen.core import Estimate, PRNGKey, TrainState
+from jaxgen.optimizers import Adam, Cosine
+from jaxgen.runs import Experiment, Settings
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Settings of mnist_autoencoder.
+
+    Args:
+        data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        probe_examples: Training examples whose features (and pixels) a linear probe learns from.
+        labels_per_class: Labelled examples of each class for fine-tuning.
+        label_draws: Draws of these; the standard error of an accuracy is over them.
+        fine_tuning_steps: Updates of a classifier, whether its encoder was trained before or not.
+        model: Of the autoencoder.
+    """
+
+    data: str = "mnist"
+    probe_examples: int = 10_000
+    labels_per_class: int = 10
+    label_draws: int = 5
+    fine_tuning_steps: int = 300
+    model: autoencoder.Config = autoencoder.Config(
+        latent_dim=32,
+        hidden=(400,),
+        optimizer=Adam(1e-3, schedule=Cosine()),
+    )
+    steps: int = 12_000
+    log_every: int = 500
+    checkpoint_every: int = 3000
+
+    def build(self) -> Experiment:
+        dataset = data.load(self.data, seed=self.seed)
+        train, num_classes = dataset.train, dataset.spec.num_classes
+        model = autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
+
+        def encode(params: Any, x: Any) -> Any:
+            """z, of a state that holds nothing but an encoder."""
+            return model.parts.encode(TrainState(step=0, params={"encoder": params}, opt_state=(), variables={}), x)
+
+        def flat(x: Any) -> Any:
+            return x.reshape(len(x), -1)
+
+        def fresh(key: PRNGKey) -> Any:
+            return model.init(key, {"x": train.x[:1]}).params["encoder"]
+
+        def estimates(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
+            return evaluate.estimates(evaluate.per_example(model, key, state, split), "squared error")
+
+        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, state, split)
+            if num_classes is None or train.label is None:
+                return found
+            trained = state.params["encoder"]
+            x, label = train.x[: self.probe_examples], train.label[: self.probe_examples]
+            for name, features in {"probe_features": partial(encode, trained), "probe_pixels": flat}.items():
+                found[name] = evaluate.linear_probe(features(x), label, features(split.x), split.label)
+            fine_tuned, from_scratch = (
+                evaluate.few_label_accuracy(
+                    key,
+                    encode,
+                    initial,
+                    train,
+                    split,
+                    num_classes,
+                    per_class=self.labels_per_class,
+                    num_draws=self.label_draws,
+                    num_steps=self.fine_tuning_steps,
+                )
+                for initial in (lambda _: trained, fresh)
+            )
+            compared = {"fine_tuned": fine_tuned, "from_scratch": from_scratch, "gain": fine_tuned - from_scratch}
+            unit = f"accuracy, {self.labels_per_class * num_classes} labels, {self.label_draws} draws"
+            return found | evaluate.estimates(compared, unit)
+
+        def picture(key: PRNGKey, state: Any) -> Any:
+            x = dataset.test.x[:20]
+            return plot.rows(
+                {
+                    "real (test set)": data.to_unit(x, dataset.spec),
+                    "reconstructed": model.parts.reconstruct(state, x),
+                    "decoded z ~ N(0, I): no generative model": model.sample(key, state, 60),
+                },
+                title=f"autoencoder on {dataset.name} after {int(state.step)} steps, seed {self.seed}",
+                columns=20,
+            )
+
+        return Experiment(
+            model=model,
+            dataset=dataset,
+            evaluate=estimates,
+            picture=picture,
+            samples=lambda x, title: plot.images(x, title=title),
+            report=report,
+            best="reconstruction",
+        )

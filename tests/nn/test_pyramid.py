@@ -1,0 +1,121 @@
+"""Encoders and decoders take any size; the way up ends where the way down began."""
+
+from typing import Any
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.nn import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
+
+
+def init(layer, key, x, *size) -> Any:
+    """Variables of a layer; compiled, which is faster than piece by piece."""
+    return jax.jit(lambda key, x: layer.init(key, x, *size))(key, x)
+
+
+def apply(layer, variables, x, *size) -> Any:
+    return jax.jit(lambda variables, x: layer.apply(variables, x, *size))(variables, x)
+
+
+def test_halvings_round_up():
+    assert halvings((28, 20), 3) == [(28, 20), (14, 10), (7, 5), (4, 3)]
+    assert halvings((1,), 2) == [(1,), (1,), (1,)]
+
+
+@pytest.mark.parametrize("upsample", [Upsample, ConvTranspose])
+@pytest.mark.parametrize("event_shape", [(28, 28, 1), (33, 20, 3), (1, 7, 2), (17, 3), (5, 6, 7, 1)], ids=str)
+def test_any_size_down_and_up(key, event_shape, upsample):
+    encoder = ConvEncoder((16, 32))
+    decoder = ConvDecoder((32, 16), event_shape, upsample=upsample)
+    x = jax.random.normal(key, (2, *event_shape))
+    h = apply(encoder, init(encoder, key, x), x)
+    assert h.shape == (2, *halvings(event_shape[:-1], 2)[-1], 32)
+    z = h.reshape(2, -1)
+    y = apply(decoder, init(decoder, key, z), z)
+    assert y.shape == x.shape
+    assert bool(jnp.all(jnp.isfinite(y)))
+
+
+@pytest.mark.parametrize("upsample", [Upsample, ConvTranspose])
+def test_bfloat16_is_close_to_float32(key, upsample):
+    z = jax.random.normal(key, (2, 5))
+    full, half = (ConvDecoder((16, 8), (9, 7, 3), upsample=upsample, dtype=d) for d in (jnp.float32, jnp.bfloat16))
+    variables = init(half, key, z)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    y, y_half = apply(full, variables, z), apply(half, variables, z)
+    assert y_half.dtype == jnp.float32
+    np.testing.assert_allclose(y_half, y, atol=0.1)
+
+    x = jax.random.normal(key, (2, 9, 7, 3))
+    encoder = ConvEncoder((8, 16), dtype=jnp.bfloat16)
+    h = apply(encoder, init(encoder, key, x), x)
+    assert h.dtype == jnp.bfloat16
+
+
+def test_every_parameter_has_a_gradient(key):
+    """No bias stands before a normalisation: its gradient would be rounding noise."""
+    x = jax.random.normal(key, (3, 9, 6, 2))
+    encoder, decoder = ConvEncoder((8, 16), num_groups=4), ConvDecoder((16, 8), (9, 6, 2), num_groups=4)
+    down = init(encoder, key, x)
+    up = init(decoder, key, jnp.ones((3, 3 * 2 * 16)))
+
+    def loss(both):
+        h = apply(encoder, both[0], x)
+        return jnp.mean(jnp.square(apply(decoder, both[1], h.reshape(3, -1)) - x))
+
+    for path, grad in jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))((down, up))):
+        assert float(jnp.abs(grad).max()) > 1e-4, jax.tree_util.keystr(path)
+
+
+def test_without_normalisation_there_are_biases(key):
+    variables = init(ConvEncoder((6,), num_groups=None), key, jnp.ones((1, 4, 4, 1)))
+    assert list(variables["params"]) == ["Downsample_0"]
+    assert set(variables["params"]["Downsample_0"]["Conv_0"]) == {"kernel", "bias"}
+
+
+def test_upsample_is_nearest_neighbours_then_a_convolution(key):
+    x = jax.random.normal(key, (2, 3, 4, 2))
+    layer = Upsample(5)
+    variables = init(layer, key, x)
+    doubled = jnp.kron(x, jnp.ones((1, 2, 2, 1)))[:, :5]
+    expected = apply(flax.linen.Conv(5, (3, 3)), {"params": variables["params"]["Conv_0"]}, doubled)
+    np.testing.assert_allclose(apply(layer, variables, x, (5, 8)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, 4, 5])
+def test_transposed_convolution_is_flax_convolution_cut(key, kernel_size):
+    x = jax.random.normal(key, (2, 3, 4, 2))
+    layer = ConvTranspose(5, kernel_size)
+    variables = init(layer, key, x)
+    theirs = flax.linen.ConvTranspose(5, (kernel_size, kernel_size), (2, 2))
+    expected = apply(theirs, {"params": variables["params"]["Conv_0"]}, x)
+    np.testing.assert_allclose(apply(layer, variables, x), expected, atol=1e-5)
+    np.testing.assert_allclose(apply(layer, variables, x, (5, 8)), expected[:, :5], atol=1e-5)
+
+
+def test_downsample_rounds_up(key):
+    x = jnp.ones((1, 5, 8, 3))
+    y = apply(Downsample(4), init(Downsample(4), key, x), x)
+    assert y.shape == (1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("layer", [Upsample(2), ConvTranspose(2)])
+def test_size_out_of_reach(key, layer):
+    with pytest.raises(ValueError, match=r"size must be what halves to \(3, 4\), rounded up, got \(4, 8\)"):
+        layer.init(key, jnp.ones((1, 3, 4, 1)), (4, 8))
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        (ConvDecoder((8,), (64,)), r"event_shape must be \(\*space, channels\), got \(64,\)"),
+        (ConvDecoder((), (8, 8, 1)), "features must name at least one level"),
+        (ConvDecoder((12,), (8, 8, 1)), "num_groups=8 must divide the number of channels, got 12"),
+    ],
+)
+def test_bad_decoders(key, decoder, message):
+    with pytest.raises(ValueError, match=message):
+        decoder.init(key, jnp.ones((1, 3)))
