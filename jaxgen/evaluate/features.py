@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
 from jaxgen import optimizers
 from jaxgen.core import Estimate, PRNGKey
@@ -27,9 +27,9 @@ Encode: TypeAlias = Callable[[Any, Any], Array]
 
 
 def linear_probe(
-    features_train: Float[Array | np.ndarray, "n f"],
+    features_train: Real[Array | np.ndarray, "n f"],
     labels_train: Int[Array | np.ndarray, " n"],
-    features_test: Float[Array | np.ndarray, "m f"],
+    features_test: Real[Array | np.ndarray, "m f"],
     labels_test: Int[Array | np.ndarray, " m"],
     *,
     strengths: tuple[float, ...] = (0.1, 0.01, 0.001, 0.0001),

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from jaxgen import autoencoder, data, evaluate, plot
 from jaxgen.core import Estimate, PRNGKey, TrainState
 from jaxgen.optimizers import Adam, Cosine
@@ -21,6 +23,9 @@ class Config(Settings):
         label_draws: Draws of these; the standard error of an accuracy is over them.
         fine_tuning_steps: Updates of a classifier, whether its encoder was trained before or not.
         model: Of the autoencoder.
+
+    Raises:
+        ValueError: A number below 1; when built, more labels of each class than there are.
     """
 
     data: str = "mnist"
@@ -37,9 +42,19 @@ class Config(Settings):
     log_every: int = 500
     checkpoint_every: int = 3000
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("probe_examples", "labels_per_class", "label_draws", "fine_tuning_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         train, num_classes = dataset.train, dataset.spec.num_classes
+        if train.label is not None and self.labels_per_class > (smallest := np.bincount(train.label).min()):
+            raise ValueError(
+                f"labels_per_class must be at most {smallest}, the smallest class, got {self.labels_per_class}"
+            )
         model = autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
 
         def encode(params: Any, x: Any) -> Any:
@@ -78,8 +93,7 @@ class Config(Settings):
                 for initial in (lambda _: trained, fresh)
             )
             compared = {"fine_tuned": fine_tuned, "from_scratch": from_scratch, "gain": fine_tuned - from_scratch}
-            unit = f"accuracy, {self.labels_per_class * num_classes} labels, {self.label_draws} draws"
-            return found | evaluate.estimates(compared, unit)
+            return found | evaluate.estimates(compared, f"accuracy, {self.labels_per_class * num_classes} labels")
 
         def picture(key: PRNGKey, state: Any) -> Any:
             x = dataset.test.x[:20]

@@ -105,9 +105,16 @@ def _extent(size: int, dilation: int) -> int:
 
 
 def _native(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
-    numbers = _channels_last(x.ndim - 2)
-    *geometry, precision = window
-    return lax.conv_general_dilated(x, kernel, *geometry, dimension_numbers=numbers, precision=precision)
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window.strides,
+        window.padding,
+        window.lhs_dilation,
+        window.rhs_dilation,
+        _channels_last(x.ndim - 2),
+        precision=window.precision,
+    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

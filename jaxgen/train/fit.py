@@ -142,7 +142,7 @@ def fit(
 
     Args:
         model: Any model of the contract.
-        batches: A pytree that maps a step to a batch, with `feed(first, num)` (see `jaxgen.data.Batches`).
+        batches: What maps a step to a batch: `jaxgen.data.Batches`, or a `Stream` for what does not fit into memory.
         key: Root of all randomness of the steps (and of the initial state, if none is given).
         num_steps: Number of steps, counted from the initial state.
         state: Where to continue; None initialises. It is copied, not consumed.
@@ -180,9 +180,8 @@ def fit(
     fresh = empty_window(model, key, state, batches(step))
     running = fresh if window is None else window
     if mesh is not None:
-        key, state, running, fresh, batches = jax.device_put(
-            (key, state, running, fresh, batches), parallel.replicated(mesh)
-        )
+        key, state, running, fresh = jax.device_put((key, state, running, fresh), parallel.replicated(mesh))
+        batches = batches.on(mesh)
 
     advance = _advance(model.step, mesh)
     begin = time.perf_counter()
@@ -218,7 +217,14 @@ def fit(
         in_flight: tuple[int, Window] | None = None
         while step < num_steps and signal() is None:
             begin = time.perf_counter()
-            end = min([num_steps, step + size, *(s for hook in hooks if (s := hook.next(step)) > 0)])
+            end = min(
+                [
+                    num_steps,
+                    step + size,
+                    step + batches.reach(step),
+                    *(s for hook in hooks if (s := hook.next(step)) > 0),
+                ]
+            )
             state, running = advance(key, state, running, batches.feed(step, end - step), end - step)
             if in_flight is not None:
                 look(*in_flight)  # while the device works on the next chunk

@@ -232,8 +232,10 @@ def test_training_on_a_stream_gives_the_bits_of_training_in_memory():
     jax.tree.map(np.testing.assert_array_equal, fit(stream(64)), expected)
     # Over several blocks, and from the middle of one, as if begun anew by another process.
     early = fit(memory, num_steps=10)
-    resumed = fit(stream(7), state=early, chunk_steps=1)
+    resumed = fit(stream(7), state=early)
     jax.tree.map(np.testing.assert_array_equal, resumed, expected)
+    devices = train.parallel.mesh(4)
+    jax.tree.map(np.testing.assert_array_equal, fit(stream(7), mesh=devices), fit(memory, mesh=devices))
 
 
 @needs_grain

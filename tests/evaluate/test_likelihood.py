@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,12 +45,12 @@ class Split:
             yield {"x": index.astype(np.float32), "index": np.where(index < 7, index, -1).astype(np.int32)}
 
 
-def doubling(key, state, batch):
+def doubling(key, state, batch) -> Any:
     return {"twice": 2 * batch["x"]}
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
 def test_per_example_covers_the_split_once(batch_size, key):
-    model = GenerativeModel(init=print, step=print, evaluate=doubling, sample=print, parts=None)
+    model = GenerativeModel(doubling, doubling, doubling, doubling, None)
     values = evaluate.per_example(model, key, None, Split(), batch_size)
     np.testing.assert_array_equal(values["twice"], 2 * np.arange(7))

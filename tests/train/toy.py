@@ -20,6 +20,12 @@ class Feed:
     def feed(self, first, num):
         return self
 
+    def reach(self, first):
+        return 2**31 - 1
+
+    def on(self, mesh):
+        return self
+
 
 def counter(fail_at: int = -1, value: float = np.nan) -> GenerativeModel:
     """params = sum of the noise so far; metric "x" is the step, "noise" the draw; not finite at step `fail_at`."""
