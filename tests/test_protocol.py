@@ -96,7 +96,7 @@ def test_the_loop_is_the_step(case):
 def test_several_devices_agree_with_one(request, case):
     one, one_history = fit(case, 5, log_every=1)
     four, four_history = fit(case, 5, log_every=1, mesh=parallel.mesh(4))
-    tolerance = 1e-3 if request.node.callspec.params["case"] in COARSE else 1e-5
+    tolerance = 1e-2 if request.node.callspec.params["case"] in COARSE else 1e-5
     np.testing.assert_allclose(one_history["loss"], four_history["loss"], rtol=tolerance)
     for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(four.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
@@ -153,14 +153,15 @@ def test_evaluation_batches_need_one_trace(case):
     assert model.evaluate._cache_size() - cache == 1  # pyright: ignore
 
 
-def test_sample_k_does_not_depend_on_the_batch(case):
+def test_sample_k_does_not_depend_on_the_batch(request, case):
     model, dataset = case
     state = initial(case)
     many = np.asarray(model.sample(jax.random.key(5), state, 16))
     assert many.shape == (16, *dataset.spec.event_shape)
     assert np.isfinite(many).all()
+    tolerance = 1e-2 if request.node.callspec.params["case"] in COARSE else 1e-4
     for k in (0, 5, 15):
-        np.testing.assert_allclose(model.sample(jax.random.key(5), state, 1, first=k)[0], many[k], atol=1e-4)
+        np.testing.assert_allclose(model.sample(jax.random.key(5), state, 1, first=k)[0], many[k], atol=tolerance)
     assert not np.allclose(many[0], many[1])
     if dataset.spec.levels:
         assert many.min() >= 0 and many.max() <= 1

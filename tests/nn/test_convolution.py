@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from typing import Any
 
 import flax.linen
 import jax
@@ -14,20 +15,18 @@ from jaxgen.nn import Conv, conv_general_dilated
 
 CANONICAL = {1: "b0f_0io->b0f", 2: "b01f_01io->b01f", 3: "b012f_012io->b012f"}
 
-FAST_COMPILE = {"xla_backend_optimization_level": 0}  # leaves the choice of convolutions as it is
+FAST_COMPILE: Any = {"xla_backend_optimization_level": 0}  # leaves the choice of convolutions as it is
 
 # input [b, *space, c], kernel, strides, padding, dilation of the input, of the kernel
 GRID = [
     ((2, 9, 3), (3, 3, 4), 1, "SAME", 1, 1),
-    ((2, 10, 3), (4, 3, 2), 2, "VALID", 1, 1),
     ((2, 7, 5, 3), (1, 1, 3, 4), 1, "SAME", 1, 1),
-    ((2, 7, 6, 3), (3, 3, 3, 4), 1, "SAME", 1, 1),
+    ((2, 7, 6, 4), (3, 3, 4, 2), 1, "SAME", 1, 1),
     ((2, 2, 1, 4), (3, 3, 4, 2), 2, "SAME", 1, 1),  # a kernel larger than its input
     ((2, 8, 7, 2), (3, 3, 2, 4), 2, "SAME", 1, 1),
     ((2, 10, 9, 3), (4, 4, 3, 2), 2, "VALID", 1, 1),  # last row read by no window: negative padding in the gradient
     ((2, 9, 11, 2), (5, 3, 2, 4), (2, 3), "SAME", 1, 1),
     ((2, 6, 7, 20), (3, 4, 20, 18), 1, ((0, 2), (3, 1)), 1, 1),
-    ((2, 8, 9, 3), (3, 3, 3, 2), 1, "SAME", 1, 2),
     ((2, 5, 4, 3), (4, 4, 3, 2), 1, ((2, 2), (2, 1)), 2, 1),
     ((2, 5, 4, 2), (5, 4, 2, 3), (2, 1), ((3, 2), (-1, 4)), (3, 2), (1, 2)),
     ((1, 5, 4, 5, 2), (3, 2, 3, 2, 2), 2, "SAME", 1, 1),
@@ -39,9 +38,9 @@ def layout(spatial):
     return f"N{space}C", f"{space}IO", f"N{space}C"
 
 
-def arrays(shape, kernel_shape, dtype=jnp.float32):
-    keys = jax.random.split(jax.random.key(0))
-    return tuple(jax.random.normal(k, s).astype(dtype) for k, s in zip(keys, (shape, kernel_shape), strict=True))
+def arrays(*shapes, dtype=jnp.float32):
+    rng = np.random.default_rng(0)
+    return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
 
 
 def convolution(function, case):
@@ -108,9 +107,9 @@ def test_equals_lax_to_second_order_and_keeps_the_fast_order_in_a_loop(case):
     assert set(convolutions_of(compiled)) <= {CANONICAL[x.ndim - 2]}
 
 
-@pytest.mark.parametrize("case", GRID[5:7], ids=str)
+@pytest.mark.parametrize("case", GRID[4:6], ids=str)
 def test_equals_lax_in_bfloat16(case):
-    x, kernel = arrays(*case[:2], jnp.bfloat16)
+    x, kernel = arrays(*case[:2], dtype=jnp.bfloat16)
     ours, theirs = (
         jax.jit(partial(all_orders, convolution(f, case)))(x, kernel)
         for f in (conv_general_dilated, lax.conv_general_dilated)
@@ -119,7 +118,7 @@ def test_equals_lax_in_bfloat16(case):
 
 
 def test_third_order():
-    case = GRID[5]
+    case = GRID[4]
     x, kernel = arrays(*case[:2])
 
     def third(f):
@@ -128,11 +127,12 @@ def test_third_order():
 
         return jax.grad(lambda k: jnp.sum(jax.grad(lambda k: jnp.sum(first(k) ** 3))(k) ** 2))(kernel)
 
-    assert_close(third(conv_general_dilated), third(lax.conv_general_dilated), 1e-4)
+    ours, theirs = (jax.jit(partial(third, f))() for f in (conv_general_dilated, lax.conv_general_dilated))
+    assert_close(ours, theirs, 1e-4)
 
 
 def test_outside_jit_and_under_vmap():
-    case = GRID[3]
+    case = GRID[2]
     x, kernel = arrays(*case[:2])
 
     def per_example(f):
@@ -196,10 +196,8 @@ def scanned(f):
 
 @pytest.fixture
 def problem():
-    x, first = arrays((4, 8, 8, 1), (3, 3, 1, 8))
-    _, second = arrays((1,), (3, 3, 8, 8))
-    _, third = arrays((1,), (4, 4, 8, 1))
-    return x, [0.3 * first, 0.1 * second, 0.1 * third]
+    x, *kernels = arrays((4, 8, 8, 1), (3, 3, 1, 8), (3, 3, 8, 8), (4, 4, 8, 1))
+    return x, [0.2 * kernel for kernel in kernels]
 
 
 def test_a_loop_holds_only_convolutions_in_the_fast_order(problem):

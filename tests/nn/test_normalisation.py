@@ -11,7 +11,7 @@ import pytest
 from jaxgen.nn import GroupNorm
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 8), (3, 5, 4, 8), (2, 3, 4, 2, 8), (3, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 5, 4, 8), (2, 3, 4, 2, 8), (3, 8)], ids=str)
 def test_equals_flax_with_gradients(key, shape):
     key_x, key_scale, key_y = jax.random.split(key, 3)
     x, y = jax.random.normal(key_x, shape) + 1.0, jax.random.normal(key_y, shape)
