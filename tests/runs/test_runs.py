@@ -290,7 +290,7 @@ def test_the_command_line_end_to_end(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "digit_vae"], "there is no experiment 'digit_vae'; did you mean 'digits_vae'?"),
+        (["train", "digit_vae"], "there is no experiment 'digit_vae'; did you mean 'digits_vae'"),
         (["train", "digits_vae", "--sed", "3"], "--seed"),
         (["train", "digits_vae", "--steps", "-3"], "steps must be an integer of at least 1, got -3"),
         (["train", "digits_vae", "--batch-size", "5000"], "batch_size"),
