@@ -1,5 +1,6 @@
 """Training in a run folder, from the start or from where it stopped."""
 
+import errno
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,9 +83,15 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
                     "results": {},
                 },
             )
-        with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
-            state, window = _continue(folder, checkpoints, like, described)
-            return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
+        try:
+            with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
+                state, window = _continue(folder, checkpoints, like, described)
+                return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            message = f"no space left for the run in {path}; make some, then resume it: nothing saved is lost"
+            raise OSError(errno.ENOSPC, message) from error
 
 
 def resume(path: Path | str, *, progress: bool = True) -> Outcome:

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import importlib.util
 import json
 import os
@@ -223,6 +224,21 @@ def test_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="MiB of space left, the run needs about"):
         runs.train(SMALL, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_disk_that_fills_up_on_the_way(finished, tmp_path, monkeypatch):
+    def full(self, record):
+        if record["step"] >= 25:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, record)
+
+    append = runs.RunFolder.append
+    monkeypatch.setattr(runs.RunFolder, "append", full)
+    with pytest.raises(OSError, match=r"no space left for the run in .*; make some, then resume it"):
+        runs.train(SMALL, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    outcome = runs.resume(tmp_path / "run", progress=False)
+    assert train.digest(outcome.state) == final_digest(finished[0])
 
 
 def test_a_folder_with_something_else(tmp_path):
