@@ -30,6 +30,7 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "vae-discretized": lambda axis_name=None: tiny_vae(axis_name, likelihood=vae.DiscretizedNormal()),
     "vae-convolutional": lambda axis_name=None: tiny_vae(axis_name, features=(8, 16)),
     "vae-importance": lambda axis_name=None: tiny_vae(axis_name, num_samples=3, warmup_steps=5),
+    "vae-path": lambda axis_name=None: tiny_vae(axis_name, path_gradient=True, warmup_steps=5),
     "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)

@@ -21,7 +21,7 @@ class Config(Settings):
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
         importance_samples: Draws per test image for -log p(x) at the end; 0 reports the bound alone.
         binarisations: Over how many binarisations of the test images it is averaged.
-        model: Of the VAE; `--model.num-samples 5` makes it the IWAE.
+        model: Of the VAE; `--model.num-samples 5 --model.no-path-gradient` makes it the IWAE.
     """
 
     data: str = "mnist"
@@ -32,9 +32,10 @@ class Config(Settings):
         hidden=(200, 200),
         likelihood=vae.Bernoulli(),
         warmup_steps=60_000,
-        optimizer=Adam(1e-3, schedule=Cosine()),
+        path_gradient=True,
+        optimizer=Adam(2e-3, schedule=Cosine()),
     )
-    steps: int = 720_000
+    steps: int = 1_000_000
     batch_size: int = 100
     log_every: int = 2000
     checkpoint_every: int = 20_000

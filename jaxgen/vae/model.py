@@ -11,13 +11,23 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen import optimizers
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals, example_uniforms
+from jaxgen.core import (
+    Batch,
+    GenerativeModel,
+    Metrics,
+    PRNGKey,
+    Spec,
+    TrainState,
+    coarse_uniforms,
+    example_normals,
+    example_uniforms,
+)
 from jaxgen.data import space
 from jaxgen.distributions import affine, normal_log_prob, standard_normal_kl
 from jaxgen.vae.inference import importance_expectation, importance_log_likelihood, prior_log_likelihood
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
 from jaxgen.vae.networks import Decoder, Encoder
-from jaxgen.vae.objective import importance_weighted_bound, negative_elbo
+from jaxgen.vae.objective import importance_weighted_bound, negative_elbo, path_negative_elbo
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Config:
             they cost; 0 for none.
         num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
             bound of Burda et al.
+        path_gradient: Whether Q learns through its draw alone (`objective.path_negative_elbo`): the same bound, with a
+            gradient that is less noisy the closer Q is to the posterior.
         optimizer: How the parameters move.
         see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
             missing dimensions ("mask" in the batch).
@@ -42,7 +54,8 @@ class Config:
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 
     Raises:
-        ValueError: A size below 1, a negative weight or number of steps, or another dtype.
+        ValueError: A size below 1, a negative weight or number of steps, another dtype, or path_gradient with several
+            draws.
     """
 
     latent_dim: int = 20
@@ -52,6 +65,7 @@ class Config:
     beta: float = 1.0
     warmup_steps: int = 0
     num_samples: int = 1
+    path_gradient: bool = False
     optimizer: optimizers.Adam = optimizers.Adam()
     see_mask: bool = False
     dtype: str = "float32"
@@ -70,6 +84,9 @@ class Config:
             raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
         if self.num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+        if self.path_gradient and self.num_samples != 1:
+            # Of the importance-weighted bound it would be the wrong gradient (Tucker et al. 2019).
+            raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
 
@@ -164,6 +181,17 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             "rate": standard_normal_kl(mu, log_var),
         }
 
+    def by_path(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
+        """The same with the path gradient."""
+        mu, log_var = q(params, x, mask)
+        z = affine(mu, log_var, eps)
+        log_likelihood = log_p(params, x, z, mask)
+        return {
+            "negative_elbo": path_negative_elbo(log_likelihood, z, mu, log_var, beta),
+            "distortion": -log_likelihood,
+            "rate": standard_normal_kl(mu, log_var),
+        }
+
     def importance_weighted(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
         """The same for k draws, eps [k, B, z]: the loss is the importance-weighted bound."""
         mu, log_var = q(params, x, mask)
@@ -180,14 +208,14 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def loss(params: Any, key: PRNGKey, batch: Batch, step: Array) -> tuple[Array, Metrics]:
         key_x, key_eps = jax.random.split(key)
         size = batch["x"].shape[0]
-        uniform = jax.random.uniform(key_x, batch["x"].shape) if likelihood.stochastic else None
+        uniform = coarse_uniforms(key_x, batch["x"].shape) if likelihood.stochastic else None
         x = likelihood.target(batch["x"], spec, uniform)
         beta = config.beta
         if config.warmup_steps:
             beta = beta * jnp.minimum(1.0, step.astype(jnp.float32) / config.warmup_steps)
         if config.num_samples == 1:
             eps = jax.random.normal(key_eps, (size, config.latent_dim))
-            values = bound(params, x, eps, batch.get("mask"), beta)
+            values = (by_path if config.path_gradient else bound)(params, x, eps, batch.get("mask"), beta)
         else:
             eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim))
             values = importance_weighted(params, x, eps, batch.get("mask"), beta)

@@ -13,11 +13,12 @@ Everything here is a pure function of arrays with one value per example.
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 
-from jaxgen.distributions import standard_normal_kl
+from jaxgen.distributions import normal_log_prob, standard_normal_kl
 
 
 def negative_elbo(
@@ -46,6 +47,38 @@ def negative_elbo(
     Source: lecture, "VAE Objective Function" and "Reparameterization Trick"; Kingma & Welling 2014, eq. 10.
     """
     return -log_likelihood + beta * standard_normal_kl(mu, log_var)
+
+
+def path_negative_elbo(
+    log_likelihood: Float[Array, " b"],
+    z: Float[Array, "b z"],
+    mu: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    beta: float | Float[Array, ""] = 1.0,
+) -> Float[Array, " b"]:
+    """The same bound from the draw alone, with a gradient that loses its noise as Q becomes the posterior.
+
+        -ELBO = -log P(X|z) + beta (log Q(z|X) - log P(z)),     z = mu + exp(log_var / 2) eps
+
+    Its gradient reaches mu and log_var through z only. What is left out, the gradient of log Q(z|X) with z held
+    fixed, is the score, whose mean is zero: the mean of the gradient is that of `negative_elbo`. Where Q is the
+    exact posterior, log P(X, z) - log Q(z|X) is constant in z, and the gradient is zero for every draw.
+
+    Args:
+        log_likelihood: log P(X|z) at the draw z, nats.
+        z: A reparameterised draw of Q.
+        mu: Mean of Q.
+        log_var: Log-variance of Q.
+        beta: Weight of the rate.
+
+    Returns:
+        One estimate of the bound per example, in nats.
+
+    Source: Roeder, Wu & Duvenaud 2017, eq. 4 and 8; lecture, "Reparameterization Trick".
+    """
+    log_q = normal_log_prob(z, jax.lax.stop_gradient(mu), jax.lax.stop_gradient(log_var))
+    log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
+    return -log_likelihood + beta * (log_q - log_prior)
 
 
 def monte_carlo_log_likelihood(log_likelihood: Float[Array, "n b"]) -> Float[Array, " b"]:

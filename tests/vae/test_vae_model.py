@@ -162,6 +162,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
         (lambda: vae.model(vae.Config(features=(8,)), Spec((2,))), "features need events of shape"),
         (lambda: vae.Config(warmup_steps=-1), "warmup_steps must not be negative, got -1"),
         (lambda: vae.Config(num_samples=0), "num_samples must be at least 1, got 0"),
+        (lambda: vae.Config(num_samples=5, path_gradient=True), "path_gradient needs num_samples=1, got 5"),
         (lambda: vae.Config(beta=-1.0), "beta must not be negative, got -1"),
         (lambda: vae.Config(dtype="float16"), "dtype must be"),
         (lambda: vae.Normal(0.0), "sigma must be positive, got 0"),
