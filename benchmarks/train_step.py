@@ -1,17 +1,25 @@
 """How many training steps per second, beside the same network in PyTorch?
 
-    python benchmarks/train_step.py [--steps 500] [--threads 2]
+    python benchmarks/train_step.py [mlp_vae | conv_vae] [--steps 500] [--threads 2]
 
-The MLP VAE 784-400-20 with batch 128 on uint8 images of MNIST's size, drawn at random from 60,000, scaled and
-binarised anew at every step, tanh, Adam. Both sides do all of that. PyTorch, where it is installed, runs eagerly and
-compiled, with its foreach and its fused optimizer.
+On uint8 images of MNIST's size, drawn at random from 60,000, scaled and binarised anew at every step; Adam. Both sides
+do all of that. jaxgen runs as `fit` runs it, many steps per call, and step by step from Python: a training step must
+not fall off a cliff inside a loop. PyTorch, where it is installed, runs eagerly and compiled, with its foreach and its
+fused optimizer, channels last.
+
+    mlp_vae     784-400-20, tanh, batch 128
+    conv_vae    the network of the experiment mnist_vae_conv, batch 128
 """
 
 import argparse
+import importlib.util
 import time
 from collections.abc import Callable
+from typing import Any
 
 import harness
+
+BATCH = 128
 
 
 def images(count: int = 60_000):
@@ -22,83 +30,66 @@ def images(count: int = 60_000):
     return (rng.random((count, 28, 28, 1)) < 0.2).astype(np.uint8) * rng.integers(1, 256, (count, 28, 28, 1), np.uint8)
 
 
-def jaxgen_vae(x, steps: int) -> Callable[[], float]:
+def vae_config(network: str) -> Any:
+    from jaxgen import vae
+    from jaxgen.experiments import mnist_vae_conv
+
+    return mnist_vae_conv.Config().model if network == "conv_vae" else vae.Config(latent_dim=20, hidden=(400,))
+
+
+def jaxgen_turns(network: str, x: Any, steps: int) -> dict[str, Callable[[], float]]:
+    from dataclasses import replace
+
     import jax
 
     from jaxgen import data, train, vae
+    from jaxgen.optimizers import Adam
 
     dataset = data.from_arrays(x, valid=None, test=0.01)
-    model = vae.model(vae.Config(latent_dim=20, hidden=(400,)), dataset.spec)
-    batches = dataset.train.batches(seed=0, batch_size=128)
-    state = model.init(jax.random.key(0), batches(0))
+    model = vae.model(replace(vae_config(network), optimizer=Adam(1e-3)), dataset.spec)
+    batches = dataset.train.batches(seed=0, batch_size=BATCH)
+    key = jax.random.key(0)
+    initial = model.init(key, batches(0))
 
-    def turn() -> float:
-        _, history = train.fit(model, batches, jax.random.key(0), steps, state=state, progress=False)
+    def in_a_loop() -> float:
+        _, history = train.fit(model, batches, key, steps, state=initial, progress=False)
         return history.steps_per_second
 
-    return turn
-
-
-def torch_vae(x, steps: int, *, compiled: bool, fused: bool) -> Callable[[], float]:
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    class VAE(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden, self.both = nn.Linear(784, 400), nn.Linear(400, 40)
-            self.back, self.out = nn.Linear(20, 400), nn.Linear(400, 784)
-
-        def forward(self, x):
-            mu, log_var = self.both(torch.tanh(self.hidden(x))).chunk(2, dim=1)
-            z = mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
-            logits = self.out(torch.tanh(self.back(z)))
-            distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-            rate = 0.5 * (log_var.exp() + mu.square() - 1 - log_var).sum()
-            return (distortion + rate) / x.shape[0]
-
-    torch.manual_seed(0)
-    model = VAE()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused, foreach=not fused)
-    loss_of = torch.compile(model) if compiled else model
-    data = torch.from_numpy(x.reshape(len(x), 784))
-
-    def turn() -> float:
-        order = torch.randperm(len(data))
+    def step_by_step() -> float:
+        state = initial
         begin = time.perf_counter()
-        for step in range(steps):
-            index = order[(step * 128) % (len(data) - 128) :][:128]
-            batch = torch.bernoulli(data[index].float() / 255)
-            optimizer.zero_grad(set_to_none=True)
-            loss_of(batch).backward()
-            optimizer.step()
+        for i in range(steps):
+            state, _ = model.step(jax.random.fold_in(key, i), state, batches(i))
+        jax.block_until_ready(state)
         return steps / (time.perf_counter() - begin)
 
-    return turn
+    return {"jaxgen, fit": in_a_loop, "jaxgen, step by step": step_by_step}
+
+
+def torch_turns(network: str, x: Any, steps: int, threads: int) -> dict[str, Callable[[], float]]:
+    import torch
+    import torch_peers
+
+    torch.set_num_threads(threads)
+    peer = torch_peers.ConvVAE if network == "conv_vae" else torch_peers.DenseVAE
+    return torch_peers.turns(peer, x, steps, BATCH)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("network", nargs="?", default="mlp_vae", choices=["mlp_vae", "conv_vae"])
     parser.add_argument("--steps", type=int, default=500, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2, help="cores for each contestant")
     arguments = parser.parse_args()
     harness.pin(arguments.threads)
 
     x = images()
-    contestants = {"jaxgen": jaxgen_vae(x, arguments.steps)}
-    try:
-        import torch
-    except ImportError:
+    contestants = jaxgen_turns(arguments.network, x, arguments.steps)
+    if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: jaxgen alone")
     else:
-        torch.set_num_threads(arguments.threads)
-        for compiled in (False, True):
-            for fused in (False, True):
-                name = f"torch {'compiled' if compiled else 'eager'}, {'fused' if fused else 'foreach'} Adam"
-                contestants[name] = torch_vae(x, arguments.steps, compiled=compiled, fused=fused)
-    found = harness.compete(contestants)
-    harness.report("training steps/s, MLP VAE 784-400-20, batch 128", "steps/s", found)
+        contestants |= torch_turns(arguments.network, x, arguments.steps, arguments.threads)
+    harness.report(f"training steps/s, {arguments.network}, batch {BATCH}", "steps/s", harness.compete(contestants))
 
 
 if __name__ == "__main__":

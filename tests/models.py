@@ -17,9 +17,9 @@ def tiny_vae(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeMo
     return vae.model(config, digits.spec), digits
 
 
-def tiny_autoencoder(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
+def tiny_autoencoder(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
     digits = data.load("digits")
-    config = autoencoder.Config(latent_dim=3, hidden=(16,), axis_name=axis_name)
+    config = autoencoder.Config(latent_dim=3, hidden=(16,), axis_name=axis_name, **changes)
     return autoencoder.model(config, digits.spec), digits
 
 

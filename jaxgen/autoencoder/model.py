@@ -24,7 +24,11 @@ class Config:
     Args:
         latent_dim: Dimension of z.
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse. () makes both linear.
+        features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
+            images of any size.
         optimizer: How the parameters move.
+        see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
+            missing dimensions ("mask" in the batch).
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 
@@ -34,7 +38,9 @@ class Config:
 
     latent_dim: int = 32
     hidden: tuple[int, ...] = (400,)
+    features: tuple[int, ...] = ()
     optimizer: optimizers.Adam = optimizers.Adam()
+    see_mask: bool = False
     dtype: str = "float32"
     axis_name: str | None = None
 
@@ -43,6 +49,8 @@ class Config:
             raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
+        if any(width < 8 or width % 8 for width in self.features):
+            raise ValueError(f"features must be multiples of 8, got {self.features}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
 
@@ -74,19 +82,31 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     Returns:
         The model; its state is a `TrainState` with params "encoder" and "decoder".
+
+    Raises:
+        ValueError: Convolutions that do not fit the data.
     """
+    if config.features and len(spec.event_shape) < 2:
+        raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
     dtype = jnp.dtype(config.dtype)
     tx = config.optimizer.transformation() if tx is None else tx
-    encoder = Encoder(config.hidden, config.latent_dim, dtype)
-    decoder = Decoder(config.hidden[::-1], spec.event_shape, dtype)
+    encoder = Encoder(config.hidden, config.latent_dim, config.features, dtype)
+    decoder = Decoder(config.hidden[::-1], spec.event_shape, config.features[::-1], dtype)
 
     def observed(batch: Batch) -> tuple[Float[Array, "b *event"], Array | None]:
         """x in [0, 1], 0 where it was not observed, and the mask that says where."""
         x, mask = space.to_unit(jnp.asarray(batch["x"]), spec), batch.get("mask")
         return (x, None) if mask is None else (jnp.where(mask, x, 0), jnp.asarray(mask))
 
-    def z_of(params: Any, x: Array) -> Float[Array, "b z"]:
-        return cast(Array, encoder.apply({"params": params["encoder"]}, x))
+    def shown(x: Array, mask: Array | None) -> Array:
+        """What the encoder sees."""
+        if not config.see_mask:
+            return x
+        flags = jnp.ones_like(x) if mask is None else mask.astype(x.dtype)
+        return jnp.concatenate([x, flags], axis=-1)
+
+    def z_of(params: Any, x: Array, mask: Array | None = None) -> Float[Array, "b z"]:
+        return cast(Array, encoder.apply({"params": params["encoder"]}, shown(x, mask)))
 
     def x_hat_of(params: Any, z: Array) -> Float[Array, "b *event"]:
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
@@ -96,7 +116,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         x, mask = observed(batch)
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
         params = {
-            "encoder": encoder.init(key_encoder, x)["params"],
+            "encoder": encoder.init(key_encoder, shown(x, mask))["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
         }
         params["decoder"]["bias"] = x.sum(axis=0) / count  # the mean: the network has only the rest to learn
@@ -104,7 +124,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     def squared_error(params: Any, batch: Batch) -> Float[Array, " b"]:
         x, mask = observed(batch)
-        return reconstruction_loss(x, x_hat_of(params, z_of(params, x)), mask)
+        return reconstruction_loss(x, x_hat_of(params, z_of(params, x, mask)), mask)
 
     def loss(params: Any, batch: Batch) -> tuple[Array, Metrics]:
         mean = squared_error(params, batch).mean()

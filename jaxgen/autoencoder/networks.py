@@ -1,4 +1,4 @@
-"""Encoder and decoder, multilayer perceptrons. Without hidden layers both are linear (see `oracle`)."""
+"""Encoder and decoder: dense, with convolutions in front for images. Without either both are linear (see `oracle`)."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgen.nn import MLP
+from jaxgen.nn import MLP, ConvDecoder, ConvEncoder
 
 
 class Encoder(nn.Module):
@@ -16,15 +16,19 @@ class Encoder(nn.Module):
     Attributes:
         hidden: Widths of the hidden layers.
         latent_dim: Dimension of z.
+        features: Channels of convolutional levels before them, each of half the size; () for none.
         dtype: Of the computation; what it returns is float32.
     """
 
     hidden: tuple[int, ...]
     latent_dim: int
+    features: tuple[int, ...] = ()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *event"]) -> Float[Array, "b z"]:
+        if self.features:
+            x = ConvEncoder(self.features, dtype=self.dtype)(x)
         h = MLP(self.hidden, nn.relu, self.dtype)(x.reshape(x.shape[0], -1))
         return nn.Dense(self.latent_dim, dtype=self.dtype)(h).astype(jnp.float32)
 
@@ -37,16 +41,20 @@ class Decoder(nn.Module):
     Attributes:
         hidden: Widths of the hidden layers.
         event_shape: Shape of one example.
+        features: Channels of convolutional levels after them, each of double the size; () for none.
         dtype: Of the computation; what it returns is float32.
     """
 
     hidden: tuple[int, ...]
     event_shape: tuple[int, ...]
+    features: tuple[int, ...] = ()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         h = MLP(self.hidden, nn.relu, self.dtype)(z)
-        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, self.event_shape)
+        if self.features:
+            return ConvDecoder(self.features, self.event_shape, dtype=self.dtype)(h) + bias[None]
+        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)
         return flat.reshape(z.shape[0], *self.event_shape) + bias[None]

@@ -146,13 +146,15 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
         key_encoder, key_decoder = jax.random.split(key)
-        x = likelihood.target(jnp.asarray(batch["x"]), spec, None)
+        x, mask = likelihood.target(jnp.asarray(batch["x"]), spec, None), batch.get("mask")
+        count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
+        x = x if mask is None else jnp.where(mask, x, 0.0)
         shown = jnp.concatenate([x, x], axis=-1) if config.see_mask else x
         params = {
             "encoder": encoder.init(key_encoder, shown)["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
         }
-        params["decoder"]["bias"] = likelihood.output(x.mean(axis=0))  # the network has only the rest to learn
+        params["decoder"]["bias"] = likelihood.output(x.sum(axis=0) / count)  # the network has only the rest to learn
         if likelihood.learn:
             params["log_scale"] = jnp.float32(likelihood.log_scale)
         return optimizers.create(tx, params)

@@ -85,6 +85,28 @@ def test_what_was_not_observed_matters_nowhere(key):
     assert np.isfinite(hidden_nan).all()
 
 
+def test_the_encoder_may_see_what_was_not_observed(key):
+    """A zero that was observed and one that was not are the same to an encoder that is not shown the mask."""
+    x, mask = np.zeros((1, 6), np.float32), np.ones((1, 6), bool)
+    holes = mask.copy()
+    holes[:, :3] = False
+    for see_mask in (False, True):
+        model = small(Spec((6,)), see_mask=see_mask)
+        state = model.init(key, {"x": np.ones((4, 6), np.float32)})
+        # On the dimensions that count in both.
+        whole = model.evaluate(key, state, {"x": x, "mask": mask})["reconstruction"]
+        missing = model.evaluate(key, state, {"x": x, "mask": holes})["reconstruction"]
+        x_hat = model.parts.reconstruct(state, x)
+        np.testing.assert_allclose(whole, np.square(x_hat).sum(), rtol=1e-5)
+        same = np.allclose(missing, np.square(x_hat[:, 3:]).sum(), rtol=1e-5)
+        assert same is not see_mask
+
+
+def test_convolutions_need_space():
+    with pytest.raises(ValueError, match="features need events of shape"):
+        autoencoder.model(autoencoder.Config(features=(8,)), Spec((6,)))
+
+
 def test_real_values_are_not_cut_off(key):
     model = small(Spec((6,)))
     state = model.init(key, {"x": np.full((4, 6), 7, np.float32)})
@@ -106,6 +128,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
     [
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"hidden": (5, 0)}, r"hidden must hold widths of at least 1, got \(5, 0\)"),
+        ({"features": (12,)}, r"features must be multiples of 8, got \(12,\)"),
         ({"dtype": "float16"}, "dtype must be"),
     ],
 )

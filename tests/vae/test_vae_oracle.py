@@ -197,3 +197,4 @@ def test_missing_values_may_be_anything(trained):
         np.testing.assert_array_equal(values[0], values[2])
     after = [model.step(jax.random.key(0), state, batch)[0] for batch in batches]
     assert len({train.digest(a) for a in after}) == 1
+    assert len({train.digest(model.init(jax.random.key(0), batch)) for batch in batches}) == 1
