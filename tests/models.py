@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import autoencoder, data, vae
+from jaxgen import autoencoder, data, train, vae
 from jaxgen.core import GenerativeModel
 
 
@@ -23,6 +23,11 @@ def tiny_autoencoder(axis_name: str | None = None, **changes: Any) -> tuple[Gene
     return autoencoder.model(config, digits.spec), digits
 
 
+def pair(made: tuple[GenerativeModel, Any]) -> tuple[GenerativeModel, Any]:
+    model, dataset = made
+    return train.ensemble(model, 2), dataset
+
+
 MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "autoencoder": tiny_autoencoder,
     "vae-bernoulli": tiny_vae,
@@ -32,6 +37,7 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "vae-importance": lambda axis_name=None: tiny_vae(axis_name, num_samples=3, warmup_steps=5),
     "vae-path": lambda axis_name=None: tiny_vae(axis_name, path_gradient=True, warmup_steps=5),
     "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
+    "ensemble-of-vaes": lambda axis_name=None: pair(tiny_vae(axis_name)),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)
     ),

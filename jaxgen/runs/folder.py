@@ -4,6 +4,7 @@
     metrics.jsonl   one record per line
     checkpoints/    by orbax
     pictures/       PNG
+    frames/         samples of the same draws over the run, one .npy for each moment
     damaged/        checkpoints that could not be read, set aside
 
 Every file appears whole or not at all, and one process writes at a time, so that a run that was killed at any moment
@@ -16,6 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from jaxgen.runs.config import completed, difference, from_json, to_json
@@ -61,6 +63,24 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def _frames(self) -> Path:
+        return self.path / "frames"
+
+    def add_frame(self, step: int, samples: np.ndarray) -> None:
+        """Keep the samples of one moment."""
+        self._frames.mkdir(exist_ok=True)
+        path = self._frames / f"step_{step:010d}.npy"
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            np.save(file, samples, allow_pickle=False)
+        partial.replace(path)
+
+    def frames(self) -> dict[str, np.ndarray]:
+        """Samples by moment ("step 100"), in order."""
+        paths = sorted(self._frames.glob("step_*.npy"))
+        return {f"step {_step_of(path)}": np.load(path, allow_pickle=False) for path in paths}
+
+    @property
     def config(self) -> Any:
         """The config of the run, rebuilt from the manifest."""
         try:
@@ -85,7 +105,10 @@ class RunFolder:
         return records
 
     def rewind(self, step: int) -> None:
-        """Drop the records after a step: they will be made again."""
+        """Drop the records and frames after a step: they will be made again."""
+        for path in self._frames.glob("step_*.npy"):
+            if _step_of(path) > step:
+                path.unlink()
         lines = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
         _replace(self.path / "metrics.jsonl", "".join(lines))
 
@@ -143,6 +166,10 @@ def lock(path: Path | str, needed_bytes: int = 0) -> FileLock:
     except Timeout:
         raise BlockingIOError(f"another process is writing the run in {path}") from None
     return taken
+
+
+def _step_of(frame: Path) -> int:
+    return int(frame.stem.removeprefix("step_"))
 
 
 def _replace(path: Path, text: str) -> None:

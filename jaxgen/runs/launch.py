@@ -190,14 +190,16 @@ def _train(
         checkpoints.save(step, state, meta, measured)
 
     def picture(step: int, state: Any, window: Window) -> None:
-        figure = experiment.picture(jax.random.fold_in(root, PICTURE), state)
-        plot.save(figure, folder.pictures / f"step_{step:08d}.png")
+        key = jax.random.fold_in(root, PICTURE)
+        plot.save(experiment.picture(key, state), folder.pictures / f"step_{step:08d}.png")
+        if experiment.film is not None:
+            folder.add_frame(step, np.asarray(model.sample(key, state, experiment.film_samples)))
 
     hooks = [
         # The digest comes first: a run that is killed in between has then no checkpoint without its digest.
         Hook(note_digest, every=config.checkpoint_every, steps=(*EARLY, config.steps), at_end=False),
         Hook(save, every=config.checkpoint_every),
-        Hook(picture, every=config.picture_every, at_end=False),
+        Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False),
     ]
     try:
         state, history = fit(
@@ -236,5 +238,9 @@ def _train(
     )
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
     plot.save(experiment.picture(jax.random.fold_in(root, PICTURE), state), folder.pictures / "final.png")
+    frames = folder.frames()
+    if experiment.film is not None and frames:
+        film = experiment.film(frames, f"{title}: the same draws of z over the run")
+        plot.save(film, folder.pictures / "film.png")
     plot.save(plot.curves(history.records, title=f"{title}: metrics"), folder.pictures / "curves.png")
     return Outcome(state, history, results, folder)

@@ -19,6 +19,9 @@ class Experiment(NamedTuple):
         report: The same for the end of the run and `jaxgen evaluate`, where it may take its time; None for
             `evaluate`.
         best: Name of the estimate on the validation split whose smallest value marks the best checkpoint.
+        film: (samples by moment, title) -> a figure of how the samples of one key changed over the run; drawn at the
+            end from the moments at which pictures were taken. None for no film.
+        film_samples: Samples per moment.
     """
 
     model: GenerativeModel
@@ -28,6 +31,8 @@ class Experiment(NamedTuple):
     samples: Callable[[Any, str], Any]
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None
     best: str | None = None
+    film: Callable[[Mapping[str, Any], str], Any] | None = None
+    film_samples: int = 10
 
 
 @dataclass(frozen=True)

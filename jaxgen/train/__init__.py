@@ -1,12 +1,13 @@
 """Training: one loop for every model.
 
-`fit` trains; `Checkpoints` keeps what it reached; `parallel` spreads it over devices; `digest` tells whether two
-states are the same to the bit.
+`fit` trains; `Checkpoints` keeps what it reached; `parallel` spreads it over devices; `ensemble` trains a model from
+several seeds in one program; `digest` tells whether two states are the same to the bit.
 """
 
 from jaxgen.train import parallel
 from jaxgen.train.checkpoints import Checkpoints, DamagedCheckpointWarning
 from jaxgen.train.digest import digest
+from jaxgen.train.ensemble import ensemble
 from jaxgen.train.fit import Hook, Window, fit
 from jaxgen.train.history import History, NonFiniteError
 
@@ -18,6 +19,7 @@ __all__ = [
     "NonFiniteError",
     "Window",
     "digest",
+    "ensemble",
     "fit",
     "parallel",
 ]

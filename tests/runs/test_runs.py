@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from jaxgen import runs, train, vae
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 from jaxgen.runs import folder as run_folder
+from jaxgen.runs import launch
 
 SMALL = digits_vae.Config(
     steps=30,
@@ -37,6 +39,36 @@ def copy(finished, tmp_path):
     path = tmp_path / "copy"
     shutil.copytree(finished[0], path)
     return path
+
+
+def test_a_film_shows_the_same_draws_over_the_run(tmp_path, monkeypatch):
+    """Also of a run that was interrupted, whose frames after the last checkpoint are made again."""
+    config = dataclasses.replace(SMALL, picture_every=10)
+    shown = []
+
+    def build(self):
+        experiment = VAE_BUILD(self)
+        return experiment._replace(
+            film=lambda frames, title: (
+                shown.append(frames) or experiment.samples(np.concatenate(list(frames.values())), title)
+            ),
+            film_samples=4,
+        )
+
+    VAE_BUILD = digits_vae.Config.build
+    monkeypatch.setattr(digits_vae.Config, "build", build)
+    runs.train(config, tmp_path / "run", progress=False)
+    (frames,) = shown
+    assert list(frames) == ["step 0", "step 10", "step 20", "step 30"]
+    assert all(x.shape == (4, 8, 8, 1) for x in frames.values())
+    assert not np.allclose(frames["step 0"], frames["step 30"])
+    experiment, _, state = runs.load(tmp_path / "run")
+    key = jax.random.fold_in(jax.random.key(config.seed), launch.PICTURE)
+    np.testing.assert_array_equal(frames["step 30"], experiment.model.sample(key, state, 4))
+    assert (tmp_path / "run" / "pictures" / "film.png").stat().st_size > 1000
+    folder = run_folder.RunFolder(tmp_path / "run")
+    folder.rewind(10)
+    assert list(folder.frames()) == ["step 0", "step 10"]
 
 
 def final_digest(path):

@@ -1,0 +1,105 @@
+"""Several members of one model, trained side by side in one program: the same experiment from several seeds.
+
+    state     the members' states, stacked: every leaf [num, ...]
+    step      vmap of the model's step; member s has the key fold_in(key, s) and its own part of the batch
+
+An ensemble is a model of the contract itself, so that `fit`, checkpoints and run folders take it as any other. On small
+networks it is much faster than one member after the other.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
+
+
+@flax.struct.dataclass
+class Members:
+    """The states of an ensemble.
+
+    Attributes:
+        step: Steps that each of them made, int32 [].
+        states: The model's state with a leading axis of members.
+    """
+
+    step: Any
+    states: Any
+
+    @property
+    def params(self) -> Any:
+        """The members' parameters, stacked."""
+        return self.states.params
+
+
+class Parts(NamedTuple):
+    """What an ensemble offers beyond the contract.
+
+    Attributes:
+        member: (state, s) -> the state of member s, as the model itself takes it.
+        sample_each: (key, state, num) -> [members, num, *event]: the same draws z for each.
+        model: The model of which there are several.
+    """
+
+    member: Callable[[Members, int], Any]
+    sample_each: Callable[..., Array]
+    model: GenerativeModel
+
+
+def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
+    """`num` members of a model as one model.
+
+    Its `evaluate` gives the mean over the members; its sample k is drawn by member k mod num.
+
+    Args:
+        model: Any model of the contract.
+        num: Members; the batch, a multiple of it, is divided among them.
+
+    Raises:
+        ValueError: num below 1; when traced, a batch that is no multiple of it.
+    """
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+
+    def keys(key: PRNGKey) -> Array:
+        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num))
+
+    def divided(batch: Batch) -> Batch:
+        def part(x: Any) -> Array:
+            x = jnp.asarray(x)
+            if x.shape[0] % num:
+                raise ValueError(f"batch size {x.shape[0]} is not a multiple of the {num} members of the ensemble")
+            # Divided before the axes change places, so that devices that share the batch keep their own examples.
+            return jnp.moveaxis(x.reshape(-1, num, *x.shape[1:]), 1, 0)
+
+        return jax.tree.map(part, dict(batch))
+
+    def init(key: PRNGKey, batch: Batch) -> Members:
+        return Members(jnp.zeros((), jnp.int32), jax.vmap(model.init)(keys(key), divided(batch)))
+
+    def step(key: PRNGKey, state: Members, batch: Batch) -> tuple[Members, Metrics]:
+        states, metrics = jax.vmap(model.step)(keys(key), state.states, divided(batch))
+        return Members(state.step + 1, states), {name: value.mean(axis=0) for name, value in metrics.items()}
+
+    def evaluate(key: PRNGKey, state: Members, batch: Batch) -> Metrics:
+        values = jax.vmap(model.evaluate, in_axes=(0, 0, None))(keys(key), state.states, batch)
+        return {name: value.mean(axis=0) for name, value in values.items()}
+
+    def sample_each(key: PRNGKey, state: Members, num: int, **options: Any) -> Float[Array, "s num *event"]:
+        return jax.vmap(lambda states: model.sample(key, states, num, **options))(state.states)
+
+    def sample(
+        key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Any = None, condition: Any = None
+    ) -> Float[Array, "num *event"]:
+        each = sample_each(key, state, num, first=first, label=label, condition=condition)
+        return each[(first + jnp.arange(num)) % each.shape[0], jnp.arange(num)]
+
+    def member(state: Members, s: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[s], state.states)
+
+    parts = Parts(member, sample_each, model)
+    return GenerativeModel(jax.jit(init), jax.jit(step), jax.jit(evaluate), sample, parts)
