@@ -31,7 +31,7 @@ test: install
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests
 
 test-all: install
-	$(BIN)/python -m pytest -n 2 tests
+	JAXGEN_TESTS_OPTIMIZED=1 $(BIN)/python -m pytest -n 2 tests
 
 lint: install
 	$(BIN)/ruff check .

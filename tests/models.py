@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import autoencoder, data, train, vae
+from jaxgen import autoencoder, data, gan, train, vae
 from jaxgen.core import GenerativeModel
 
 
@@ -21,6 +21,18 @@ def tiny_autoencoder(axis_name: str | None = None, **changes: Any) -> tuple[Gene
     digits = data.load("digits")
     config = autoencoder.Config(latent_dim=3, hidden=(16,), axis_name=axis_name, **changes)
     return autoencoder.model(config, digits.spec), digits
+
+
+def tiny_gan(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
+    digits = data.load("digits")
+    small = {"network": gan.MLP((16,), (16,)), "latent_dim": 3, "n_critic": 2, "penalty": gan.ZeroCentred(0.1)}
+    return gan.model(gan.Config(axis_name=axis_name, **{**small, **changes}), digits.spec), digits
+
+
+def tiny_dcgan(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
+    """With all that has a memory: batch and spectral normalisation."""
+    network, disturbed = gan.DCGAN(features=8, num_groups=4), gan.Augmentation(0.1, 0.2, 0.1)
+    return tiny_gan(axis_name, network=network, conditional=True, n_critic=1, augmentation=disturbed)
 
 
 def pair(made: tuple[GenerativeModel, Any]) -> tuple[GenerativeModel, Any]:
@@ -37,6 +49,8 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "vae-importance": lambda axis_name=None: tiny_vae(axis_name, num_samples=3, warmup_steps=5),
     "vae-path": lambda axis_name=None: tiny_vae(axis_name, path_gradient=True, warmup_steps=5),
     "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
+    "gan": tiny_gan,
+    "gan-convolutional": tiny_dcgan,
     "ensemble-of-vaes": lambda axis_name=None: pair(tiny_vae(axis_name)),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)

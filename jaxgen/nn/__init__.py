@@ -1,18 +1,26 @@
-"""Network blocks that the families share. Stateless linen modules, channels last, float32 parameters."""
+"""Network blocks that the families share: linen modules, channels last, float32 parameters.
+
+All are stateless but batch and spectral normalisation, which keep variables beside their parameters.
+"""
 
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
-from jaxgen.nn.normalisation import GroupNorm
+from jaxgen.nn.normalisation import BatchNorm, GroupNorm
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
+from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
 
 __all__ = [
     "MLP",
+    "BatchNorm",
     "Conv",
     "ConvDecoder",
     "ConvEncoder",
     "ConvTranspose",
     "Downsample",
     "GroupNorm",
+    "SpectralConv",
+    "SpectralDense",
+    "SpectralEmbed",
     "Upsample",
     "conv_general_dilated",
     "halvings",

@@ -1,9 +1,12 @@
-"""Group normalisation, the one that the library prefers: no statistics between examples, none to keep for sampling.
+"""Normalisations, which differ in what the mean and the variance are taken over.
 
     y = scale (x - mean) / sqrt(variance + tiny) + shift
 
-mean and variance over all positions and over the channels of one group, for each example. What is added to all
-positions before it is taken out again, so the layer before it needs no bias.
+Group normalisation: over all positions and the channels of one group, for each example. It is the one that the library
+prefers: no statistics between examples, none to keep for sampling. Batch normalisation: over all examples and
+positions, for each channel; what one example becomes depends on the others, and sampling takes running averages.
+
+What either takes out it takes out whole, so the layer before it needs no bias.
 """
 
 from typing import Any
@@ -51,3 +54,58 @@ class GroupNorm(nn.Module):
         centred = centred - group_mean(centred)
         variance = group_mean(jnp.square(centred))
         return (centred * (lax.rsqrt(variance + self.tiny) * scale) + bias).astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation, in float32 whatever the dtype.
+
+    flax's does not run in bfloat16 under strict promotion. The variance is that of the centred input, not the
+    difference of two large numbers, and it is the biased one, in the running average too.
+
+    Attributes:
+        axis_name: Mapped axis (pmap, vmap) over which the moments are averaged, so that its shards count as one batch;
+            None under jit, where a batch spread over devices is one batch already.
+        momentum: Share of the running averages that a training step keeps. They are the variables "mean" and "var" of
+            the collection "batch_stats", and move where it is mutable.
+        tiny: Added to the variance.
+        dtype: Of what it returns; parameters and averages stay float32.
+
+    Source: Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2.
+    """
+
+    axis_name: str | None = None
+    momentum: float = 0.9
+    tiny: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"], train: bool) -> Float[Array, "b *space c"]:
+        """Normalises.
+
+        Args:
+            x: Input.
+            train: Whether by the moments of this batch, which the running averages then follow, or by the averages.
+
+        Returns:
+            The input normalised.
+        """
+        shape = (x.shape[-1],)
+        flat = (1,) * (x.ndim - 1) + shape
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32).reshape(flat)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32).reshape(flat)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+
+        def channel_mean(v):
+            means = v.mean(tuple(range(v.ndim - 1)))
+            # (`init` is called outside the map.)
+            return means if self.axis_name is None or self.is_initializing() else lax.pmean(means, self.axis_name)
+
+        x = x.astype(jnp.float32)
+        mean = channel_mean(x) if train else running_mean.value
+        centred = x - mean.reshape(flat)
+        variance = channel_mean(jnp.square(centred)) if train else running_var.value
+        if train and not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+            running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
+            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance
+        return (centred * (lax.rsqrt(variance.reshape(flat) + self.tiny) * scale) + bias).astype(self.dtype)

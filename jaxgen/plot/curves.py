@@ -1,19 +1,26 @@
 """Curves of a run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxgen.plot.figures import subplots
 
 
-def curves(records: Iterable[Any], *, title: str, names: Iterable[str] | None = None) -> Any:
+def curves(
+    records: Iterable[Any],
+    *,
+    title: str,
+    names: Iterable[str] | None = None,
+    levels: Mapping[str, tuple[str, float]] | None = None,
+) -> Any:
     """One panel per metric over the steps of a run; "valid/rate" goes into the panel of "rate".
 
     Args:
         records: Mappings with "step" and metrics, as in `History.records` or a run's metrics.jsonl.
         title: What is shown.
         names: Which metrics; None takes all but the timing.
+        levels: By metric, the name and height of a level line to hold it against.
 
     Returns:
         A matplotlib figure.
@@ -39,10 +46,13 @@ def curves(records: Iterable[Any], *, title: str, names: Iterable[str] | None = 
             points = [(record["step"], record[name]) for record in records if name in record]
             label = name.rpartition("/")[0] or "train"
             axis.plot(*zip(*points, strict=True), linewidth=1, marker="." if len(points) < 30 else None, label=label)
+        if levels and panel in levels:
+            name, height = levels[panel]
+            axis.axhline(height, linewidth=1, linestyle="--", color="black", label=name)
         axis.set_title(panel, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-        if any("/" in name for name in members):
+        if any("/" in name for name in members) or (levels and panel in levels):
             axis.legend(fontsize=7)
     return figure

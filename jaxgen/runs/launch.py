@@ -237,10 +237,15 @@ def _train(
         seconds={"compile": history.compile_seconds, "steps": history.run_seconds},
     )
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
-    plot.save(experiment.picture(jax.random.fold_in(root, PICTURE), state), folder.pictures / "final.png")
+    key_picture = jax.random.fold_in(root, PICTURE)
+    for name, draw in {"final": experiment.picture, **experiment.pictures}.items():
+        plot.save(draw(key_picture, state), folder.pictures / f"{name}.png")
     frames = folder.frames()
     if experiment.film is not None and frames:
         film = experiment.film(frames, f"{title}: the same draws of z over the run")
         plot.save(film, folder.pictures / "film.png")
-    plot.save(plot.curves(history.records, title=f"{title}: metrics"), folder.pictures / "curves.png")
+    plot.save(
+        plot.curves(history.records, title=f"{title}: metrics", levels=experiment.levels),
+        folder.pictures / "curves.png",
+    )
     return Outcome(state, history, results, folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
@@ -22,6 +23,8 @@ class Experiment(NamedTuple):
         film: (samples by moment, title) -> a figure of how the samples of one key changed over the run; drawn at the
             end from the moments at which pictures were taken. None for no film.
         film_samples: Samples per moment.
+        levels: By metric, the name and height of a line that its curve is held against.
+        pictures: Further pictures at the end, by file name: (key, state) -> a figure.
     """
 
     model: GenerativeModel
@@ -33,6 +36,8 @@ class Experiment(NamedTuple):
     best: str | None = None
     film: Callable[[Mapping[str, Any], str], Any] | None = None
     film_samples: int = 10
+    levels: Mapping[str, tuple[str, float]] = MappingProxyType({})
+    pictures: Mapping[str, Callable[[PRNGKey, Any], Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

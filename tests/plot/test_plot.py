@@ -45,6 +45,9 @@ def test_the_title_says_what_is_shown():
         plot.images(x, title="shown"),
         plot.rows({"real": x, "sampled": x}, title="shown"),
         plot.scatter({"data": np.eye(2), "samples": np.eye(2) * 3}, title="shown"),
+        plot.fields(
+            {"learnt": np.zeros((3, 4)), "true": np.ones((3, 4))}, (0.0, 4.0, 0.0, 3.0), title="shown", points=np.eye(2)
+        ),
         plot.curves([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "valid/loss": 3.0}], title="shown"),
     ):
         assert figure.get_suptitle() == "shown"
@@ -53,6 +56,24 @@ def test_the_title_says_what_is_shown():
 def test_groups_and_stray_points_are_named():
     figure = plot.scatter({"data": np.eye(2), "samples": np.array([[0.5, 0.5], [100.0, 0.0]])}, title="t")
     assert [axis.get_title() for axis in figure.axes] == ["data (n = 2)", "samples (n = 2, 1 outside)"]
+
+
+def test_fields_share_their_colours_and_lie_where_the_box_says():
+    learnt, true = np.linspace(-1, 1, 12).reshape(3, 4), np.zeros((3, 4))
+    figure = plot.fields({"learnt": learnt, "true": true}, (-2.0, 2.0, 0.0, 3.0), title="t")
+    images = [axis.get_images()[0] for axis in figure.axes[:2]]
+    assert [image.get_clim() for image in images] == [(-1, 1), (-1, 1)]
+    np.testing.assert_array_equal(images[0].get_array(), learnt)
+    assert images[0].get_extent() == [-2, 2, 0, 3] and images[0].origin == "lower"
+    with pytest.raises(ValueError, match=r"true must be \[h, w\], got shape \(3,\)"):
+        plot.fields({"learnt": learnt, "true": np.zeros(3)}, (0.0, 1.0, 0.0, 1.0), title="")
+
+
+def test_levels_are_drawn_in_the_panel_of_their_metric():
+    records = [{"step": 1, "value": -2.0, "loss": 1.0}, {"step": 2, "value": -1.0, "loss": 0.0}]
+    figure = plot.curves(records, title="t", levels={"value": ("-log 4", -np.log(4))})
+    lines = {axis.get_title(): [line.get_label() for line in axis.get_lines()] for axis in figure.axes}
+    assert "-log 4" in lines["value"] and "-log 4" not in lines["loss"]
 
 
 def test_bad_arguments():

@@ -20,11 +20,15 @@ def case():
 def test_a_member_is_the_model_trained_alone(case):
     """With its key and its part of every batch, up to how XLA fuses the two programs."""
     model, together, batches, state = case
+
+    def part_of(i, s):
+        return jax.tree.map(lambda x: x[s::3], dict(batches(i)))
+
     for s in range(3):
         key = jax.random.fold_in(jax.random.key(5), INIT)
-        alone = model.init(jax.random.fold_in(key, s), jax.tree.map(lambda x: x[s::3], dict(batches(0))))
+        alone = model.init(jax.random.fold_in(key, s), part_of(0, s))
         for i in range(3):
-            part = jax.tree.map(lambda x: x[s::3], dict(batches(i)))
+            part = part_of(i, s)
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), i), s)
             alone, _ = model.step(key, alone, part)
         for a, b in zip(jax.tree.leaves(together.parts.member(state, s)), jax.tree.leaves(alone), strict=True):

@@ -1,0 +1,93 @@
+"""Mode coverage where the modes are known: what a generator leaves out can be counted.
+
+Data that are equal Gaussians around known centres (`jaxgen.data.ring`, `jaxgen.data.grid`) tell mode collapse from
+bad samples. Each sample belongs to the centre that is nearest, and is of high quality if it is near it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgen.distributions import kl_divergence
+
+
+class ModeStatistics(NamedTuple):
+    """What samples make of the modes.
+
+    Attributes:
+        modes: Number of modes with at least one high-quality sample, int32 [].
+        high_quality: Share of the samples that are of high quality, float32 [].
+        reverse_kl: KL of the high-quality samples' shares of the modes from equal shares, nats, float32 []; NaN
+            without a high-quality sample.
+        counts: High-quality samples of each mode, int32 [m].
+    """
+
+    modes: Int[Array, ""]
+    high_quality: Float[Array, ""]
+    reverse_kl: Float[Array, ""]
+    counts: Int[Array, " m"]
+
+
+def mode_statistics(
+    samples: Float[Array | np.ndarray, "n d"],
+    centres: Float[Array | np.ndarray, "m e"],
+    std: float | Float[Array, ""],
+    within: float | Float[Array, ""] = 3.0,
+) -> ModeStatistics:
+    """Modes covered, share of high-quality samples, and how evenly these fall on the modes.
+
+        nearest(x) = argmin_k ||x - c_k||
+        high quality: ||x - c_nearest(x)|| <= within std
+        counts_k = number of high-quality x with nearest(x) = k
+        modes = number of k with counts_k > 0
+        reverse KL = sum_k p_k log(m p_k),  p_k = counts_k / sum_l counts_l
+
+    The reverse KL lies between 0 and log m, which is all samples on one mode; n samples of equal modes come to about
+    (m - 1) / (2 n). Only samples of high quality count in it, by their nearest mode and against equal shares, as in
+    the code published with PacGAN; elsewhere the name stands for the shares of all samples. Data themselves are not
+    all of high quality: in two dimensions 1 - exp(-9/2) = 98.9 % of a Gaussian lie within 3 std.
+
+    Pure: under `jax.vmap` it takes the samples of several generators. It holds n m d numbers at once. Samples that are
+    not finite are of low quality.
+
+    Args:
+        samples: The generator's.
+        centres: Means of the modes, all different.
+        std: Standard deviation of each mode in every dimension.
+        within: Largest distance of a high-quality sample, in standard deviations.
+
+    Raises:
+        ValueError: No sample or no centre, dimensions that differ, std or within not above 0 (jax
+            arrays go unchecked).
+
+    Source: Lin et al. 2018 (PacGAN), section 4.1; Srivastava et al. 2017 (VEEGAN).
+    """
+    if samples.shape[1:] != centres.shape[1:] or not samples.size or not centres.size:
+        raise ValueError(
+            f"samples and centres must be [n, d] and [m, d] and not empty, got {samples.shape} and {centres.shape}"
+        )
+    for name, value in (("std", std), ("within", within)):
+        if not isinstance(value, jax.Array) and not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    return _statistics(samples, centres, within * std)
+
+
+@jax.jit
+def _statistics(samples: Array, centres: Array, reach: Array | float) -> ModeStatistics:
+    difference = samples[:, None] - centres[None]
+    squares = jnp.square(difference).sum(axis=-1)
+    good = squares.min(axis=1) <= jnp.square(reach)
+    # Without a scatter: -1 marks low quality and equals no mode.
+    owner = jnp.where(good, squares.argmin(axis=1), -1)
+    counts = (owner[:, None] == jnp.arange(len(centres))[None]).sum(axis=0)
+    num_good = counts.sum()
+    shares = counts / num_good
+    return ModeStatistics(
+        modes=(counts > 0).sum(),
+        high_quality=num_good / len(samples),
+        reverse_kl=kl_divergence(shares, jnp.full_like(shares, 1 / len(centres))),
+        counts=counts,
+    )

@@ -1,0 +1,93 @@
+"""What the experiments with GANs share."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen import data, evaluate, plot
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+
+LEVELS = {
+    "value": ("-log 4, where D cannot tell", -math.log(4)),
+    "d_real": ("1/2", 0.5),
+    "d_fake": ("1/2", 0.5),
+    "diversity": ("as the data", 1.0),
+}
+"""What the curves of a GAN are held against."""
+
+
+def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:
+    """(key, state, split) -> V(D, G) and what D says of data and samples."""
+
+    def found(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
+        values = evaluate.per_example(model, key, state, split)
+        units = {"value": "nats; -1.386 where D cannot tell", "d_real": "probability", "d_fake": "probability"}
+        return {name: evaluate.estimate(column, units[name]) for name, column in values.items()}
+
+    return found
+
+
+def sampled(model: GenerativeModel, key: PRNGKey, state: Any, num: int, chunk: int = 500) -> np.ndarray:
+    """Samples 0 .. num - 1, some at a time."""
+    parts = [
+        np.asarray(model.sample(key, state, min(chunk, num - first), first=first)) for first in range(0, num, chunk)
+    ]
+    return np.concatenate(parts)
+
+
+def beside_neighbours(model: GenerativeModel, dataset: Any, seed: int, num: int = 20) -> Callable[[PRNGKey, Any], Any]:
+    """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
+
+    def figure(key: PRNGKey, state: Any) -> Any:
+        x = model.sample(key, state, 3 * num)
+        train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+        found = evaluate.nearest(np.asarray(x[:num]), train).indices[:, 0]
+        return plot.rows(
+            {
+                "real (test set)": data.to_unit(dataset.test.x[:num], dataset.spec),
+                "sampled, as they come": x,
+                "nearest training images to the first row of samples": train[found],
+            },
+            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}",
+            columns=num,
+        )
+
+    return figure
+
+
+def film(frames: Mapping[str, Any], title: str) -> Any:
+    """The same z over the run, a row for each moment."""
+    return plot.rows(frames, title=title, columns=max(len(x) for x in frames.values()))
+
+
+def memorisation(found: evaluate.Memorisation) -> dict[str, Estimate]:
+    """Distances to the nearest training image, of samples and of held-out images."""
+    unit = "distance to the nearest training image"
+    return {
+        "nearest_of_samples": found.samples.mean._replace(unit=unit),
+        "nearest_of_test": found.held_out.mean._replace(unit=unit),
+    }
+
+
+def latent_path(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PRNGKey, Any], Any]:
+    """(key, state) -> a figure of paths in z, and of test images beside the images of the z found for them."""
+
+    def figure(key: PRNGKey, state: Any) -> Any:
+        z = model.parts.prior(key, jnp.arange(6, dtype=jnp.int32))
+        path = np.asarray(model.parts.interpolate(state, z[:3], z[3:], 10)).swapaxes(0, 1)
+        x = data.to_unit(dataset.test.x[:10], dataset.spec)
+        _, x_hat, _ = model.parts.invert(key, state, x)
+        return plot.rows(
+            {
+                "on the way from one z to another, three times": path.reshape(-1, *path.shape[2:]),
+                "test images": x,
+                "G(z) of the z found for them": x_hat,
+            },
+            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}: the space of z",
+            columns=10,
+        )
+
+    return figure

@@ -1,0 +1,109 @@
+"""What ring_gan and grid_gan share: several seeds side by side, modes counted, D held against the optimal D."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen import data, evaluate, gan, plot, train
+from jaxgen.core import Estimate, PRNGKey
+from jaxgen.experiments import _gan
+from jaxgen.runs import Experiment, Settings
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Settings of a GAN on modes in the plane.
+
+    Args:
+        num: Points drawn for training; 5,000 for validation and 10,000 for testing besides.
+        members: Seeds trained side by side in one program; the batch is divided among them.
+        samples: Draws that the modes are counted in.
+        model: Of the GAN.
+    """
+
+    num: int = 100_000
+    members: int = 5
+    samples: int = 2500
+    model: gan.Config = gan.Config()
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("num", "members", "samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size % (self.members * self.model.n_critic):
+            raise ValueError(
+                f"batch_size must be a multiple of members={self.members} times n_critic={self.model.n_critic}, "
+                f"got {self.batch_size}"
+            )
+
+
+def experiment(config: Config, name: str, centres: np.ndarray, std: float) -> Experiment:
+    """A GAN on equal Gaussians of this spread around these centres."""
+    dataset = data.load(name, seed=config.seed, num=(config.num, 5_000, 10_000))
+    alone = gan.model(config.model.lasting(config.steps), dataset.spec)
+    model = train.ensemble(alone, config.members)
+    reach = float(np.abs(centres).max() + max(10 * std, 0.35 * np.abs(centres).max()))
+
+    def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
+        found = _gan.estimates(model)(key, state, split)
+        if split is dataset.test:
+            each = model.parts.sample_each(key, state, config.samples)
+            seen = jax.vmap(lambda x: evaluate.mode_statistics(x, centres, std))(each)
+            for quantity, unit in (("modes", "modes"), ("high_quality", "share"), ("reverse_kl", "nats")):
+                values = np.asarray(getattr(seen, quantity), np.float32)
+                found[quantity] = evaluate.estimate(values, f"{unit}, mean of {config.members} seeds")
+                found |= {f"{quantity}/{s}": Estimate(float(v), None, unit) for s, v in enumerate(values)}
+        return found
+
+    def picture(key: PRNGKey, state: Any) -> Any:
+        each = np.asarray(model.parts.sample_each(key, state, config.samples))
+        members = {f"samples, seed {s}": x for s, x in enumerate(each)}
+        return plot.scatter(
+            {"data": dataset.test.x[: config.samples], **members},
+            title=f"GAN on {dataset.name} after {int(state.step)} steps",
+        )
+
+    def discriminators(key: PRNGKey, state: Any) -> Any:
+        """D of member 0 beside p_d / (p_d + p_g), p_g a density estimate of its samples."""
+        member = model.parts.member(state, 0)
+        x = alone.sample(key, member, config.samples)
+        ticks = np.linspace(-reach, reach, 161, dtype=np.float32)
+        grid = jnp.asarray(np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2))
+        p_data = gan.oracle.Mixture.equal(centres, std)
+        log_p_model = gan.oracle.kernel_density(x, grid, bandwidth=std)
+        optimal = gan.objective.optimal_logits(p_data.log_prob(grid), log_p_model)
+        learnt = alone.parts.discriminate(member, grid)
+        shape = (len(ticks), len(ticks))
+        return plot.fields(
+            {
+                "learnt D(x)": jax.nn.sigmoid(learnt).reshape(shape),
+                "optimal D(x) = p_d / (p_d + p_g)": jax.nn.sigmoid(optimal).reshape(shape),
+            },
+            (-reach, reach, -reach, reach),
+            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed 0; dots: samples",
+            points=x[:500],
+            limits=(0, 1),
+        )
+
+    def film(frames: Mapping[str, Any], title: str) -> Any:
+        """Of member 0: sample k of the ensemble is drawn by member k mod `members`."""
+        shown = {name: x[:: config.members] for name, x in frames.items()}
+        return plot.scatter({"data": dataset.test.x[:500], **shown}, title=f"{title}, member 0")
+
+    return Experiment(
+        model=model,
+        dataset=dataset,
+        evaluate=_gan.estimates(model),
+        picture=picture,
+        samples=lambda x, title: plot.scatter({"data": dataset.test.x[: len(x)], "samples": x}, title=title),
+        report=report,
+        film=film,
+        film_samples=500 * config.members,
+        levels=_gan.LEVELS,
+        pictures={"discriminator": discriminators},
+    )

@@ -1,0 +1,94 @@
+"""The GAN of Goodfellow et al. 2014 on MNIST, with its Parzen-window log-likelihood and what that is worth."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen import data, evaluate, gan, plot
+from jaxgen.core import Estimate, PRNGKey
+from jaxgen.experiments import _gan
+from jaxgen.optimizers import Adam, Cosine
+from jaxgen.runs import Experiment, Settings
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A GAN of dense layers of the paper's scale; 1,000 training images are held out to choose sigma.
+
+    Args:
+        data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        held_out: Training images that sigma is chosen on.
+        samples: Draws that the Parzen windows are around; 0 for no Parzen figure.
+        centroids: Clusters of k-means that are measured beside them, as if they were samples.
+        model: Of the GAN.
+
+    Raises:
+        ValueError: A negative number of samples, or another below 1.
+    """
+
+    data: str = "mnist"
+    held_out: int = 1000
+    samples: int = 10_000
+    centroids: int = 1000
+    model: gan.Config = gan.Config(
+        latent_dim=100,
+        prior=gan.Uniform(),
+        network=gan.MLP(generator_hidden=(1200, 1200), discriminator_hidden=(240, 240), maxout=5),
+        penalty=gan.ZeroCentred(r1=0.5),
+        generator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
+        discriminator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
+    )
+    steps: int = 60_000
+    batch_size: int = 100
+    log_every: int = 500
+    checkpoint_every: int = 5000
+    picture_every: int = 6000
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, least in (("held_out", 1), ("samples", 0), ("centroids", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    def build(self) -> Experiment:
+        dataset = data.load(self.data, seed=self.seed, valid=self.held_out)
+        model = gan.model(self.model.lasting(self.steps), dataset.spec)
+        estimates = _gan.estimates(model)
+
+        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, state, split)
+            if split is dataset.test and dataset.valid is not None and self.samples:
+                train, valid, test = (
+                    np.asarray(data.to_unit(part.x, dataset.spec))
+                    for part in (dataset.train, dataset.valid, dataset.test)
+                )
+                key_centroids, key_samples = jax.random.split(key)
+                window = evaluate.parzen(
+                    _gan.sampled(model, key_samples, state, self.samples),
+                    valid,
+                    test,
+                    references={
+                        "of training images": train[: self.samples],
+                        f"of {self.centroids} centroids": evaluate.kmeans_centroids(
+                            key_centroids, train, self.centroids
+                        ),
+                    },
+                )
+                for name, result in {"of samples": window, **window.references}.items():
+                    unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}"
+                    found[f"Parzen {name}"] = result.log_likelihood._replace(unit=unit)
+            return found
+
+        return Experiment(
+            model=model,
+            dataset=dataset,
+            evaluate=estimates,
+            picture=_gan.beside_neighbours(model, dataset, self.seed),
+            samples=lambda x, title: plot.images(x, title=title),
+            report=report,
+            film=_gan.film,
+            levels=_gan.LEVELS,
+            pictures={"latent": _gan.latent_path(model, dataset, self.seed)},
+        )

@@ -1,0 +1,111 @@
+"""Where z comes from, the path between two of them, and the way back from an image to its z."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxgen.core import PRNGKey
+
+
+@dataclass(frozen=True)
+class Normal:
+    """z ~ N(0, I)."""
+
+    def __call__(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+        return jax.random.normal(key, shape)
+
+    def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
+        """On the arc: draws of N(0, I) lie near a sphere, and the chord between two leaves it.
+
+        z = sin((1 - s) a) / sin a z_from + sin(s a) / sin a z_to,     a = angle between them
+        """
+        norms = jnp.linalg.norm(z_from, axis=-1, keepdims=True) * jnp.linalg.norm(z_to, axis=-1, keepdims=True)
+        cosine = (z_from * z_to).sum(axis=-1, keepdims=True) / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
+        # Where the angle is tiny or straight the arc is not defined or not unique: the chord is.
+        straight = jnp.abs(cosine) > 1 - 1e-6
+        angle = jnp.arccos(jnp.where(straight, 0.0, cosine))
+        arc = (jnp.sin((1 - part) * angle) * z_from + jnp.sin(part * angle) * z_to) / jnp.sin(angle)
+        return jnp.where(straight, (1 - part) * z_from + part * z_to, arc)
+
+    def nearest(self, z: Array) -> Array:
+        """The nearest point where the prior has mass: anywhere."""
+        return z
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """z ~ U[-1, 1], each dimension by itself."""
+
+    def __call__(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+
+    def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
+        """On the chord, which stays in the cube."""
+        return (1 - part) * z_from + part * z_to
+
+    def nearest(self, z: Array) -> Array:
+        """The nearest point of the cube."""
+        return jnp.clip(z, -1.0, 1.0)
+
+
+def interpolated(
+    prior: Normal | Uniform, z_from: Float[Array, "b z"], z_to: Float[Array, "b z"], num: int
+) -> Float[Array, "num b z"]:
+    """`num` points from z_from to z_to, both included, by the way that suits the prior."""
+    return jax.vmap(lambda part: prior.between(z_from, z_to, part))(jnp.linspace(0.0, 1.0, num))
+
+
+def inverted(
+    generate: Callable[[Array], Array],
+    prior: Normal | Uniform,
+    x: Float[Array, "b *event"],
+    starts: Float[Array, "s b z"],
+    num_steps: int,
+    learning_rate: float = 0.05,
+) -> tuple[Float[Array, "b z"], Float[Array, " b"]]:
+    """The z whose G(z) is nearest to x, by Adam from several starts; the best of them for each example.
+
+        min_z ||G(z) - x||^2
+
+    The problem is not convex, so that more starts find better minima. z stays where the prior has mass.
+
+    Args:
+        generate: z [B, latent_dim] -> G(z).
+        prior: Of z.
+        x: What is looked for.
+        starts: Where the search begins, for each start and example.
+        num_steps: Updates of Adam.
+        learning_rate: Of Adam, falling to zero by half a cosine.
+
+    Returns:
+        z and the squared error, summed over the event.
+
+    Source: Zhu et al. 2016, "Generative Visual Manipulation on the Natural Image Manifold", section 3.1; Lipton &
+    Tripathi 2017.
+    """
+    tx = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+
+    def error(z: Array) -> Array:
+        return jnp.square(generate(z) - x).sum(axis=tuple(range(1, x.ndim)))
+
+    def search(start: Array) -> tuple[Array, Array]:
+        def move(carry, _):
+            z, memory = carry
+            gradient = jax.grad(lambda z: error(z).sum())(z)
+            with jax.numpy_dtype_promotion("standard"):
+                change, memory = tx.update(gradient, memory)
+            return (prior.nearest(cast(Array, optax.apply_updates(z, change))), memory), None
+
+        (z, _), _ = jax.lax.scan(move, (start, tx.init(start)), length=num_steps)
+        return z, error(z)
+
+    # One start after the other: memory for one.
+    z, errors = jax.lax.map(search, starts)
+    best = errors.argmin(axis=0)
+    rows = jnp.arange(x.shape[0])
+    return z[best, rows], errors[best, rows]

@@ -1,0 +1,185 @@
+"""Which losses the two players minimise, and which penalty keeps the discriminator smooth: choices of the config.
+
+A loss is a frozen dataclass with two methods, one for each player, that return one value per example. A penalty maps
+(key, discriminate, x_real, x_fake) to one value per example, its weight included. The equations themselves are in
+`objective`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.core import PRNGKey
+from jaxgen.gan import objective
+
+Discriminate = Callable[[Array], Array]
+"""x [B, *event] -> logits [B]."""
+
+
+class Loss(Protocol):
+    """What the model asks of a loss.
+
+    Attributes:
+        paired: Whether the generator's loss looks at real data too.
+    """
+
+    @property
+    def paired(self) -> bool: ...
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        """What the discriminator minimises."""
+        ...
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        """What the generator minimises; `logits_real` matter only where `paired`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Minimax:
+    """The lecture's game: D maximises V(D, G), G minimises it."""
+
+    paired = False
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.minimax_generator_loss(logits_fake)
+
+
+@dataclass(frozen=True)
+class NonSaturating:
+    """The game as it is played in practice: D maximises V, G maximises log D(G(z)) (Goodfellow et al. 2014)."""
+
+    paired = False
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.non_saturating_generator_loss(logits_fake)
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Logits are pulled towards 1 for data and 0 for samples (Mao et al. 2017)."""
+
+    paired = False
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.least_squares_discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.least_squares_generator_loss(logits_fake)
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """Margins of one on either side (Lim & Ye 2017)."""
+
+    paired = False
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.hinge_discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.hinge_generator_loss(logits_fake)
+
+
+@dataclass(frozen=True)
+class Wasserstein:
+    """The difference of the means; D must be kept Lipschitz, by `GradientPenalty` (Arjovsky et al. 2017)."""
+
+    paired = False
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.wasserstein_discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.wasserstein_generator_loss(logits_fake)
+
+
+@dataclass(frozen=True)
+class Relativistic:
+    """Each sample is held against one real example: D raises the difference of their logits, G lowers it.
+
+    Under it a generator that drops modes is no minimum (Sun et al. 2020); with `ZeroCentred(1, 1)` it converges
+    locally (Huang et al. 2024, R3GAN).
+    """
+
+    paired = True
+
+    def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.relativistic_discriminator_loss(logits_real, logits_fake)
+
+    def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+        return objective.relativistic_generator_loss(logits_real, logits_fake)
+
+
+class Penalty(Protocol):
+    """What the model asks of a penalty."""
+
+    def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
+        """What is added to the discriminator's loss."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoPenalty:
+    """The lecture's objective as it stands."""
+
+    def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
+        return jnp.zeros(x_real.shape[0])
+
+
+@dataclass(frozen=True)
+class GradientPenalty:
+    """weight (||grad D|| - 1)^2 between data and samples (Gulrajani et al. 2017).
+
+    Args:
+        weight: Of the penalty.
+
+    Raises:
+        ValueError: A negative weight.
+    """
+
+    weight: float = 10.0
+
+    def __post_init__(self):
+        if self.weight < 0:
+            raise ValueError(f"weight must not be negative, got {self.weight}")
+
+    def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
+        return self.weight * objective.gradient_penalty(key, discriminate, x_real, x_fake)
+
+
+@dataclass(frozen=True)
+class ZeroCentred:
+    """r1/2 ||grad D||^2 at the data plus r2/2 ||grad D||^2 at the samples (Mescheder et al. 2018).
+
+    Args:
+        r1: Weight at the data.
+        r2: Weight at the samples.
+
+    Raises:
+        ValueError: A negative weight, or none positive.
+    """
+
+    r1: float = 1.0
+    r2: float = 0.0
+
+    def __post_init__(self):
+        if min(self.r1, self.r2) < 0 or max(self.r1, self.r2) == 0:
+            raise ValueError(f"r1 and r2 must not be negative, and one positive, got r1={self.r1}, r2={self.r2}")
+
+    def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
+        total = jnp.zeros(x_real.shape[0])
+        if self.r1 > 0:
+            total = total + self.r1 * objective.r1_penalty(key, discriminate, x_real, x_fake)
+        if self.r2 > 0:
+            total = total + self.r2 * objective.r2_penalty(key, discriminate, x_real, x_fake)
+        return total

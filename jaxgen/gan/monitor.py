@@ -1,0 +1,34 @@
+"""What to watch while a GAN trains, cheap enough to be always on."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]) -> Float[Array, ""]:
+    """How far samples lie apart, beside data: near 1 while all goes well, towards 0 as the generator collapses.
+
+        E ||x - nearest other x|| over samples / the same over data,     both within a batch
+
+    The nearest neighbour, not the mean distance, because a generator that makes the same few images over and over has
+    many pairs that are far apart. Both batches have the same size, on which the distances depend.
+
+    Args:
+        x_fake: Samples, as many as there are data.
+        x_real: Data.
+
+    Returns:
+        The ratio; 1 where there is a single example, which has no neighbour. No gradient passes.
+    """
+    if x_real.shape[0] < 2:
+        return jnp.ones(())
+    return _nearest(lax.stop_gradient(x_fake)) / jnp.maximum(_nearest(x_real), 1e-12)
+
+
+def _nearest(x: Float[Array, "b *event"]) -> Float[Array, ""]:
+    flat = x.reshape(x.shape[0], -1)
+    flat = flat - flat.mean(axis=0, keepdims=True)  # the products below cancel less
+    norms = jnp.square(flat).sum(axis=1)
+    square = norms[:, None] + norms[None, :] - 2 * flat @ flat.T
+    others = jnp.where(jnp.eye(x.shape[0], dtype=bool), jnp.inf, jnp.maximum(square, 0.0))
+    return jnp.sqrt(others.min(axis=1)).mean()

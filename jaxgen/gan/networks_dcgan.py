@@ -1,0 +1,154 @@
+"""Convolutions of stride 2 throughout: the networks of Radford et al. 2016, for any size.
+
+z -> dense -> smallest level -> transposed convolutions, each twice the size and half the channels -> x
+x -> convolutions, each half the size and twice the channels -> dense -> logits
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
+
+from jaxgen.core import Spec
+from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
+from jaxgen.nn import BatchNorm, Conv, ConvTranspose, GroupNorm, SpectralConv, halvings
+
+_published_init = nn.initializers.normal(0.02)
+
+
+@dataclass(frozen=True)
+class DCGAN:
+    """Kernels of 4 x 4; batch normalisation and ReLU in the generator, leaky ReLU in the discriminator.
+
+    Sizes are halved rounding up, so that any with sides of at least 8 (of at least 2^levels, where `levels` is given)
+    will do: 28 x 28 has levels of 14 and 7, 32 x 32 of 16, 8 and 4, 64 x 64 down to 4 too. One and three dimensions of
+    space pass as well. All weights start at N(0, 0.02^2), as published, but those of the transposed convolutions, which
+    start at 1 over the square root of their fan-in: 0.011 to 0.031 with 64 features.
+
+    Args:
+        features: Channels of the largest level; each further one has twice as many.
+        levels: Number of halvings; None for as many as leave the shortest side at 4 to 8.
+        batch_norm: Whether the generator is batch-normalised; if not, group-normalised.
+        spectral: Whether the discriminator is spectrally normalised; if not, group-normalised, but for its first level.
+        num_groups: Of group normalisation, a divisor of `features`; None for none in its place.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+
+    features: int = 64
+    levels: int | None = None
+    batch_norm: bool = True
+    spectral: bool = True
+    num_groups: int | None = 8
+
+    def __post_init__(self):
+        if self.features < 1:
+            raise ValueError(f"features must be at least 1, got {self.features}")
+        if self.levels is not None and self.levels < 1:
+            raise ValueError(f"levels must be at least 1 or None, got {self.levels}")
+        if self.num_groups is not None and self.num_groups < 1:
+            raise ValueError(f"num_groups must be at least 1 or None, got {self.num_groups}")
+        grouped = not (self.batch_norm and self.spectral)
+        if grouped and self.num_groups is not None and self.features % self.num_groups:
+            raise ValueError(f"num_groups={self.num_groups} must divide features, got {self.features}")
+
+    def sizes(self, spec: Spec) -> list[tuple[int, ...]]:
+        """Spatial sizes of all levels, from that of the data down."""
+        space = spec.event_shape[:-1]
+        # A shortest side of 8 to 15 is halved once, one of 16 to 31 twice, and so on.
+        return halvings(space, min(space).bit_length() - 3 if self.levels is None else self.levels)
+
+    def check(self, spec: Spec) -> None:
+        """Raises ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""
+        if self.levels is None:
+            check_space(spec, 8, "a level of half the size")
+        else:
+            check_space(spec, 2**self.levels, f"levels={self.levels}")
+
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+        self.check(spec)
+        return Generator(self, spec, num_classes, axis_name, dtype)
+
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+        self.check(spec)
+        return Discriminator(self, spec, num_classes, dtype)
+
+
+class Generator(nn.Module):
+    """G(z), see `networks.Architecture`.
+
+    Attributes:
+        config: Of both networks.
+        spec: Of the data.
+        num_classes: None without labels.
+        axis_name: Mapped axis of batch normalisation.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    config: DCGAN
+    spec: Spec
+    num_classes: int | None = None
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool
+    ) -> Float32[Array, "b *event"]:
+        config = self.config
+        smallest, *sizes = reversed(config.sizes(self.spec))
+        widths = [config.features * 2**level for level in reversed(range(len(sizes)))]
+        bias = not config.batch_norm and config.num_groups is None
+
+        def activated(h):
+            if config.batch_norm:
+                h = BatchNorm(self.axis_name, dtype=self.dtype)(h, train)
+            elif config.num_groups is not None:
+                h = GroupNorm(config.num_groups, dtype=self.dtype)(h)
+            return nn.relu(h)
+
+        start = (*smallest, widths[0])
+        h = Latent(self.num_classes, self.dtype)(z, label)
+        h = nn.Dense(math.prod(start), use_bias=bias, kernel_init=_published_init, dtype=self.dtype)(h)
+        h = h.reshape(z.shape[0], *start)
+        for width, size in zip(widths[1:], sizes[:-1], strict=True):
+            h = ConvTranspose(width, use_bias=bias, dtype=self.dtype)(activated(h), size)
+        x = ConvTranspose(self.spec.event_shape[-1], dtype=self.dtype)(activated(h), sizes[-1])
+        return model_space(x, self.spec)
+
+
+class Discriminator(nn.Module):
+    """Logits of D(x), see `networks.Architecture`. Its features, phi, are the smallest level, flat.
+
+    Attributes:
+        config: Of both networks.
+        spec: Of the data.
+        num_classes: None without labels.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    config: DCGAN
+    spec: Spec
+    num_classes: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool
+    ) -> Float32[Array, " b"]:
+        config = self.config
+        conv = SpectralConv if config.spectral else Conv
+        window = (4,) * (x.ndim - 2)
+        for level in range(len(config.sizes(self.spec)) - 1):
+            groups = config.num_groups if level > 0 and not config.spectral else None
+            width = config.features * 2**level
+            x = conv(width, window, 2, use_bias=groups is None, kernel_init=_published_init, dtype=self.dtype)(x)
+            if groups is not None:
+                x = GroupNorm(groups, dtype=self.dtype)(x)
+            x = nn.leaky_relu(x, 0.2)
+        phi = x.reshape(x.shape[0], -1)
+        return Projection(self.num_classes, config.spectral, _published_init, self.dtype)(phi, label)

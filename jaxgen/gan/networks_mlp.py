@@ -1,0 +1,112 @@
+"""Dense networks: for points and other small data, and as the first GAN had them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
+
+from jaxgen.core import Spec
+from jaxgen.gan.networks_ends import Latent, Projection, model_space
+from jaxgen.nn import SpectralDense
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Dense layers, for events of any shape: ReLU in the generator, leaky ReLU or maxout in the discriminator.
+
+    On MNIST Goodfellow et al. 2014 have `MLP((1200, 1200), (240, 240), maxout=5, dropout_input=0.2,
+    dropout_hidden=0.5)` with 100 uniform z.
+
+    Args:
+        generator_hidden: Widths of the generator's hidden layers.
+        discriminator_hidden: Widths of the discriminator's hidden layers.
+        maxout: Linear pieces of each unit of the discriminator, of which it takes the largest (Goodfellow et al.
+            2013); 1 for leaky ReLU.
+        dropout_input: Share of the discriminator's inputs that training drops.
+        dropout_hidden: Share of its hidden units that training drops.
+        spectral: Whether the discriminator is spectrally normalised.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+
+    generator_hidden: tuple[int, ...] = (128, 128)
+    discriminator_hidden: tuple[int, ...] = (128, 128)
+    maxout: int = 1
+    dropout_input: float = 0.0
+    dropout_hidden: float = 0.0
+    spectral: bool = False
+
+    def __post_init__(self):
+        for name in ("generator_hidden", "discriminator_hidden"):
+            if any(width < 1 for width in getattr(self, name)):
+                raise ValueError(f"{name} must hold widths of at least 1, got {getattr(self, name)}")
+        if self.maxout < 1:
+            raise ValueError(f"maxout must be at least 1, got {self.maxout}")
+        for name in ("dropout_input", "dropout_hidden"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+    def check(self, spec: Spec) -> None:
+        """Dense layers make events of any shape."""
+
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+        return Generator(self, spec, num_classes, dtype)
+
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+        return Discriminator(self, num_classes, dtype)
+
+
+class Generator(nn.Module):
+    """G(z), see `networks.Architecture`.
+
+    Attributes:
+        config: Of both networks.
+        spec: Of the data.
+        num_classes: None without labels.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    config: MLP
+    spec: Spec
+    num_classes: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool
+    ) -> Float32[Array, "b *event"]:
+        h = Latent(self.num_classes, self.dtype)(z, label)
+        for width in self.config.generator_hidden:
+            h = nn.relu(nn.Dense(width, dtype=self.dtype)(h))
+        x = nn.Dense(self.spec.num_dimensions, dtype=self.dtype)(h)
+        return model_space(x.reshape(z.shape[0], *self.spec.event_shape), self.spec)
+
+
+class Discriminator(nn.Module):
+    """Logits of D(x), see `networks.Architecture`.
+
+    Attributes:
+        config: Of both networks.
+        num_classes: None without labels.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    config: MLP
+    num_classes: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool
+    ) -> Float32[Array, " b"]:
+        config = self.config
+        dense = SpectralDense if config.spectral else nn.Dense
+        h = nn.Dropout(config.dropout_input, deterministic=not train)(x.reshape(x.shape[0], -1))
+        for width in config.discriminator_hidden:
+            h = dense(config.maxout * width, dtype=self.dtype)(h)
+            h = nn.leaky_relu(h, 0.2) if config.maxout == 1 else h.reshape(x.shape[0], width, -1).max(axis=-1)
+            h = nn.Dropout(config.dropout_hidden, deterministic=not train)(h)
+        return Projection(self.num_classes, config.spectral, dtype=self.dtype)(h, label)

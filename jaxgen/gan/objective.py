@@ -1,0 +1,390 @@
+"""The GAN's objective: a game of two networks over one value, and what its optimum is worth.
+
+D(x) is the probability that x came from the data p_d rather than from the generator's p_g. Both players look at
+
+    V(D, G) = E_{x~p_d} log D(x) + E_{z~p_z} log(1 - D(G(z))),     min_G max_D V(D, G)
+
+For a fixed G the integrand p_d log D + p_g log(1 - D) is concave in D(x), with its maximum at
+
+    D*(x) = p_d(x) / (p_d(x) + p_g(x))
+
+Put back into V, with the mixture p_m = (p_d + p_g) / 2, this leaves for the generator
+
+    V(D*, G) = E_{p_d} log p_d / (2 p_m) + E_{p_g} log p_g / (2 p_m) = -2 log 2 + KL(p_d || p_m) + KL(p_g || p_m)
+             = 2 JSD(p_d, p_g) - log 4,     at least -log 4, and that only where p_g = p_d
+
+(The lecture prints log 2 p_d / p_m and log 2 p_g / p_m, hence +2 log 2 + KL + KL, which does not lead to its last line,
+the correct one. It also says that the optimal generator is found "by maximizing"; G minimises V.)
+
+Functions are of logits, before the sigmoid, D = sigmoid(logit), so that a logarithm is finite for any D. Everything
+here is a pure function of arrays, with one value per example where it is a loss. Shapes that differ raise a ValueError;
+values go unchecked.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import xlog1py, xlogy
+from jaxtyping import Array, Float
+
+from jaxgen.core import PRNGKey, example_uniforms
+
+# The game
+
+
+def value(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """The value of the game, which D maximises and G minimises; its mean estimates V(D, G).
+
+        log D(x_i) + log(1 - D(G(z_i)))
+
+    Args:
+        logits_real: Of D at data x_i.
+        logits_fake: Of D at samples G(z_i).
+
+    Returns:
+        One value per pair, in nats, at most 0.
+
+    Source: lecture, "What is our training objective?"; Goodfellow et al. 2014, eq. 1.
+    """
+    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    return jax.nn.log_sigmoid(logits_real) + jax.nn.log_sigmoid(-logits_fake)
+
+
+def discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """What D minimises: the negative of `value`, the summed cross-entropies of a classifier of real and fake.
+
+        -log D(x_i) - log(1 - D(G(z_i)))
+
+    Args:
+        logits_real: Of D at data.
+        logits_fake: Of D at samples.
+
+    Returns:
+        One loss per pair, in nats.
+
+    Source: lecture, "What should the discriminator do?"; Goodfellow et al. 2014, algorithm 1.
+    """
+    return -value(logits_real, logits_fake)
+
+
+def minimax_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """What G minimises in the game as the lecture has it: the term of V that depends on G.
+
+        log(1 - D(G(z_i))),     slope -D in the logit
+
+    The slope vanishes where D rejects a sample with confidence, which is where G has most to learn: with an
+    overtrained D there is no feedback. Libraries often call `non_saturating_generator_loss` by this name.
+
+    Args:
+        logits_fake: Of D at samples.
+
+    Returns:
+        One loss per sample, in nats, at most 0.
+
+    Source: lecture, "What should the generator do?"; Goodfellow et al. 2014, algorithm 1.
+    """
+    return jax.nn.log_sigmoid(-logits_fake)
+
+
+def non_saturating_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """What G minimises in practice, in place of its term of V.
+
+        -log D(G(z_i)),     slope -(1 - D) in the logit
+
+    The lecture's "log D(x) should be maximized" for x = G(z). It pushes the same way as the minimax loss and rests at
+    the same point, p_g = p_d with D = 1/2 everywhere, but pushes hardest where D rejects a sample. It is no term of
+    V: the players no longer move along one value.
+
+    Args:
+        logits_fake: Of D at samples.
+
+    Returns:
+        One loss per sample, in nats, at least 0.
+
+    Source: lecture, "What should the generator do?"; Goodfellow et al. 2014, section 3.
+    """
+    return -jax.nn.log_sigmoid(logits_fake)
+
+
+# The optimum
+
+
+def value_density(
+    p_data: Float[Array, "*shape"], p_model: Float[Array, "*shape"], d: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """The integrand of V, for fixed G: concave in d = D(x), largest at `optimal_discriminator`.
+
+        p_d log d + p_g log(1 - d),     0 log 0 = 0
+
+    Args:
+        p_data: Density or probability p_d(x).
+        p_model: p_g(x).
+        d: D(x), a probability.
+
+    Returns:
+        Nats times the unit of the densities; -inf where D rules out what can happen.
+
+    Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, proposition 1.
+    """
+    _require_equal_shapes(p_data=p_data, p_model=p_model, d=d)
+    # 0 log 1 in place of 0 log 0: the same value, but no NaN in gradients.
+    real = xlogy(p_data, jnp.where((p_data == 0) & (d == 0), 1, d))
+    return real + xlog1py(p_model, -jnp.where((p_model == 0) & (d == 1), 0, d))
+
+
+def optimal_discriminator(p_data: Float[Array, "*shape"], p_model: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The D that maximises V for a fixed G.
+
+        D*(x) = p_d(x) / (p_d(x) + p_g(x))
+
+    Where neither density has mass V does not depend on D: D* = 1/2, no opinion. Densities that underflow to 0 are
+    told apart by `optimal_logits`.
+
+    Args:
+        p_data: Density or probability p_d(x).
+        p_model: p_g(x), in the same measure.
+
+    Returns:
+        Probabilities that x is data.
+
+    Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
+    """
+    _require_equal_shapes(p_data=p_data, p_model=p_model)
+    # D* does not depend on the densities' scale, but the squares of their sums in its slopes may underflow.
+    scale = jax.lax.stop_gradient(jnp.maximum(p_data, p_model))
+    real, fake = (p / jnp.where(scale == 0, 1, scale) for p in (p_data, p_model))
+    return jnp.where(scale == 0, 0.5, real / jnp.where(scale == 0, 1, real + fake))
+
+
+def optimal_logits(log_p_data: Float[Array, "*shape"], log_p_model: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The logits of the optimal discriminator, from log-densities.
+
+        log D*(x) / (1 - D*(x)) = log p_d(x) - log p_g(x)
+
+    0 where both are -inf, as in `optimal_discriminator`.
+
+    Args:
+        log_p_data: log p_d(x), nats.
+        log_p_model: log p_g(x), nats.
+
+    Returns:
+        sigmoid^-1 of D*.
+
+    Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
+    """
+    _require_equal_shapes(log_p_data=log_p_data, log_p_model=log_p_model)
+    neither = (log_p_data == -jnp.inf) & (log_p_model == -jnp.inf)
+    return jnp.where(neither, 0, log_p_data) - jnp.where(neither, 0, log_p_model)
+
+
+def optimal_value(
+    p_data: Float[Array, "*b n"], p_model: Float[Array, "*b n"], weights: Float[Array, " n"] | None = None
+) -> Float[Array, "*b"]:
+    """The value of the game at the optimal discriminator: what is left for G to minimise.
+
+        V(D*, G) = sum_x w(x) [p_d log p_d / (p_d + p_g) + p_g log p_g / (p_d + p_g)] = 2 JSD(p_d, p_g) - log 4
+
+    with 0 log 0 = 0. It lies between -log 4, where p_g = p_d, and 0, where they do not overlap.
+
+    Args:
+        p_data: p_d along the last axis: probabilities, or a density at the points of a quadrature.
+        p_model: p_g at the same points.
+        weights: Of the quadrature; None for probabilities.
+
+    Returns:
+        One value per vector, in nats. The gradient takes a probability of exactly 0 as fixed.
+
+    Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
+    """
+    _require_equal_shapes(p_data=p_data, p_model=p_model)
+    terms = _optimal_value_density(p_data, p_model)
+    return jnp.sum(terms if weights is None else terms * jnp.broadcast_to(weights, terms.shape), -1)
+
+
+# Beyond the lecture: other losses
+
+
+def least_squares_discriminator_loss(
+    logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """(D(x_i) - 1)^2 / 2 + D(G(z_i))^2 / 2, where D is the logit itself: 1 for data, 0 for samples.
+
+    Source: Mao et al. 2017, eq. 2 with a = 0, b = 1.
+    """
+    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    return _half_square(logits_real - 1) + _half_square(logits_fake)
+
+
+def least_squares_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """(D(G(z_i)) - 1)^2 / 2, where D is the logit itself.
+
+    Source: Mao et al. 2017, eq. 2 with c = 1.
+    """
+    return _half_square(logits_fake - 1)
+
+
+def hinge_discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """max(0, 1 - l(x_i)) + max(0, 1 + l(G(z_i))), l the logit: what is right by a margin of 1 no longer counts.
+
+    Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16.
+    """
+    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    return jax.nn.relu(1 - logits_real) + jax.nn.relu(1 + logits_fake)
+
+
+def hinge_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """-l(G(z_i)), l the logit.
+
+    Source: Lim & Ye 2017; Miyato et al. 2018, eq. 17.
+    """
+    return -logits_fake
+
+
+def wasserstein_discriminator_loss(
+    logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """l(G(z_i)) - l(x_i): over 1-Lipschitz l, the least mean is minus the Wasserstein-1 distance of p_d and p_g.
+
+    Source: Arjovsky, Chintala & Bottou 2017, eq. 2 and algorithm 1.
+    """
+    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    return logits_fake - logits_real
+
+
+def wasserstein_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """-l(G(z_i)), l the logit.
+
+    Source: Arjovsky, Chintala & Bottou 2017, algorithm 1.
+    """
+    return -logits_fake
+
+
+def relativistic_discriminator_loss(
+    logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """-log sigmoid(l(x_i) - l(G(z_i))), l the logit: each sample is held against one example of the data.
+
+    Its optimum is log p_d - log p_g as in the lecture's game, but up to a constant.
+
+    Source: Jolicoeur-Martineau 2019, RSGAN; Huang et al. 2024 (R3GAN), eq. 2.
+    """
+    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    return jax.nn.softplus(logits_fake - logits_real)
+
+
+def relativistic_generator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
+    """-log sigmoid(l(G(z_i)) - l(x_i)), l the logit: non-saturating, with the players' parts exchanged.
+
+    Source: Jolicoeur-Martineau 2019, RSGAN; Huang et al. 2024 (R3GAN).
+    """
+    return relativistic_discriminator_loss(logits_fake, logits_real)
+
+
+# Beyond the lecture: penalties on D's slope in x. The logits of an example must not depend on the others.
+
+
+def gradient_penalty(
+    key: PRNGKey,
+    discriminate: Callable[[Array], Array],
+    x_real: Float[Array, "b *event"],
+    x_fake: Float[Array, "b *event"],
+) -> Float[Array, " b"]:
+    """(||grad l(x)|| - 1)^2 at x = u x_real + (1 - u) x_fake, u ~ U[0, 1) for each pair, l the logit.
+
+    Args:
+        key: Of u; that of pair k comes from `fold_in(key, k)`.
+        discriminate: x -> logits [b].
+        x_real: Data.
+        x_fake: Samples.
+
+    Returns:
+        One penalty per pair, unweighted. Where the gradient is 0 the norm's own gradient is taken as 0.
+
+    Source: Gulrajani et al. 2017, eq. 3.
+    """
+    _require_equal_shapes(x_real=x_real, x_fake=x_fake)
+    u = example_uniforms(key, jnp.arange(x_real.shape[0], dtype=jnp.int32), (1,) * (x_real.ndim - 1))
+    u = u.astype(x_real.dtype)
+    half = _half_squared_slope(discriminate, u * x_real + (1 - u) * x_fake)
+    norm = jnp.where(half == 0, 0, jnp.sqrt(2 * jnp.where(half == 0, 1, half)))
+    return jnp.square(norm - 1)
+
+
+def r1_penalty(
+    key: PRNGKey,
+    discriminate: Callable[[Array], Array],
+    x_real: Float[Array, "b *event"],
+    x_fake: Float[Array, "b *event"],
+) -> Float[Array, " b"]:
+    """||grad l(x_real)||^2 / 2, l the logit: at p_g = p_d, D is to be flat on the data.
+
+    Args:
+        key: Unused: nothing is random. All penalties are called alike.
+        discriminate: x -> logits [b].
+        x_real: Data.
+        x_fake: Unused.
+
+    Returns:
+        One penalty per example, unweighted.
+
+    Source: Mescheder, Geiger & Nowozin 2018, eq. 9.
+    """
+    return _half_squared_slope(discriminate, x_real)
+
+
+def r2_penalty(
+    key: PRNGKey,
+    discriminate: Callable[[Array], Array],
+    x_real: Float[Array, "b *event"],
+    x_fake: Float[Array, "b *event"],
+) -> Float[Array, " b"]:
+    """||grad l(x_fake)||^2 / 2, as `r1_penalty` at samples, with the same arguments unused but for x_real, x_fake.
+
+    Source: Mescheder, Geiger & Nowozin 2018, eq. 10.
+    """
+    return _half_squared_slope(discriminate, x_fake)
+
+
+def _half_squared_slope(discriminate: Callable[[Array], Array], x: Array) -> Array:
+    slope = jax.grad(lambda x: jnp.sum(discriminate(x)))(x)
+    return jnp.sum(_half_square(slope), axis=tuple(range(1, x.ndim)))
+
+
+def _half_square(x: Array) -> Array:
+    return (0.5 * x) * x  # x * x alone may overflow
+
+
+def _require_equal_shapes(**arrays: Array) -> None:
+    """Raises where jnp would broadcast silently: [b, 1] against [b] makes b^2 pairs."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            f"{' and '.join(shapes)} must have equal shapes, got {' and '.join(map(str, shapes.values()))}"
+        )
+
+
+@jax.custom_jvp
+def _log_share(p: Array, q: Array) -> Array:
+    """log(p / (p + q)) for p > 0, without loss of digits where p >> q, nor underflow where p << q."""
+    share, tiny = p / (p + q), jnp.finfo(p.dtype).tiny
+    small = jnp.where(share > tiny, jnp.log(share), jnp.log(p) - jnp.log(p + q))
+    return jnp.where(p >= q, -jnp.log1p(q / jnp.maximum(p, q)), small)
+
+
+_log_share.defjvps(lambda p_dot, _, p, q: q / (p + q) / p * p_dot, lambda q_dot, _, p, q: -q_dot / (p + q))
+
+
+@jax.custom_jvp
+def _optimal_value_density(p: Array, q: Array) -> Array:
+    """`value_density` at D*."""
+    return p * _log_share(jnp.where(p == 0, 1, p), q) + q * _log_share(jnp.where(q == 0, 1, q), p)
+
+
+@_optimal_value_density.defjvp
+def _(primals, tangents):
+    # D* maximises the density: that it moves with p and q adds nothing to the slope.
+    (p, q), (p_dot, q_dot) = primals, tangents
+    slope_p = jnp.where(p == 0, 0, _log_share(jnp.where(p == 0, 1, p), q))
+    slope_q = jnp.where(q == 0, 0, _log_share(jnp.where(q == 0, 1, q), p))
+    return _optimal_value_density(p, q), slope_p * p_dot + slope_q * q_dot

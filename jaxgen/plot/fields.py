@@ -1,0 +1,49 @@
+"""Functions of the plane, as colours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxgen.plot.figures import subplots
+
+
+def fields(
+    values: Mapping[str, Any],
+    box: tuple[float, float, float, float],
+    *,
+    title: str,
+    points: Any = None,
+    limits: tuple[float, float] | None = None,
+) -> Any:
+    """Functions on the same rectangle of the plane side by side, in the same colours: the learnt beside the true.
+
+    Args:
+        values: By name, [h, w]: the value at row i, column j is that at (x_j, y_i), y upwards.
+        box: (left, right, bottom, top) of the rectangle.
+        title: What is shown.
+        points: Points [n, 2] drawn on top.
+        limits: Values of the ends of the colours; None takes the smallest and the largest.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: Values that are not [h, w].
+    """
+    grids = {name: np.asarray(field) for name, field in values.items()}
+    for name, grid in grids.items():
+        if grid.ndim != 2:
+            raise ValueError(f"{name or 'values'} must be [h, w], got shape {grid.shape}")
+    low, high = limits or (min(g.min() for g in grids.values()), max(g.max() for g in grids.values()))
+    figure, axes = subplots(1, len(grids), width=3.4 * len(grids) + 0.6, height=3.6, title=title)
+    image = None
+    for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
+        image = axis.imshow(grid, extent=box, origin="lower", vmin=low, vmax=high, cmap="coolwarm", aspect="equal")
+        if points is not None:
+            axis.scatter(*np.asarray(points).T, s=2, c="black", alpha=0.4, linewidths=0)
+        axis.set_xlim(box[0], box[1])
+        axis.set_ylim(box[2], box[3])
+        axis.set_title(name, fontsize=9)
+    figure.colorbar(image, ax=list(axes[0]), shrink=0.8)
+    return figure
