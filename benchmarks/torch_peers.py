@@ -1,7 +1,7 @@
 """The same networks in PyTorch, to stand beside; imported only where torch is installed.
 
-Each peer is a module whose `forward` takes a uint8 batch and returns the loss; scaling and binarisation included, since
-the other side does them in its step as well.
+Each peer is a training step of a uint8 batch that returns the loss; scaling and binarisation included, since the other
+side does them in its step as well.
 """
 
 import math
@@ -87,11 +87,95 @@ class ConvVAE(Sampled):
         return self.decoder(z) + self.bias
 
 
-def turns(make: Callable[[], nn.Module], x: Any, steps: int, batch_size: int) -> dict[str, Callable[[], float]]:
+Step = Callable[[torch.Tensor], torch.Tensor]
+"""uint8 batch [B, c, h, w] -> loss; what is trained moves."""
+
+
+def adam(module: nn.Module, rate: float, fused: bool, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=fused, foreach=not fused)
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def vae_step(make: Callable[[], nn.Module], compiled: bool, fused: bool) -> Step:
+    """One step of a VAE."""
+    model = channels_last(make())
+    optimizer = adam(model, 1e-3, fused)
+    loss_of = torch.compile(model) if compiled else model
+
+    def step(raw: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(raw)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def dcgan_step(features: int, compiled: bool, fused: bool) -> Step:
+    """One round of `gan.DCGAN(features)` on 28 x 28: D on data and samples in one pass, then G, then G's average."""
+    wide = 2 * features
+    generator = channels_last(
+        nn.Sequential(
+            nn.Linear(64, 7 * 7 * wide, bias=False),
+            nn.Unflatten(1, (wide, 7, 7)),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+            nn.ConvTranspose2d(wide, features, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(features),
+            nn.ReLU(),
+            nn.ConvTranspose2d(features, 1, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+    )
+    normalised = nn.utils.parametrizations.spectral_norm
+    discriminator = channels_last(
+        nn.Sequential(
+            normalised(nn.Conv2d(1, features, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            normalised(nn.Conv2d(features, wide, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            normalised(nn.Linear(7 * 7 * wide, 1)),
+        )
+    )
+    of_generator, of_discriminator = (adam(module, 2e-4, fused, (0.5, 0.999)) for module in (generator, discriminator))
+    average = [p.detach().clone() for p in generator.parameters()]
+    g, d = (torch.compile(m) if compiled else m for m in (generator, discriminator))
+
+    def step(raw: torch.Tensor) -> torch.Tensor:
+        x = (raw.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        num = x.shape[0]
+        with torch.no_grad():
+            fake = g(torch.randn(num, 64))
+        of_discriminator.zero_grad(set_to_none=True)
+        real_logits, fake_logits = d(torch.cat([x, fake])).chunk(2)
+        loss = (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()
+        loss.backward()
+        of_discriminator.step()
+        of_generator.zero_grad(set_to_none=True)
+        discriminator.requires_grad_(False)
+        discriminator.eval()  # no power iteration in the generator's update
+        F.softplus(-d(g(torch.randn(num, 64)))).mean().backward()
+        discriminator.train()
+        discriminator.requires_grad_(True)
+        of_generator.step()
+        with torch.no_grad():
+            for kept, parameter in zip(average, generator.parameters(), strict=True):
+                kept.lerp_(parameter, 0.001)
+        return loss
+
+    return step
+
+
+def turns(make: Callable[[bool, bool], Step], x: Any, steps: int, batch_size: int) -> dict[str, Callable[[], float]]:
     """One contestant per way to run the peer: eager and compiled, with the foreach and the fused optimizer.
 
     Args:
-        make: The module.
+        make: (compiled, fused) -> the peer's step.
         x: uint8 images [n, 28, 28, 1].
         steps: Per turn.
         batch_size: Examples per step.
@@ -100,21 +184,18 @@ def turns(make: Callable[[], nn.Module], x: Any, steps: int, batch_size: int) ->
 
     def turn_of(compiled: bool, fused: bool) -> Callable[[], float]:
         torch.manual_seed(0)
-        model = make().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused, foreach=not fused)
-        loss_of = torch.compile(model) if compiled else model
+        step_of = make(compiled, fused)
 
         def turn() -> float:
             order = torch.randperm(len(images))
+            loss = torch.zeros(())
             begin = time.perf_counter()
             for step in range(steps):
                 index = order[(step * batch_size) % (len(images) - batch_size) :][:batch_size]
-                optimizer.zero_grad(set_to_none=True)
-                loss = loss_of(images[index])
-                loss.backward()
-                optimizer.step()
+                loss = step_of(images[index])
+            seconds = time.perf_counter() - begin
             assert math.isfinite(loss.item())
-            return steps / (time.perf_counter() - begin)
+            return steps / seconds
 
         return turn
 

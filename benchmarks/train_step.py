@@ -1,6 +1,6 @@
 """How many training steps per second, beside the same network in PyTorch?
 
-    python benchmarks/train_step.py [mlp_vae | conv_vae] [--steps 500] [--threads 2]
+    python benchmarks/train_step.py [mlp_vae | conv_vae | dcgan] [--steps 500] [--threads 2]
 
 On uint8 images of MNIST's size, drawn at random from 60,000, scaled and binarised anew at every step; Adam. Both sides
 do all of that. jaxgen runs as `fit` runs it, many steps per call, and step by step from Python: a training step must
@@ -9,17 +9,19 @@ fused optimizer, channels last.
 
     mlp_vae     784-400-20, tanh, batch 128
     conv_vae    the network of the experiment mnist_vae_conv, batch 128
+    dcgan       gan.DCGAN(64): a round of D (spectrally normalised), G and its average, non-saturating loss, batch 64
 """
 
 import argparse
 import importlib.util
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import harness
 
-BATCH = 128
+BATCH = {"mlp_vae": 128, "conv_vae": 128, "dcgan": 64}
 
 
 def images(count: int = 60_000):
@@ -30,24 +32,30 @@ def images(count: int = 60_000):
     return (rng.random((count, 28, 28, 1)) < 0.2).astype(np.uint8) * rng.integers(1, 256, (count, 28, 28, 1), np.uint8)
 
 
-def vae_config(network: str) -> Any:
-    from jaxgen import vae
-    from jaxgen.experiments import mnist_vae_conv
+def jaxgen_model(network: str, spec: Any) -> Any:
+    from dataclasses import replace
 
-    return mnist_vae_conv.Config().model if network == "conv_vae" else vae.Config(latent_dim=20, hidden=(400,))
+    from jaxgen import gan, vae
+    from jaxgen.experiments import mnist_vae_conv
+    from jaxgen.optimizers import Adam
+
+    match network:
+        case "mlp_vae":
+            return vae.model(vae.Config(latent_dim=20, hidden=(400,)), spec)
+        case "conv_vae":
+            return vae.model(replace(mnist_vae_conv.Config().model, optimizer=Adam(1e-3)), spec)
+        case _:
+            return gan.model(gan.Config(latent_dim=64, network=gan.DCGAN(64)), spec)
 
 
 def jaxgen_turns(network: str, x: Any, steps: int) -> dict[str, Callable[[], float]]:
-    from dataclasses import replace
-
     import jax
 
-    from jaxgen import data, train, vae
-    from jaxgen.optimizers import Adam
+    from jaxgen import data, train
 
     dataset = data.from_arrays(x, valid=None, test=0.01)
-    model = vae.model(replace(vae_config(network), optimizer=Adam(1e-3)), dataset.spec)
-    batches = dataset.train.batches(seed=0, batch_size=BATCH)
+    model = jaxgen_model(network, dataset.spec)
+    batches = dataset.train.batches(seed=0, batch_size=BATCH[network])
     key = jax.random.key(0)
     initial = model.init(key, batches(0))
 
@@ -71,13 +79,17 @@ def torch_turns(network: str, x: Any, steps: int, threads: int) -> dict[str, Cal
     import torch_peers
 
     torch.set_num_threads(threads)
-    peer = torch_peers.ConvVAE if network == "conv_vae" else torch_peers.DenseVAE
-    return torch_peers.turns(peer, x, steps, BATCH)
+    peers = {
+        "mlp_vae": partial(torch_peers.vae_step, torch_peers.DenseVAE),
+        "conv_vae": partial(torch_peers.vae_step, torch_peers.ConvVAE),
+        "dcgan": partial(torch_peers.dcgan_step, 64),
+    }
+    return torch_peers.turns(peers[network], x, steps, BATCH[network])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("network", nargs="?", default="mlp_vae", choices=["mlp_vae", "conv_vae"])
+    parser.add_argument("network", nargs="?", default="mlp_vae", choices=list(BATCH))
     parser.add_argument("--steps", type=int, default=500, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2, help="cores for each contestant")
     arguments = parser.parse_args()
@@ -89,7 +101,11 @@ def main() -> None:
         print("PyTorch is not installed: jaxgen alone")
     else:
         contestants |= torch_turns(arguments.network, x, arguments.steps, arguments.threads)
-    harness.report(f"training steps/s, {arguments.network}, batch {BATCH}", "steps/s", harness.compete(contestants))
+    harness.report(
+        f"training steps/s, {arguments.network}, batch {BATCH[arguments.network]}",
+        "steps/s",
+        harness.compete(contestants),
+    )
 
 
 if __name__ == "__main__":
