@@ -1,0 +1,453 @@
+"""The diffusion model's objective: a bound of log p(x_0) in three terms, and the simple loss that trains in its place.
+
+For any model p of the chain x_0 .. x_T, as for any latent variables,
+
+    log p(x_0) >= E_{q(x_{1:T} | x_0)} [log p(x_{0:T}) - log q(x_{1:T} | x_0)]
+               = E log p(x_0 | x_1)                                                 reconstruction
+                 - KL[q(x_T | x_0) || p(x_T)]                                       prior
+                 - sum_{t=2}^T E KL[q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)]      denoising
+
+(The lecture prints "<= p(x_0)" and leaves the logarithm out.) Here the terms are costs, so that their sum bounds
+-log p(x_0) from above. Where the variances are fixed, each KL is a squared error of the predicted noise; leaving out
+its weight gives L_simple.
+
+Everything here is a pure function of arrays with one value per example, in nats.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import PRNGKey, example_keys
+from jaxgen.ddpm.process import (
+    Denoise,
+    Prediction,
+    Time,
+    Variance,
+    check_t,
+    coefficient,
+    diffuse,
+    eps_and_fraction,
+    marginal,
+    posterior,
+    posterior_variance,
+    reverse,
+    signal_to_noise,
+    step_normals,
+    transition,
+)
+from jaxgen.ddpm.schedule import Schedule
+from jaxgen.distributions import discretized_normal_log_prob, normal_kl, normal_log_prob, standard_normal_kl
+
+_Event: TypeAlias = Float[Array, "b *event"]
+_PerExample: TypeAlias = Float[Array, " b"]
+
+
+def simple_loss(eps: _Event, eps_hat: _Event) -> _PerExample:
+    """The squared error of the predicted noise.
+
+        L_simple = ||eps - eps_hat(x_t, t)||^2
+
+    Of x_0 or v, where a network predicts those, it is the same function of target and output.
+
+    Args:
+        eps: Noise in x_t.
+        eps_hat: What the network takes it for.
+
+    Returns:
+        One squared distance per example.
+
+    Raises:
+        ValueError: Shapes that differ.
+
+    Source: Ho et al. 2020, equation 14.
+    """
+    if eps_hat.shape != eps.shape:
+        raise ValueError(f"eps_hat must have the shape of eps, {eps.shape}, got {eps_hat.shape}")
+    return _sum_event(jnp.square(eps - eps_hat))
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every t weighs the same in the loss: L_simple as it stands."""
+
+    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
+        return jnp.ones(t.shape)
+
+
+@dataclass(frozen=True)
+class MinSNR:
+    """The squared error of x_0 is weighed by the signal-to-noise ratio, but by no more than gamma.
+
+        w_t ||x_0 - x_0_hat||^2,     w_t = min(SNR_t, gamma)
+
+    As a weight of the squared error of eps it is min(SNR, gamma) / SNR, of v min(SNR, gamma) / (SNR + 1).
+
+    Args:
+        gamma: Largest weight.
+
+    Raises:
+        ValueError: gamma not positive.
+
+    Source: Hang et al. 2023, section 3.4.
+    """
+
+    gamma: float = 5.0
+
+    def __post_init__(self):
+        if not self.gamma > 0:
+            raise ValueError(f"gamma must be positive, got {self.gamma}")
+
+    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
+        """The weight of each example's squared error, given what the network predicts."""
+        # Entry 0, where SNR is infinite, is not used.
+        ratio = np.append(1.0, prediction.error_ratio(schedule)[1:])
+        return coefficient(np.minimum(signal_to_noise(schedule), self.gamma) / ratio, t, jnp.zeros(t.shape))
+
+
+def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:
+    """`num` times t, each uniform on 1 .. T and all of them spread evenly.
+
+        t_i = 1 + floor(T ((u + i / num) mod 1)),     u ~ U[0, 1)
+
+    The mean loss over the batch then varies less than with independent t.
+
+    Args:
+        key: Of u.
+        num: How many.
+        num_timesteps: T.
+
+    Raises:
+        ValueError: num below 1, or T num not below 2^31.
+
+    Source: Kingma et al. 2021 (VDM), appendix I.1.
+    """
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    if num * num_timesteps >= 2**31:
+        raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
+    # In integers, u = offset / (T num), every t is exactly as likely as the others.
+    offset = jax.random.randint(key, (), 0, num * num_timesteps)
+    start, rest = offset // num, offset % num
+    steps = np.arange(num) * num_timesteps
+    whole, part = jnp.asarray(steps // num, jnp.int32), jnp.asarray(steps % num, jnp.int32)
+    return 1 + (start + whole + (rest + part) // num) % num_timesteps
+
+
+# The three costs.
+
+
+def prior_cost(schedule: Schedule, x_0: _Event) -> _PerExample:
+    """What is left of the data at T.
+
+        KL[q(x_T | x_0) || p(x_T)],     p(x_T) = N(0, I)
+
+    Returns:
+        One cost per example, in nats.
+
+    Source: lecture, "Objective function", prior matching; Ho et al. 2020, equation 5.
+    """
+    mean, variance = marginal(schedule, x_0, schedule.num_timesteps)
+    return standard_normal_kl(mean, jnp.log(variance))
+
+
+def denoising_cost(
+    schedule: Schedule, x_0: _Event, x_t: _Event, t: Time, mean: _Event, variance: _Event
+) -> _PerExample:
+    """How far the model's step back is from the one that knows the data, t = 2 .. T.
+
+        KL[q(x_{t-1} | x_t, x_0) || N(mean, variance)]
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        x_t: The same after t steps.
+        t: Number of steps. At t = 1 the posterior is a point and the cost infinite: see `reconstruction_cost`.
+        mean: Of p(x_{t-1} | x_t), as `reverse` has it.
+        variance: Of p(x_{t-1} | x_t).
+
+    Returns:
+        One cost per example, in nats.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: lecture, "Objective function", denoising; Ho et al. 2020, equation 5.
+    """
+    mu_t, beta_tilde = posterior(schedule, x_0, x_t, t)
+    return normal_kl(mu_t, jnp.log(beta_tilde), mean, jnp.log(variance))
+
+
+def reconstruction_cost(x_0: _Event, mean: _Event, variance: _Event, levels: int | None) -> _PerExample:
+    """What the last step, from x_1 to the data, does not know.
+
+        -log p(x_0 | x_1)
+
+    Args:
+        x_0: Data; grey levels scaled to [-1, 1], or real values.
+        mean: Of p(x_0 | x_1), as `reverse` has it at t = 1.
+        variance: Of p(x_0 | x_1).
+        levels: Number of grey levels, over whose bins the normal distribution is integrated; None for a density of
+            real values.
+
+    Returns:
+        One cost per example, in nats.
+
+    Raises:
+        ValueError: With levels, a concrete x_0 that is not on their grid in [-1, 1].
+
+    Source: lecture, "Objective function", reconstruction; Ho et al. 2020, equation 13.
+    """
+    _check_grid(x_0, levels)
+    if levels is None:
+        return -normal_log_prob(x_0, mean, jnp.log(variance))
+    return -discretized_normal_log_prob(x_0, mean, 0.5 * jnp.log(variance), levels=levels)
+
+
+def step_cost(
+    schedule: Schedule,
+    x_0: _Event,
+    x_t: _Event,
+    t: Int[Array, " b"],
+    mean: _Event,
+    variance: _Event,
+    levels: int | None,
+) -> _PerExample:
+    """L_{t-1}: what step t costs, the reconstruction at t = 1 and the denoising above.
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        x_t: The same after t steps.
+        t: Number of steps, for each example.
+        mean: Of p(x_{t-1} | x_t), as `reverse` has it.
+        variance: Of p(x_{t-1} | x_t).
+        levels: See `reconstruction_cost`.
+
+    Returns:
+        One cost per example, in nats.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T; see also `reconstruction_cost`.
+
+    Source: Ho et al. 2020, equation 5.
+    """
+    check_t(t, schedule.num_timesteps)
+    reconstruction = reconstruction_cost(x_0, mean, variance, levels)
+    if schedule.num_timesteps == 1:
+        return reconstruction
+    # At t = 1 the KL is infinite; t = 2 stands in for it, so that nothing infinite is computed.
+    denoising = denoising_cost(schedule, x_0, x_t, jnp.maximum(t, 2), mean, variance)
+    return jnp.where(t == 1, reconstruction, denoising)
+
+
+class Bound(NamedTuple):
+    """The negative bound in its three terms, nats.
+
+    Attributes:
+        prior: KL[q(x_T | x_0) || p(x_T)], [B].
+        denoising: Sum over t = 2 .. T of the KL of the posterior from p(x_{t-1} | x_t), [B].
+        reconstruction: -log p(x_0 | x_1), [B].
+        per_t: Row t - 1 is what step t costs, the reconstruction first, [T, B]; None where t was drawn.
+    """
+
+    prior: Array
+    denoising: Array
+    reconstruction: Array
+    per_t: Array | None
+
+    @property
+    def negative_bound(self) -> Array:
+        """Their sum, whose mean over the noise is at least -log p(x_0), [B]."""
+        return self.prior + self.denoising + self.reconstruction
+
+
+def variational_bound(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_0: _Event,
+    *,
+    levels: int | None,
+    index: Int[Array, " b"] | None = None,
+    variance: Variance = posterior_variance,
+    clip: float | None = None,
+    num_draws: int | None = None,
+) -> Bound:
+    """The negative bound of log p(x_0), from one draw of the noise for every t.
+
+        -log p(x_0) <= E [L_T + sum_{t=2}^T L_{t-1} + L_0]
+        L_T      = KL[q(x_T | x_0) || p(x_T)]                              prior
+        L_{t-1}  = KL[q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)]           denoising
+        L_0      = -log p(x_0 | x_1)                                       reconstruction
+
+    (The lecture prints p(x_0) for log p(x_0).) The network is run T times, or num_draws + 1 times.
+
+    Args:
+        key: Root of the noise; that of example k at t is keyed by k and t.
+        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        schedule: Of beta.
+        x_0: Data; grey levels scaled to [-1, 1], or real values.
+        levels: Number of grey levels, None for a density of real values: see `reconstruction_cost`.
+        index: Number k of each example; None counts from 0.
+        variance: sigma_t^2 for every t, where it is not learned.
+        clip: c, where data lie in [-c, c], see `process.clipped`.
+        num_draws: How many t = 2 .. T are drawn for each example, spread evenly, in the place of all; the denoising
+            cost is then an unbiased estimate, the other two are what they were.
+
+    Returns:
+        One value of each term per example, in nats.
+
+    Raises:
+        ValueError: num_draws outside 1 .. T - 1, or with levels, a concrete x_0 that is not on their grid in [-1, 1].
+
+    Source: lecture, "Objective function"; Ho et al. 2020, equation 5.
+    """
+    num_timesteps = schedule.num_timesteps
+    _check_grid(x_0, levels)
+    keys = _example_keys(key, x_0, index)
+    if num_draws is None:
+        times = jnp.broadcast_to(jnp.arange(1, num_timesteps + 1)[:, None], (num_timesteps, x_0.shape[0]))
+    elif 1 <= num_draws < num_timesteps:
+        # 0 is not a step, so that its key is free.
+        drawn = jax.vmap(lambda key: stratified_t(jax.random.fold_in(key, 0), num_draws, num_timesteps - 1))(keys)
+        times = jnp.concatenate([jnp.ones((1, x_0.shape[0]), jnp.int32), 1 + drawn.T])
+    else:
+        raise ValueError(f"num_draws must lie in 1..{num_timesteps - 1}, the number of t = 2 .. T, got {num_draws}")
+
+    def cost(_: None, t: Array) -> tuple[None, Array]:
+        x_t = diffuse(schedule, x_0, t, step_normals(keys, t, x_0))
+        eps_hat, fraction = eps_and_fraction(denoise(x_t, t))
+        mean, spread = reverse(schedule, x_t, t, eps_hat, fraction, variance=variance, clip=clip)
+        return None, step_cost(schedule, x_0, x_t, t, mean, spread, levels)
+
+    _, costs = jax.lax.scan(cost, None, times)
+    scale = 1.0 if num_draws is None else (num_timesteps - 1) / num_draws
+    return Bound(
+        prior=prior_cost(schedule, x_0),
+        denoising=scale * costs[1:].sum(axis=0),
+        reconstruction=costs[0],
+        per_t=costs if num_draws is None else None,
+    )
+
+
+def path_negative_bound(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_0: _Event,
+    *,
+    levels: int | None,
+    index: Int[Array, " b"] | None = None,
+    variance: Variance = posterior_variance,
+    clip: float | None = None,
+) -> _PerExample:
+    """The negative bound in its first form, from one path of the forward process.
+
+        log q(x_{1:T} | x_0) - log p(x_{0:T}),     x_{1:T} ~ q(x_{1:T} | x_0)
+
+    Its mean is that of `variational_bound`. Where p is the exact reversal, it is -log p(x_0) on every path, while the
+    terms of `variational_bound`, which sees the levels one by one, have noise that does not cancel.
+
+    Args:
+        key: Root of the noise; that of example k at t is keyed by k and t.
+        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        schedule: Of beta.
+        x_0: Data; grey levels scaled to [-1, 1], or real values.
+        levels: Number of grey levels, None for a density of real values: see `reconstruction_cost`.
+        index: Number k of each example; None counts from 0.
+        variance: sigma_t^2 for every t, where it is not learned.
+        clip: c, where data lie in [-c, c], see `process.clipped`.
+
+    Returns:
+        One value per example, in nats.
+
+    Raises:
+        ValueError: With levels, a concrete x_0 that is not on their grid in [-1, 1].
+
+    Source: lecture, "Objective function", the first form of the bound; Ho et al. 2020, equation 3.
+    """
+    _check_grid(x_0, levels)
+    keys = _example_keys(key, x_0, index)
+
+    def move(x_prev: Array, t: Array) -> tuple[Array, Array]:
+        mean, spread = transition(schedule, x_prev, t)
+        eps = step_normals(keys, t, x_prev)
+        x_t = mean + jnp.sqrt(spread) * eps
+        log_q = -0.5 * _sum_event(jnp.square(eps) + jnp.log(2 * math.pi * spread))
+        eps_hat, fraction = eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, x_t.shape[:1])))
+        mean, spread = reverse(schedule, x_t, t, eps_hat, fraction, variance=variance, clip=clip)
+        log_p = normal_log_prob(x_prev, mean, jnp.log(spread))
+        return x_t, log_q + jnp.where(t == 1, reconstruction_cost(x_0, mean, spread, levels), -log_p)
+
+    x_T, costs = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1))
+    return costs.sum(axis=0) + 0.5 * _sum_event(jnp.square(x_T) + math.log(2 * math.pi))
+
+
+def hybrid_loss(
+    schedule: Schedule,
+    x_0: _Event,
+    x_t: _Event,
+    t: Int[Array, " b"],
+    eps: _Event,
+    eps_hat: _Event,
+    fraction: _Event,
+    *,
+    levels: int | None,
+    weight: float | Float[Array, ""] = 0.001,
+) -> _PerExample:
+    """The simple loss for the mean and the bound for the variance.
+
+        L_hybrid = L_simple + weight L_vlb,     L_vlb ~ T L_{t-1} at t uniform on 1 .. T
+
+    No gradient of the bound reaches the mean, whose learning it would make noisy.
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        x_t: diffuse(schedule, x_0, t, eps).
+        t: Number of steps, uniform on 1 .. T.
+        eps: Noise in x_t.
+        eps_hat: What the network takes it for.
+        fraction: Of the learned variance, see `process.interpolated_variance`.
+        levels: See `reconstruction_cost`.
+        weight: Of the bound, in nats; both losses are summed over the event.
+
+    Returns:
+        One loss per example.
+
+    Raises:
+        ValueError: As `simple_loss` and `step_cost`.
+
+    Source: Nichol & Dhariwal 2021, equation 16.
+    """
+    mean, variance = reverse(schedule, x_t, t, jax.lax.stop_gradient(eps_hat), fraction)
+    bound = schedule.num_timesteps * step_cost(schedule, x_0, x_t, t, mean, variance, levels)
+    return simple_loss(eps, eps_hat) + weight * bound
+
+
+def _example_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
+    return example_keys(key, jnp.arange(x.shape[0]) if index is None else index)
+
+
+def _sum_event(values: Array) -> Array:
+    return values.sum(axis=tuple(range(1, values.ndim)))
+
+
+def _check_grid(x_0: Array, levels: int | None) -> None:
+    """That concrete grey levels are where a discretised likelihood looks for them; NaN passes."""
+    if levels is None or isinstance(x_0, jax.core.Tracer):
+        return
+    x = np.asarray(x_0, np.float64)
+    if (np.abs(x) > 1 + 1e-6).any():
+        raise ValueError(f"x_0 must lie in [-1, 1] for {levels} levels, got {x.min()}..{x.max()}")
+    place = (x + 1) / 2 * (levels - 1)
+    off = np.abs(place - np.round(place))
+    if (off > 0.01).any():
+        raise ValueError(f"x_0 must be one of {levels} levels on [-1, 1], got {x.flat[off.argmax()]}")

@@ -1,0 +1,181 @@
+"""Data for which everything about diffusion is known: a Gaussian, and a mixture of Gaussians.
+
+For N(m, s^2 I) every level is Gaussian,
+
+    q(x_t) = N(sqrt(alpha_bar_t) m, V_t I),     V_t = alpha_bar_t s^2 + 1 - alpha_bar_t
+
+and the best denoiser, the exact reversal q(x_{t-1} | x_t) and the probability flow are known in closed form.
+For a mixture, the score is the mean of the components' scores, weighted by how likely each component is at x_t.
+
+Hold any sampler and any bound against them: `functools.partial(oracle.denoise, schedule)` is the network that a
+trained one should come to. Here t = 0 is a level as any other, the data.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Bool, Float, Float64
+
+from jaxgen.core import PRNGKey
+from jaxgen.ddpm.process import Table, Time, coefficient
+from jaxgen.ddpm.schedule import Schedule
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianData:
+    """Data that are N(m, s^2 I).
+
+    Args:
+        mean: m, of the event's shape.
+        std: s.
+
+    Raises:
+        ValueError: s not positive.
+
+    Source: lecture, "Forward Diffusion Process"; Song et al. 2021, "Score-based generative modeling", appendix B.
+    """
+
+    mean: Float64[np.ndarray, "*event"]
+    std: float = 1.0
+
+    def __post_init__(self):
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+
+    def variances(self, schedule: Schedule) -> Table:
+        """V_t of every level."""
+        return schedule.alpha_bar * self.std**2 + 1 - schedule.alpha_bar
+
+    def log_prob(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, " b"]:
+        """log q(x_t), nats; at t = 0 that of the data."""
+        variance = self.variances(schedule)
+        square = jnp.square(self._centred(schedule, x_t, t)) / coefficient(variance, t, x_t, first=0)
+        log_variance = jnp.broadcast_to(coefficient(np.log(variance), t, x_t, first=0), x_t.shape)
+        return -0.5 * (square + log_variance + _LOG_2PI).sum(axis=tuple(range(1, x_t.ndim)))
+
+    def score(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
+        """grad log q(x_t) = -(x_t - sqrt(alpha_bar_t) m) / V_t."""
+        return -self._centred(schedule, x_t, t) / coefficient(self.variances(schedule), t, x_t, first=0)
+
+    def denoise(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
+        """E[eps | x_t] = sqrt(1 - alpha_bar_t) (x_t - sqrt(alpha_bar_t) m) / V_t: what L_simple is least for."""
+        weight = np.sqrt(1 - schedule.alpha_bar) / self.variances(schedule)
+        return coefficient(weight, t, x_t, first=0) * self._centred(schedule, x_t, t)
+
+    def reverse_variance(self, schedule: Schedule) -> Table:
+        """The variance of q(x_{t-1} | x_t), which is Gaussian: beta_t V_{t-1} / V_t.
+
+        With it, and with `denoise`, `reverse` is the exact reversal. For s = 1 it is `beta_variance`; as s tends to 0
+        it becomes that of the posterior.
+        """
+        variance = self.variances(schedule)
+        return np.append(0.0, schedule.beta[1:] * variance[:-1] / variance[1:])
+
+    def flow(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time, s: Time = 0) -> Float[Array, "b *event"]:
+        """Where the probability flow takes x_t: the solution at level s, before or after t, 0 for the data.
+
+        x_s = sqrt(alpha_bar_s) m + sqrt(V_s / V_t) (x_t - sqrt(alpha_bar_t) m)
+        """
+        spread = np.sqrt(self.variances(schedule))
+        ratio = coefficient(spread, s, x_t, first=0) / coefficient(spread, t, x_t, first=0)
+        return self._level_mean(schedule, x_t, s) + ratio * self._centred(schedule, x_t, t)
+
+    def entropy(self) -> float:
+        """D/2 log(2 pi e s^2), nats: what no mean negative bound can fall below."""
+        return 0.5 * self.mean.size * (_LOG_2PI + 1 + 2 * math.log(self.std))
+
+    def prior_gap(self, schedule: Schedule) -> float:
+        """KL[q(x_T) || N(0, I)], nats: by how much the mean bound of the exact reversal misses the entropy."""
+        variance, signal = self.variances(schedule)[-1], schedule.alpha_bar[-1]
+        square = signal * float(np.square(self.mean).sum())
+        return 0.5 * (self.mean.size * (variance - 1 - math.log(variance)) + square)
+
+    def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
+        """Draws of the data."""
+        return jnp.asarray(self.mean, jnp.float32)[None] + self.std * jax.random.normal(key, (num, *self.mean.shape))
+
+    def _level_mean(self, schedule: Schedule, x: Array, t: Time) -> Array:
+        mean = jnp.asarray(self.mean.astype(x.dtype))[None]
+        return coefficient(np.sqrt(schedule.alpha_bar), t, x, first=0) * mean
+
+    def _centred(self, schedule: Schedule, x_t: Array, t: Time) -> Array:
+        return x_t - self._level_mean(schedule, x_t, t)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixtureData:
+    """Data that are N(m_k, s_k^2 I) with probability w_k.
+
+        q(x_t) = sum_k w_k N(sqrt(alpha_bar_t) m_k, V_kt I),     V_kt = alpha_bar_t s_k^2 + 1 - alpha_bar_t
+
+    Args:
+        means: m_k, [K, *event].
+        stds: s_k, [K].
+        weights: w_k, [K], summing to one.
+
+    Raises:
+        ValueError: A std or a weight that is not positive, weights that do not sum to one, or lengths that differ.
+
+    Source: beyond the lecture, its q(x_t | x_0) averaged over a mixture; Song et al. 2021, "Score-based generative
+    modeling", section 3.
+    """
+
+    means: Float64[np.ndarray, "k *event"]
+    stds: Float64[np.ndarray, " k"]
+    weights: Float64[np.ndarray, " k"]
+
+    def __post_init__(self):
+        if not (self.stds > 0).all():
+            raise ValueError(f"stds must be positive, got {self.stds}")
+        if not (self.weights > 0).all() or not math.isclose(self.weights.sum(), 1):
+            raise ValueError(f"weights must be positive and sum to 1, got {self.weights}")
+
+    def log_prob(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, " b"]:
+        """log q(x_t), nats; at t = 0 that of the data."""
+        return logsumexp(self._log_joint(schedule, x_t, t), axis=1)
+
+    def responsibilities(
+        self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time, mask: Bool[Array, "b *event"] | None = None
+    ) -> Float[Array, "b k"]:
+        """P(k | x_t), how likely each component is; given a mask, from the dimensions where it is True alone."""
+        return jax.nn.softmax(self._log_joint(schedule, x_t, t, mask), axis=1)
+
+    def score(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
+        """grad log q(x_t) = -sum_k P(k | x_t) (x_t - sqrt(alpha_bar_t) m_k) / V_kt."""
+        centred, variance = self._centred(schedule, x_t, t)
+        share = self.responsibilities(schedule, x_t, t).reshape(variance.shape)
+        return -(share / variance * centred).sum(axis=1)
+
+    def denoise(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
+        """E[eps | x_t] = -sqrt(1 - alpha_bar_t) grad log q(x_t)."""
+        return -coefficient(np.sqrt(1 - schedule.alpha_bar), t, x_t, first=0) * self.score(schedule, x_t, t)
+
+    def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
+        """Draws of the data."""
+        key_k, key_x = jax.random.split(key)
+        k = jax.random.categorical(key_k, jnp.log(jnp.asarray(self.weights, jnp.float32)), shape=(num,))
+        eps = jax.random.normal(key_x, (num, *self.means.shape[1:]))
+        std = jnp.asarray(self.stds, jnp.float32)[k].reshape((num,) + (1,) * (eps.ndim - 1))
+        return jnp.asarray(self.means, jnp.float32)[k] + std * eps
+
+    def _centred(self, schedule: Schedule, x_t: Array, t: Time) -> tuple[Array, Array]:
+        """x_t - sqrt(alpha_bar_t) m_k [B, K, *event] and V_kt [B, K, 1, ..., 1]."""
+        signal = jnp.broadcast_to(coefficient(schedule.alpha_bar, t, x_t, first=0), (len(x_t),) + (1,) * (x_t.ndim - 1))
+        noise = jnp.broadcast_to(coefficient(1 - schedule.alpha_bar, t, x_t, first=0), signal.shape)
+        means = jnp.asarray(self.means.astype(x_t.dtype))[None]
+        squares = jnp.asarray((self.stds**2).astype(x_t.dtype)).reshape((1, -1) + (1,) * (x_t.ndim - 1))
+        return x_t[:, None] - jnp.sqrt(signal)[:, None] * means, signal[:, None] * squares + noise[:, None]
+
+    def _log_joint(self, schedule: Schedule, x_t: Array, t: Time, mask: Array | None = None) -> Array:
+        """log w_k + log N(x_t; sqrt(alpha_bar_t) m_k, V_kt I), [B, K]."""
+        centred, variance = self._centred(schedule, x_t, t)
+        terms = -0.5 * (jnp.square(centred) / variance + jnp.log(variance) + _LOG_2PI)
+        observed = None if mask is None else mask[:, None]
+        log_weights = jnp.asarray(np.log(self.weights).astype(x_t.dtype))[None]
+        return log_weights + terms.sum(axis=tuple(range(2, terms.ndim)), where=observed)

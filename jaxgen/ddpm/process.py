@@ -1,0 +1,474 @@
+"""The forward process, its exact reversal given the data, and the reverse process that a network steers.
+
+    q(x_t | x_{t-1})      = N(sqrt(alpha_t) x_{t-1}, beta_t I)                       transition
+    q(x_t | x_0)          = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)            marginal; diffuse draws from it
+    q(x_{t-1} | x_t, x_0) = N(mu_t, beta_tilde_t I)                                  posterior
+    p(x_{t-1} | x_t)      = N(mu_theta(x_t, t), sigma_t^2 I)                         reverse
+
+The lecture says that the backward process is Gaussian because the forward one is. That holds only as beta tends to 0;
+otherwise a Gaussian p(x_{t-1} | x_t) is a choice of the model. Given x_0 as well, q(x_{t-1} | x_t, x_0) is Gaussian.
+
+A network may speak of the noise eps, of the data x_0, of v or of the score; given x_t, each says the same as the rest:
+
+    x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
+    v   = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0
+    score = grad log q(x_t) = -E[eps | x_t] / sqrt(1 - alpha_bar_t)
+
+t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; a traced one
+goes unchecked. Coefficients are made in float64 on the host and cast to the dtype of x.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float64, Int
+
+from jaxgen.core import PRNGKey, example_keys
+from jaxgen.ddpm.schedule import Schedule
+
+_Event: TypeAlias = Float[Array, "b *event"]
+
+Time: TypeAlias = int | np.integer | Int[Array | np.ndarray, ""] | Int[Array | np.ndarray, " b"]
+"""t, one for all examples or one for each."""
+
+Table: TypeAlias = Float64[np.ndarray, " levels"]
+
+Variance: TypeAlias = Callable[[Schedule], Table]
+"""sigma_t^2 of the reverse process for every t of a schedule: `posterior_variance`, `beta_variance` or another."""
+
+Denoised: TypeAlias = Array | tuple[Array, Array]
+"""eps_hat, or (eps_hat, variance fraction) where the variance is learned; each [B, *event]."""
+
+Denoise: TypeAlias = Callable[[Array, Array], Denoised]
+"""(x_t [B, *event], t [B] int32) -> eps_hat, or (eps_hat, variance fraction)."""
+
+
+def check_t(t: Time, last: int, first: int = 1) -> None:
+    """That t is in range, where it is concrete; a traced t passes.
+
+    Raises:
+        ValueError: A concrete t outside first .. last.
+    """
+    if not isinstance(t, jax.core.Tracer):
+        values = np.asarray(t)
+        if values.size and not (first <= values.min() and values.max() <= last):
+            raise ValueError(f"t must lie in {first}..{last}, got {values.min()}..{values.max()}")
+
+
+def coefficient(table: Table, t: int | np.integer | Int[Array | np.ndarray, "..."], x: _Event, first: int = 1) -> Array:
+    """The entry t of a table, in x's dtype and in a shape that multiplies x.
+
+    Args:
+        table: One value for every level, entry 0 the data.
+        t: One level, or one for each example.
+        x: What is to be multiplied.
+        first: Smallest t that is allowed.
+
+    Returns:
+        A scalar, or [B, 1, ..., 1].
+
+    Raises:
+        ValueError: A concrete t outside first .. T, or a t that is neither a scalar nor one for each example.
+    """
+    shape = np.shape(t)
+    if shape not in ((), x.shape[:1]):
+        raise ValueError(f"t must be a scalar or of shape {x.shape[:1]}, one for each example, got shape {shape}")
+    check_t(t, len(table) - 1, first)
+    found = jnp.asarray(table.astype(x.dtype))[jnp.asarray(t)]
+    return found.reshape(shape + (1,) * (x.ndim - 1)) if shape else found
+
+
+def step_normals(keys: Array, t: Int[Array, ""] | Int[Array, " b"], x: _Event) -> _Event:
+    """The noise that belongs to an example and a step: normal(fold_in(fold_in(key, k), t)) for example k at t.
+
+    Args:
+        keys: `fold_in(key, k)` of each example, [B].
+        t: The step, one for all examples or one for each.
+        x: Of whose shape and dtype the noise is.
+    """
+
+    def draw(key: PRNGKey, t: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, t), x.shape[1:], x.dtype)
+
+    return jax.vmap(draw)(keys, jnp.broadcast_to(t, x.shape[:1]))
+
+
+# The forward process.
+
+
+def transition(schedule: Schedule, x_prev: _Event, t: Time) -> tuple[_Event, _Event]:
+    """One step of the forward process.
+
+        q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)
+
+    Args:
+        schedule: Of beta.
+        x_prev: x_{t-1}.
+        t: The step.
+
+    Returns:
+        Mean and variance of x_t.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, equation 2.
+    """
+    mean = coefficient(np.sqrt(schedule.alpha), t, x_prev) * x_prev
+    return _normal(x_prev, mean, coefficient(schedule.beta, t, x_prev))
+
+
+def marginal(schedule: Schedule, x_0: _Event, t: Time) -> tuple[_Event, _Event]:
+    """t steps of the forward process at once.
+
+        q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        t: Number of steps.
+
+    Returns:
+        Mean and variance of x_t.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: lecture, "Forward Diffusion Process", its q(x_{1:T} | x_0) summed; Ho et al. 2020, equation 4.
+    """
+    mean = coefficient(np.sqrt(schedule.alpha_bar), t, x_0) * x_0
+    return _normal(x_0, mean, coefficient(1 - schedule.alpha_bar, t, x_0))
+
+
+def diffuse(schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+    """A draw of q(x_t | x_0) as a function of its noise.
+
+        x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        t: Number of steps.
+        eps: Standard normal noise.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: Ho et al. 2020, section 3.2.
+    """
+    signal, noise = _signal_and_noise(schedule, t, x_0)
+    return signal * x_0 + noise * eps
+
+
+def forward_chain(
+    key: PRNGKey, schedule: Schedule, x_0: _Event, index: Int[Array, " b"] | None = None
+) -> Float[Array, "levels b *event"]:
+    """A draw of q(x_{1:T} | x_0), step by step.
+
+        q(x_{1:T} | x_0) = prod_t q(x_t | x_{t-1})
+
+    Args:
+        key: Root of the noise; that of example k at t is keyed by k and t.
+        schedule: Of beta.
+        x_0: Data.
+        index: Number k of each example; None counts from 0.
+
+    Returns:
+        x_0, x_1 .. x_T.
+
+    Source: lecture, "Forward Diffusion Process".
+    """
+    keys = example_keys(key, jnp.arange(x_0.shape[0]) if index is None else index)
+
+    def move(x: Array, t: Array) -> tuple[Array, Array]:
+        mean, variance = transition(schedule, x, t)
+        x = mean + jnp.sqrt(variance) * step_normals(keys, t, x)
+        return x, x
+
+    _, chain = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1))
+    return jnp.concatenate([x_0[None], chain])
+
+
+# The reverse process.
+
+
+def posterior(schedule: Schedule, x_0: _Event, x_t: _Event, t: Time) -> tuple[_Event, _Event]:
+    """The step back from x_t, were the data known.
+
+        q(x_{t-1} | x_t, x_0) = N(mu_t, beta_tilde_t I)
+        mu_t = (sqrt(alpha_bar_{t-1}) (1 - alpha_t) x_0 + sqrt(alpha_t) (1 - alpha_bar_{t-1}) x_t) / (1 - alpha_bar_t)
+        beta_tilde_t = (1 - alpha_t) (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+
+    (The lecture prints the first term as sqrt(alpha_bar_{t-1} (1 - alpha_t)) x_0, with 1 - alpha_t under the root.)
+
+    Args:
+        schedule: Of beta.
+        x_0: Data.
+        x_t: The same after t steps.
+        t: Number of steps.
+
+    Returns:
+        Mean and variance of x_{t-1}; at t = 1 these are x_0 and 0.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: lecture, "Objective function"; Ho et al. 2020, equations 6 and 7.
+    """
+    before, noise = _before(schedule.alpha_bar), 1 - schedule.alpha_bar
+    noise[0] = 1  # entry 0 is not used
+    of_x_0 = np.sqrt(before) * schedule.beta / noise
+    of_x_t = np.sqrt(schedule.alpha) * (1 - before) / noise
+    mean = coefficient(of_x_0, t, x_0) * x_0 + coefficient(of_x_t, t, x_t) * x_t
+    return _normal(x_t, mean, coefficient(schedule.beta * (1 - before) / noise, t, x_t))
+
+
+def beta_variance(schedule: Schedule) -> Table:
+    """sigma_t^2 = beta_t: the variance of the exact reversal when the data are N(0, I).
+
+    Source: Ho et al. 2020, section 3.2.
+    """
+    return schedule.beta.copy()
+
+
+def posterior_variance(schedule: Schedule) -> Table:
+    """sigma_t^2 = beta_tilde_t: the variance of the exact reversal when the data are a single point.
+
+        beta_tilde_t = (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) beta_t
+
+    At t = 1, where it is 0, it takes the value of t = 2, so that the decoder and the logarithm have something to work
+    with (where T = 1, beta_1).
+
+    Source: lecture, "Objective function"; Ho et al. 2020, section 3.2; for t = 1 Nichol & Dhariwal 2021, their code.
+    """
+    variance = schedule.beta.copy()
+    variance[1:] *= (1 - schedule.alpha_bar[:-1]) / (1 - schedule.alpha_bar[1:])
+    variance[1] = variance[2] if schedule.num_timesteps > 1 else schedule.beta[1]
+    return variance
+
+
+def interpolated_variance(schedule: Schedule, fraction: _Event, t: Time) -> _Event:
+    """A learned variance between the two, in log space.
+
+        sigma_t^2 = exp(v log beta_t + (1 - v) log beta_tilde_t)
+
+    Args:
+        schedule: Of beta.
+        fraction: v, 0 for `posterior_variance` and 1 for `beta_variance`; it may go beyond. A network's output in
+            [-1, 1] is mapped to it by v = (output + 1) / 2.
+        t: The step.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T.
+
+    Source: Nichol & Dhariwal 2021, equation 15.
+    """
+    low, high = np.zeros_like(schedule.beta), np.zeros_like(schedule.beta)
+    low[1:], high[1:] = np.log(posterior_variance(schedule)[1:]), np.log(schedule.beta[1:])
+    return jnp.exp(coefficient(low, t, fraction) + coefficient(high - low, t, fraction) * fraction)
+
+
+def clipped(
+    schedule: Schedule, x_t: _Event, t: Time, eps_hat: _Event, clip: float | None = None
+) -> tuple[_Event, _Event]:
+    """What eps_hat says of the data, cut off where data cannot be.
+
+        x_0_hat = clip((x_t - sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_bar_t)),   eps_hat from x_0_hat again
+
+    Args:
+        schedule: Of beta.
+        x_t: Where the prediction was made.
+        t: And when.
+        eps_hat: Predicted noise.
+        clip: c, where data lie in [-c, c]; None for no limit.
+
+    Returns:
+        x_0_hat and the eps_hat that belongs to it.
+
+    Raises:
+        ValueError: clip not positive, or a concrete t outside 1 .. T.
+    """
+    x_0_hat = x_0_from_eps(schedule, x_t, t, eps_hat)
+    if clip is None:
+        return x_0_hat, eps_hat
+    if not clip > 0:
+        raise ValueError(f"clip must be positive or None, got {clip}")
+    x_0_hat = jnp.clip(x_0_hat, -clip, clip)
+    return x_0_hat, eps_from_x_0(schedule, x_t, t, x_0_hat)
+
+
+def reverse(
+    schedule: Schedule,
+    x_t: _Event,
+    t: Time,
+    eps_hat: _Event,
+    fraction: _Event | None = None,
+    *,
+    variance: Variance = posterior_variance,
+    clip: float | None = None,
+) -> tuple[_Event, _Event]:
+    """One step of the generative process: the one place that the samplers and the bound share.
+
+        p(x_{t-1} | x_t) = N(mu_theta, sigma_t^2 I)
+        mu_theta = mu_t(x_t, x_0_hat) = (x_t - beta_t / sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t)
+
+    Args:
+        schedule: Of beta.
+        x_t: Where the step begins.
+        t: And when.
+        eps_hat: Noise that the network predicts at x_t.
+        fraction: Where the variance is learned, the fraction of `interpolated_variance`; then `variance` has no say.
+        variance: sigma_t^2 for every t of a schedule.
+        clip: c, where data lie in [-c, c], see `clipped`.
+
+    Returns:
+        Mean and variance of x_{t-1}.
+
+    Raises:
+        ValueError: A concrete t outside 1 .. T, or clip not positive.
+
+    Source: lecture, "Generative Backward Process"; Ho et al. 2020, equation 11.
+    """
+    x_0_hat, _ = clipped(schedule, x_t, t, eps_hat, clip)
+    mean, _ = posterior(schedule, x_0_hat, x_t, t)
+    if fraction is not None:
+        return mean, interpolated_variance(schedule, fraction, t)
+    return _normal(x_t, mean, coefficient(variance(schedule), t, x_t))
+
+
+def eps_and_fraction(denoised: Denoised) -> tuple[Array, Array | None]:
+    """What a `Denoise` returned as eps_hat and the fraction of a learned variance, None where there is none."""
+    return denoised if isinstance(denoised, tuple) else (denoised, None)
+
+
+# What a network may predict. Given x_t, each of these says the same as the others.
+
+
+def x_0_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
+    """x_0 = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: Ho et al. 2020, equation 15."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return (x_t - noise * eps) / signal
+
+
+def eps_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
+    """eps = (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t). Source: Ho et al. 2020, section 3.2."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return (x_t - signal * x_0) / noise
+
+
+def v_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
+    """v = (eps - sqrt(1 - alpha_bar_t) x_t) / sqrt(alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return (eps - noise * x_t) / signal
+
+
+def v_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
+    """v = (sqrt(alpha_bar_t) x_t - x_0) / sqrt(1 - alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return (signal * x_t - x_0) / noise
+
+
+def eps_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
+    """eps = sqrt(alpha_bar_t) v + sqrt(1 - alpha_bar_t) x_t. Source: Salimans & Ho 2022, appendix D."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return signal * v + noise * x_t
+
+
+def x_0_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
+    """x_0 = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v. Source: Salimans & Ho 2022, appendix D."""
+    signal, noise = _signal_and_noise(schedule, t, x_t)
+    return signal * x_t - noise * v
+
+
+def score_from_eps(schedule: Schedule, t: Time, eps: _Event) -> _Event:
+    """grad log q(x_t) = -E[eps | x_t] / sqrt(1 - alpha_bar_t). Source: Vincent 2011; Song et al. 2021, section 3."""
+    return -eps / _signal_and_noise(schedule, t, eps)[1]
+
+
+def eps_from_score(schedule: Schedule, t: Time, score: _Event) -> _Event:
+    """E[eps | x_t] = -sqrt(1 - alpha_bar_t) grad log q(x_t). Source: Vincent 2011; Song et al. 2021, section 3."""
+    return -_signal_and_noise(schedule, t, score)[1] * score
+
+
+def signal_to_noise(schedule: Schedule) -> Table:
+    """SNR_t = alpha_bar_t / (1 - alpha_bar_t); infinite at entry 0. Source: Kingma et al. 2021, equation 3."""
+    return np.append(np.inf, schedule.alpha_bar[1:] / (1 - schedule.alpha_bar[1:]))
+
+
+@runtime_checkable
+class Prediction(Protocol):
+    """What a network predicts: a choice of a config, `Eps`, `X0` or `V`."""
+
+    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        """What the network's output should be at x_t = diffuse(schedule, x_0, t, eps)."""
+        ...
+
+    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
+        """eps_hat, from the network's output at x_t."""
+        ...
+
+    def error_ratio(self, schedule: Schedule) -> Table:
+        """The squared error of the output over that of the x_0 which it implies, for every t."""
+        ...
+
+
+@dataclass(frozen=True)
+class Eps:
+    """The network predicts the noise (Ho et al. 2020)."""
+
+    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        return eps
+
+    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
+        return output
+
+    def error_ratio(self, schedule: Schedule) -> Table:
+        return signal_to_noise(schedule)
+
+
+@dataclass(frozen=True)
+class X0:
+    """The network predicts the data."""
+
+    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        return x_0
+
+    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
+        return eps_from_x_0(schedule, x_t, t, output)
+
+    def error_ratio(self, schedule: Schedule) -> Table:
+        return np.ones_like(schedule.beta)
+
+
+@dataclass(frozen=True)
+class V:
+    """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022)."""
+
+    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        signal, noise = _signal_and_noise(schedule, t, x_0)
+        return signal * eps - noise * x_0
+
+    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
+        return eps_from_v(schedule, x_t, t, output)
+
+    def error_ratio(self, schedule: Schedule) -> Table:
+        return signal_to_noise(schedule) + 1
+
+
+def _signal_and_noise(schedule: Schedule, t: Time, x: _Event) -> tuple[Array, Array]:
+    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t)."""
+    return coefficient(np.sqrt(schedule.alpha_bar), t, x), coefficient(np.sqrt(1 - schedule.alpha_bar), t, x)
+
+
+def _normal(x: _Event, mean: Array, variance: Array) -> tuple[_Event, _Event]:
+    return mean, jnp.broadcast_to(variance, x.shape)
+
+
+def _before(table: Table) -> Table:
+    """What the table says of t - 1; entry 0 stands for itself."""
+    return np.concatenate([table[:1], table[:-1]])

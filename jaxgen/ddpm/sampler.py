@@ -1,0 +1,364 @@
+"""From noise to data: the generative process p(x_{0:T}), and shorter ways down.
+
+    p(x_{0:T}) = p(x_T) prod_t p(x_{t-1} | x_t),     p(x_T) = N(0, I)                        ancestral
+    x_s = sqrt(alpha_bar_s) x_0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma z      ddim
+    the probability flow, whose noise is all in x_T, to first or second order                dpm_solver_pp
+
+A sampler is a free function of `denoise(x_t, t)`, and what changes the distribution is a function of `denoise` that
+returns another: `guided`, `inpainted`. `timesteps` names the levels that are visited, from the first, where x_T is,
+down; None is all of them. The steps are one scan, so that the compiled program is as long for 1000 steps as for 10.
+Compile the call (`jax.jit`) where it is made more than once.
+
+The noise of sample k at t is normal(fold_in(fold_in(key, k), t)): it does not depend on the batch.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgen.core import PRNGKey, example_keys
+from jaxgen.ddpm.process import (
+    Denoise,
+    Denoised,
+    Variance,
+    clipped,
+    coefficient,
+    diffuse,
+    eps_and_fraction,
+    eps_from_x_0,
+    posterior_variance,
+    reverse,
+    step_normals,
+)
+from jaxgen.ddpm.schedule import Schedule, check_timesteps, respaced
+
+_Event: TypeAlias = Float[Array, "b *event"]
+_Index: TypeAlias = Int[Array, " b"]
+_Samples: TypeAlias = Float[Array, "b *event"] | Float[Array, "kept b *event"]
+
+_Move: TypeAlias = Callable[[Array, Any, Array, Array], tuple[Array, Any]]
+"""(x, memory, t, i) -> (x, memory) one level down; t is the lecture's, i counts the visited levels from below."""
+
+
+def noise(key: PRNGKey, index: _Index, event_shape: tuple[int, ...]) -> Float[Array, "b ..."]:
+    """x_T ~ N(0, I) for the samples `index`, that of sample k from fold_in(fold_in(key, k), 0).
+
+    The steps of a sampler are keyed by t >= 1, so that it may have the same key.
+    """
+    return step_normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape)))
+
+
+def ancestral(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_T: _Event,
+    *,
+    index: _Index | None = None,
+    timesteps: Sequence[int] | None = None,
+    until: int = 0,
+    variance: Variance = posterior_variance,
+    clip: float | None = None,
+    keep: int | None = None,
+) -> _Samples:
+    """The lecture's generative process, one draw of p(x_{t-1} | x_t) after the other.
+
+        x_{t-1} = mu_theta(x_t, t) + sigma_t z,     z ~ N(0, I), but 0 in the step to the data
+
+    Args:
+        key: Root of the noise.
+        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        schedule: Of beta.
+        x_T: Where to start: N(0, I), if that is the level T.
+        index: Number k of each sample; None counts from 0.
+        timesteps: Levels to visit, descending; x_T is at the first. None for all.
+        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
+        variance: sigma_t^2 for every t, where it is not learned. It is asked of the schedule of the levels visited.
+        clip: c, where data lie in [-c, c]: x_0_hat is cut off there, and eps_hat follows.
+        keep: Every how many steps a state is kept; None for the last alone.
+
+    Returns:
+        The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
+
+    Raises:
+        ValueError: timesteps not a descending sub-sequence of 1 .. T, until not below the first, or clip or keep
+            not positive.
+
+    Source: lecture, "Generative Backward Process"; Ho et al. 2020, algorithm 2.
+    """
+    times, visited = _levels(schedule, timesteps, until)
+    keys = _sample_keys(key, x_T, index)
+
+    def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
+        eps_hat, fraction = eps_and_fraction(denoise(x, _times_of(x, t)))
+        mean, spread = reverse(visited, x, i, eps_hat, fraction, variance=variance, clip=clip)
+        z = step_normals(keys, t, x)
+        return mean + jnp.where(i > 1, jnp.sqrt(spread), 0) * z, memory
+
+    return _descend(move, x_T, times, visited, keep)
+
+
+def ddim(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_T: _Event,
+    *,
+    index: _Index | None = None,
+    timesteps: Sequence[int] | None = None,
+    until: int = 0,
+    eta: float = 0.0,
+    clip: float | None = None,
+    keep: int | None = None,
+) -> _Samples:
+    """Another process with the same marginals, from t to the next level s, whose noise eta scales.
+
+        x_s = sqrt(alpha_bar_s) x_0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma z
+        sigma = eta sqrt((1 - alpha_bar_s) / (1 - alpha_bar_t) (1 - alpha_bar_t / alpha_bar_s))
+
+    eta = 0 takes x_T to its data without further noise, a step of first order along the probability flow; eta = 1 is
+    `ancestral` with the posterior's variance, draw for draw.
+
+    Args:
+        key: Root of the noise; not used if eta is 0.
+        denoise: (x_t, t) -> eps_hat; a variance fraction is passed over.
+        schedule: Of beta.
+        x_T: Where to start.
+        index: Number k of each sample; None counts from 0.
+        timesteps: Levels to visit, descending; x_T is at the first. None for all.
+        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
+        eta: Share of the ancestral noise, in [0, 1].
+        clip: c, where data lie in [-c, c]: x_0_hat is cut off there, and eps_hat follows.
+        keep: Every how many steps a state is kept; None for the last alone.
+
+    Returns:
+        The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
+
+    Raises:
+        ValueError: eta outside [0, 1]; see also `ancestral`.
+
+    Source: beyond the lecture; Song et al. 2021 (DDIM), equations 12 and 16.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must lie in [0, 1], got {eta}")
+    times, visited = _levels(schedule, timesteps, until)
+    keys = _sample_keys(key, x_T, index)
+    below = np.append(1.0, visited.alpha_bar[:-1])  # alpha_bar_s at the place of t
+    added = eta**2 * visited.beta * (1 - below) / np.append(1.0, 1 - visited.alpha_bar[1:])
+    kept = np.maximum(1 - below - added, 0)  # of the noise that is there; rounding may take it below 0
+
+    def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
+        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)))
+        x_0_hat, eps_hat = clipped(visited, x, i, eps_hat, clip)
+        x = coefficient(np.sqrt(below), i, x) * x_0_hat + coefficient(np.sqrt(kept), i, x) * eps_hat
+        if eta > 0:
+            x = x + coefficient(np.sqrt(added), i, x) * step_normals(keys, t, x)
+        return x, memory
+
+    return _descend(move, x_T, times, visited, keep)
+
+
+def dpm_solver_pp(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_T: _Event,
+    *,
+    index: _Index | None = None,
+    timesteps: Sequence[int] | None = None,
+    until: int = 0,
+    order: int = 2,
+    clip: float | None = None,
+    keep: int | None = None,
+) -> _Samples:
+    """The probability flow, by steps that take x_0_hat as linear in the logarithm of signal to noise.
+
+        x_s = sigma_s / sigma_t x_t + sqrt(alpha_bar_s) (1 - exp(-h)) D,     sigma = sqrt(1 - alpha_bar)
+        h = lambda_s - lambda_t,     lambda = log(sqrt(alpha_bar) / sigma)
+        D = x_0_hat(t) + h / (2 h_before) (x_0_hat(t) - x_0_hat(t_before))
+
+    D is x_0_hat(t) alone in the first step, which has none before, and in the step to the data, where h is infinite.
+    One call of `denoise` per step. With order 1 it is so in all steps, which is `ddim` with eta = 0.
+
+    Args:
+        key: Not used: the flow has no noise. It stands here so that samplers can take each other's place.
+        denoise: (x_t, t) -> eps_hat; a variance fraction is passed over.
+        schedule: Of beta.
+        x_T: Where to start.
+        index: Not used.
+        timesteps: Levels to visit, descending; x_T is at the first. None for all.
+        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
+        order: 1 or 2.
+        clip: c, where data lie in [-c, c]: x_0_hat is cut off there.
+        keep: Every how many steps a state is kept; None for the last alone.
+
+    Returns:
+        The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
+
+    Raises:
+        ValueError: Another order; see also `ancestral`.
+
+    Source: beyond the lecture; Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
+    """
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 or 2, got {order}")
+    times, visited = _levels(schedule, timesteps, until)
+    signal, sigma = np.sqrt(visited.alpha_bar), np.sqrt(1 - visited.alpha_bar)
+    rest = np.append(0.0, sigma[:-1] / sigma[1:])  # sigma_s / sigma_t at the place of t
+    gain = np.append(0.0, signal[:-1]) - np.append(0.0, signal[1:]) * rest  # sqrt(alpha_bar_s) (1 - exp(-h))
+    slope = np.zeros_like(signal)
+    if order == 2:
+        h = -np.diff(np.log(signal[1:] / sigma[1:]))  # of the steps from the second level on
+        slope[2:-1] = 0.5 * h[:-1] / h[1:]
+
+    def move(x: Array, before: Array, t: Array, i: Array) -> tuple[Array, Array]:
+        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)))
+        x_0_hat, _ = clipped(visited, x, i, eps_hat, clip)
+        steered = x_0_hat + coefficient(slope, i, x) * (x_0_hat - before)
+        return coefficient(rest, i, x) * x + coefficient(gain, i, x) * steered, x_0_hat
+
+    return _descend(move, x_T, times, visited, keep, jnp.zeros_like(x_T))
+
+
+def guided(
+    denoise: Callable[[Array, Array, Any], Denoised], w: float | Float[Array, ""], condition: Any, null: Any
+) -> Denoise:
+    """A denoiser that is pushed towards its condition: classifier-free guidance.
+
+        eps_hat = eps_u + w (eps_c - eps_u)
+
+    w = 0 is the model without the condition, w = 1 the one with it, w > 1 goes beyond. (In the paper's notation
+    w - 1 is the weight.) Both are asked at once, in a batch of twice the size.
+
+    Args:
+        denoise: (x_t, t, condition) -> eps_hat, or (eps_hat, variance fraction), of which that with the condition is
+            taken.
+        w: Weight.
+        condition: What to sample for: a pytree of arrays [B, ...], labels for instance.
+        null: What the network was shown in training where the condition was left out, of the same shapes.
+
+    Source: beyond the lecture; Ho & Salimans 2022, equation 6.
+    """
+
+    def both(x_t: Array, t: Array) -> Denoised:
+        twice = partial(jax.tree.map, lambda a, b: jnp.concatenate([a, b]))
+        eps, fraction = eps_and_fraction(denoise(twice(x_t, x_t), twice(t, t), twice(condition, null)))
+        eps_c, eps_u = jnp.split(eps, 2)
+        eps = eps_u + w * (eps_c - eps_u)
+        return eps if fraction is None else (eps, jnp.split(fraction, 2)[0])
+
+    return both
+
+
+def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array, "b *event"]) -> Denoise:
+    """A denoiser that knows the observed dimensions of the data.
+
+    There eps_hat is what leads to the observed value, (x_t - sqrt(alpha_bar_t) x) / sqrt(1 - alpha_bar_t), so that
+    they run through the forward process's own states on their way to x. The others follow the network, which sees the
+    observed ones as noisy as its own. See `inpaint`.
+
+    Args:
+        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        schedule: Of beta.
+        x: Data; where they are not observed they may be anything.
+        mask: True where x is observed.
+    """
+    x = jnp.where(mask, x, 0)
+
+    def knowing(x_t: Array, t: Array) -> Denoised:
+        eps, fraction = eps_and_fraction(denoise(x_t, t))
+        eps = jnp.where(mask, eps_from_x_0(schedule, x_t, t, x), eps)
+        return eps if fraction is None else (eps, fraction)
+
+    return knowing
+
+
+def inpaint(
+    key: PRNGKey,
+    denoise: Denoise,
+    schedule: Schedule,
+    x_T: _Event,
+    x: _Event,
+    mask: Bool[Array, "b *event"],
+    *,
+    sampler: Callable[..., Array] = ancestral,
+    index: _Index | None = None,
+    timesteps: Sequence[int] | None = None,
+    clip: float | None = None,
+) -> _Event:
+    """Draws of the missing dimensions, given the observed ones.
+
+    Approximate: on the way down, what is missing is fitted to a noisy copy of what is observed, and p(x_t) is taken
+    to be consistent with every such copy. What comes out fits the observed dimensions, but is not distributed as
+    p(missing | observed) unless the two are independent.
+
+    Args:
+        key: Root of the noise.
+        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        schedule: Of beta.
+        x_T: Noise, for all dimensions.
+        x: Data; where they are not observed they may be anything.
+        mask: True where x is observed.
+        sampler: `ancestral`, or another with its choices bound by functools.partial.
+        index: Number k of each sample; None counts from 0.
+        timesteps: Levels to visit, descending; None for all.
+        clip: c, where data lie in [-c, c].
+
+    Returns:
+        Samples; the observed dimensions as they are in x.
+
+    Raises:
+        ValueError: As the sampler.
+
+    Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", appendix I.2; Lugmayr et al. 2022,
+    section 4.1.
+    """
+    times, _ = _levels(schedule, timesteps, 0)
+    start = jnp.where(mask, diffuse(schedule, jnp.where(mask, x, 0), int(times[0]), x_T), x_T)
+    knowing = inpainted(denoise, schedule, x, mask)
+    samples = sampler(key, knowing, schedule, start, index=index, timesteps=timesteps, clip=clip)
+    return jnp.where(mask, x, samples)
+
+
+def _levels(schedule: Schedule, timesteps: Sequence[int] | None, until: int) -> tuple[np.ndarray, Schedule]:
+    """The t from which a step starts, descending, and the schedule of all levels that are visited."""
+    timesteps = range(schedule.num_timesteps, 0, -1) if timesteps is None else timesteps
+    check_timesteps(schedule.num_timesteps, timesteps)
+    if not 0 <= until < timesteps[0]:
+        raise ValueError(f"until must lie in 0..{timesteps[0] - 1}, below where the steps start, got {until}")
+    times = tuple(t for t in timesteps if t > until)
+    return np.asarray(times, np.int32), respaced(schedule, times if until == 0 else (*times, until))
+
+
+def _sample_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
+    return example_keys(key, jnp.arange(len(x)) if index is None else index)
+
+
+def _times_of(x: Array, t: Array) -> Array:
+    return jnp.broadcast_to(t, x.shape[:1])
+
+
+def _descend(
+    move: _Move, x_T: Array, times: np.ndarray, visited: Schedule, keep: int | None, memory: Any = None
+) -> Array:
+    """All steps in one scan."""
+    if keep is not None and keep < 1:
+        raise ValueError(f"keep must be at least 1 or None, got {keep}")
+    steps = len(times)
+    positions = np.arange(visited.num_timesteps, visited.num_timesteps - steps, -1, dtype=np.int32)
+    # Each state is written to the place of the next one that is kept, which overwrites it.
+    places = np.arange(steps, dtype=np.int32) // (keep or steps) + 1
+    chain = None if keep is None else jnp.zeros((places[-1] + 1, *x_T.shape), x_T.dtype).at[0].set(x_T)
+
+    def step(carry: tuple, now: tuple) -> tuple[tuple, None]:
+        (x, memory, chain), (t, i, place) = carry, now
+        x, memory = move(x, memory, t, i)
+        return (x, memory, None if chain is None else chain.at[place].set(x)), None
+
+    (x, _, chain), _ = jax.lax.scan(step, (x_T, memory, chain), (times, positions, places))
+    return x if chain is None else chain

@@ -1,0 +1,277 @@
+"""How much noise is added when: beta_t, and what follows from it.
+
+    alpha_t = 1 - beta_t,     alpha_bar_t = alpha_1 alpha_2 ... alpha_t
+
+beta_t in (0, 1) is the variance that step t adds, and it rises with t: beta_1 < beta_2 < ... < beta_T. alpha_bar_t is
+what is left of the data's variance after t steps.
+
+t runs 1 .. T. A table has T + 1 entries, of which entry 0 is the data (beta 0, alpha_bar 1), so that `alpha_bar[t]` is
+the lecture's symbol with subscript t and `alpha_bar[t - 1]` needs no special case. Tables are float64 on the host: in
+float32, 1 - alpha_bar_1 would be off by 2e-4. What is made of them is cast when it is used.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+# Below it, sqrt(1 / alpha_bar) and its products leave float32.
+_SMALLEST_ALPHA_BAR = 1e-60
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The tables of a forward process, made by `linear`, `cosine`, `from_betas` or `respaced`.
+
+    Two schedules with the same numbers are equal and hash alike, so that functions may be compiled for a schedule.
+    Close over it, or make it a static argument; it is no pytree.
+
+    Attributes:
+        beta: Variance that step t adds, [T + 1].
+        alpha: 1 - beta, [T + 1].
+        alpha_bar: Product of alpha up to t, [T + 1].
+    """
+
+    beta: Float64[np.ndarray, " levels"]
+    alpha: Float64[np.ndarray, " levels"]
+    alpha_bar: Float64[np.ndarray, " levels"]
+
+    def __post_init__(self):
+        for table in (self.beta, self.alpha, self.alpha_bar):
+            table.flags.writeable = False
+
+    @property
+    def num_timesteps(self) -> int:
+        """T, the number of steps."""
+        return len(self.beta) - 1
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Schedule)
+            and np.array_equal(self.beta, other.beta)
+            and np.array_equal(self.alpha_bar, other.alpha_bar)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.beta.tobytes(), self.alpha_bar.tobytes()))
+
+
+def from_betas(beta: Sequence[float] | Float[np.ndarray, " steps"], monotone: bool = True) -> Schedule:
+    """The schedule of any beta_1 .. beta_T.
+
+    Args:
+        beta: beta_1 .. beta_T, without the entry 0 of the tables.
+        monotone: Whether beta must not fall. The lecture's rises; False is for those who know why.
+
+    Raises:
+        ValueError: No beta, one outside (0, 1), one that falls although monotone, or so many that alpha_bar_T is 0 in
+            float32.
+
+    Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, equation 2.
+    """
+    beta = np.asarray(beta, np.float64)
+    if beta.size == 0:
+        raise ValueError("beta must hold at least one step, got none")
+    outside = np.flatnonzero(~((beta > 0) & (beta < 1)))
+    if outside.size:
+        raise ValueError(f"beta must lie in (0, 1), got beta_{outside[0] + 1}={beta[outside[0]]}")
+    falls = np.flatnonzero(np.diff(beta) < 0)
+    if monotone and falls.size:
+        t = falls[0] + 1
+        raise ValueError(
+            f"beta must not fall unless monotone=False, got beta_{t}={beta[t - 1]} and beta_{t + 1}={beta[t]}"
+        )
+    beta = np.concatenate([[0.0], beta])
+    alpha = 1 - beta
+    alpha_bar = np.cumprod(alpha)
+    if alpha_bar[-1] < _SMALLEST_ALPHA_BAR:
+        raise ValueError(f"beta must leave alpha_bar_T at least {_SMALLEST_ALPHA_BAR}, got alpha_bar_T={alpha_bar[-1]}")
+    if not (np.diff(alpha_bar) < 0).all():
+        raise ValueError(f"beta must be large enough to change alpha_bar in float64, got {beta[1:].min()}")
+    return Schedule(beta, alpha, alpha_bar)
+
+
+def linear(num_timesteps: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
+    """beta rises on a straight line.
+
+        beta_t = beta_1 + (t - 1) / (T - 1) (beta_T - beta_1)
+
+    The defaults are made for T = 1000, where alpha_bar_T = 4e-5. With fewer steps and the same ends x_T is not noise
+    (T = 100: alpha_bar_T = 0.36): raise beta_T in proportion, or take `cosine`, which ends in noise for every T.
+
+    Args:
+        num_timesteps: T.
+        beta_1: First beta.
+        beta_T: Last beta.
+
+    Raises:
+        ValueError: T below 1; see also `from_betas`.
+
+    Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, section 4.
+    """
+    _require_steps(num_timesteps)
+    return from_betas(np.linspace(beta_1, beta_T, num_timesteps))
+
+
+def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
+    """alpha_bar falls along a squared cosine, slowly at both ends.
+
+        beta_t = min(1 - f(t) / f(t - 1), 0.999),     f(t) = cos((t / T + s) / (1 + s) * pi / 2)^2
+
+    Args:
+        num_timesteps: T.
+        s: Offset that keeps beta_1 from being too small.
+
+    Raises:
+        ValueError: T below 1, or a negative s; see also `from_betas`.
+
+    Source: beyond the lecture; Nichol & Dhariwal 2021, equation 17.
+    """
+    _require_steps(num_timesteps)
+    if s < 0:
+        raise ValueError(f"s must not be negative, got {s}")
+    f = np.cos((np.arange(num_timesteps + 1) / num_timesteps + s) / (1 + s) * np.pi / 2) ** 2
+    return from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
+
+
+def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
+    """The schedule of a sub-sequence of the levels: its step i is the way from timesteps[-i] down to the next.
+
+        alpha_{t|s} = alpha_bar_t / alpha_bar_s,     beta_{t|s} = 1 - alpha_{t|s}
+
+    Its alpha_bar are those of `schedule`, so that it is a forward process with the same marginals and fewer steps.
+
+    Args:
+        schedule: Of all the steps.
+        timesteps: Descending t of `schedule`, as samplers take them.
+
+    Returns:
+        A schedule with len(timesteps) steps, numbered anew from 1.
+
+    Raises:
+        ValueError: timesteps empty, more than T, outside 1 .. T, or not strictly descending.
+
+    Source: beyond the lecture; Nichol & Dhariwal 2021, section 4; Song et al. 2021 (DDIM), section 4.2.
+    """
+    check_timesteps(schedule.num_timesteps, timesteps)
+    alpha_bar = schedule.alpha_bar[[0, *reversed(timesteps)]]
+    alpha = np.concatenate([[1.0], alpha_bar[1:] / alpha_bar[:-1]])
+    beta = 1 - alpha
+    # Where no level is left out, beta is what it was to the last bit.
+    steps = np.diff([0, *reversed(timesteps)])
+    kept = np.flatnonzero(steps == 1)
+    beta[1 + kept] = schedule.beta[np.asarray(timesteps)[::-1][kept]]
+    alpha[1 + kept] = 1 - beta[1 + kept]
+    return Schedule(beta, alpha, alpha_bar)
+
+
+def uniform_timesteps(num_timesteps: int, num: int) -> tuple[int, ...]:
+    """`num` levels at even distances, from T down; the last step, to 0, is as long as the others.
+
+        t_i = T - floor(i T / num),     i = 0 .. num - 1
+
+    Args:
+        num_timesteps: T.
+        num: How many.
+
+    Raises:
+        ValueError: num outside 1 .. T.
+
+    Source: beyond the lecture; Song et al. 2021 (DDIM), appendix D.2, ending in noise (Lin et al. 2024, section 3.3).
+    """
+    if not 1 <= num <= num_timesteps:
+        raise ValueError(f"num must lie in 1..{num_timesteps}, the number of timesteps, got {num}")
+    return tuple(num_timesteps - i * num_timesteps // num for i in range(num))
+
+
+def check_timesteps(num_timesteps: int, timesteps: Sequence[int]) -> None:
+    """That a sub-sequence is one.
+
+    Raises:
+        ValueError: timesteps empty, more than T, outside 1 .. T, or not strictly descending.
+    """
+    if len(timesteps) == 0:
+        raise ValueError("timesteps must hold at least one t, got none")
+    if len(timesteps) > num_timesteps:
+        raise ValueError(f"timesteps must be at most T={num_timesteps} many, got {len(timesteps)}")
+    for t in timesteps:
+        if not 1 <= t <= num_timesteps:
+            raise ValueError(f"timesteps must lie in 1..{num_timesteps}, got {t}")
+    for t, s in itertools.pairwise(timesteps):
+        if not t > s:
+            raise ValueError(f"timesteps must fall strictly, got {s} after {t}")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`linear` as a choice of a config.
+
+    Args:
+        num_timesteps: T.
+        beta_1: First beta.
+        beta_T: Last beta.
+
+    Raises:
+        ValueError: As `linear`.
+    """
+
+    num_timesteps: int = 1000
+    beta_1: float = 1e-4
+    beta_T: float = 0.02
+
+    def __post_init__(self):
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        return linear(self.num_timesteps, self.beta_1, self.beta_T)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """`cosine` as a choice of a config.
+
+    Args:
+        num_timesteps: T.
+        s: Offset that keeps beta_1 from being too small.
+
+    Raises:
+        ValueError: As `cosine`.
+    """
+
+    num_timesteps: int = 1000
+    s: float = 0.008
+
+    def __post_init__(self):
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        return cosine(self.num_timesteps, self.s)
+
+
+@dataclass(frozen=True)
+class Betas:
+    """`from_betas` as a choice of a config.
+
+    Args:
+        beta: beta_1 .. beta_T.
+        monotone: Whether beta must not fall.
+
+    Raises:
+        ValueError: As `from_betas`.
+    """
+
+    beta: tuple[float, ...]
+    monotone: bool = True
+
+    def __post_init__(self):
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        return from_betas(self.beta, self.monotone)
+
+
+def _require_steps(num_timesteps: int) -> None:
+    if num_timesteps < 1:
+        raise ValueError(f"num_timesteps must be at least 1, got {num_timesteps}")
