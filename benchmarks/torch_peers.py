@@ -14,45 +14,36 @@ from torch import nn
 from torch.nn import functional as F
 
 
-class Sampled(nn.Module):
-    """What both VAEs share: from uint8 images to the negative ELBO."""
+class VAE(nn.Module):
+    """From uint8 images to the negative ELBO."""
 
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.bias = nn.Parameter(torch.zeros(1, 1, 28, 28))
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         x = torch.bernoulli(raw.float() / 255)
-        mu, log_var = self.encode(x).chunk(2, dim=1)
+        mu, log_var = self.encoder(x).chunk(2, dim=1)
         z = mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
-        distortion = F.binary_cross_entropy_with_logits(self.decode(z), x, reduction="sum")
+        logits = self.decoder(z) + self.bias
+        distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         rate = 0.5 * (log_var.exp() + mu.square() - 1 - log_var).sum()
         return (distortion + rate) / x.shape[0]
 
 
-class DenseVAE(Sampled):
+def dense_vae() -> VAE:
     """784-400-20."""
-
-    def __init__(self):
-        super().__init__()
-        self.hidden, self.both = nn.Linear(784, 400), nn.Linear(400, 40)
-        self.back, self.out = nn.Linear(20, 400), nn.Linear(400, 784)
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.both(torch.tanh(self.hidden(x.flatten(1))))
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.out(torch.tanh(self.back(z))).reshape(-1, 1, 28, 28)
+    return VAE(
+        nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.Tanh(), nn.Linear(400, 40)),
+        nn.Sequential(nn.Linear(20, 400), nn.Tanh(), nn.Linear(400, 784, bias=False), nn.Unflatten(1, (1, 28, 28))),
+    )
 
 
-class ConvVAE(Sampled):
+def conv_vae() -> VAE:
     """The network of the experiment mnist_vae_conv: levels of 16 and 32 channels, a dense layer of 128, z of 32."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder = nn.Sequential(
+    return VAE(
+        nn.Sequential(
             nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False),
             nn.GroupNorm(8, 16),
             nn.ReLU(),
@@ -63,8 +54,8 @@ class ConvVAE(Sampled):
             nn.Linear(7 * 7 * 32, 128),
             nn.Tanh(),
             nn.Linear(128, 64),
-        )
-        self.decoder = nn.Sequential(
+        ),
+        nn.Sequential(
             nn.Linear(32, 128),
             nn.Tanh(),
             nn.Linear(128, 7 * 7 * 32, bias=False),
@@ -77,14 +68,8 @@ class ConvVAE(Sampled):
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
             nn.Conv2d(16, 1, 3, padding=1),
-        )
-        self.bias = nn.Parameter(torch.zeros(1, 1, 28, 28))
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.encoder(x)
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.decoder(z) + self.bias
+        ),
+    )
 
 
 Step = Callable[[torch.Tensor], torch.Tensor]

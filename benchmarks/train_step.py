@@ -80,8 +80,8 @@ def torch_turns(network: str, x: Any, steps: int, threads: int) -> dict[str, Cal
 
     torch.set_num_threads(threads)
     peers = {
-        "mlp_vae": partial(torch_peers.vae_step, torch_peers.DenseVAE),
-        "conv_vae": partial(torch_peers.vae_step, torch_peers.ConvVAE),
+        "mlp_vae": partial(torch_peers.vae_step, torch_peers.dense_vae),
+        "conv_vae": partial(torch_peers.vae_step, torch_peers.conv_vae),
         "dcgan": partial(torch_peers.dcgan_step, 64),
     }
     return torch_peers.turns(peers[network], x, steps, BATCH[network])

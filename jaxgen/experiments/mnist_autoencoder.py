@@ -44,9 +44,7 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("probe_examples", "labels_per_class", "label_draws", "fine_tuning_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        self.require(probe_examples=1, labels_per_class=1, label_draws=1, fine_tuning_steps=1)
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)

@@ -46,9 +46,7 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (("samples", 0), ("classifier_steps", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        self.require(samples=0, classifier_steps=1)
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)

@@ -48,9 +48,7 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (("held_out", 1), ("samples", 0), ("centroids", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        self.require(held_out=1, samples=0, centroids=1)
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed, valid=self.held_out)

@@ -1,5 +1,6 @@
 """What every experiment lets its user set, and what an experiment is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,7 +42,7 @@ class Experiment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ABC):
     """Settings that every experiment shares; an experiment's Config adds its own and builds it.
 
     Args:
@@ -68,12 +69,15 @@ class Settings:
     keep: int = 3
 
     def __post_init__(self):
-        least = {"seed": 0, "steps": 1, "batch_size": 1, "devices": 1, "log_every": 1, "checkpoint_every": 1}
-        for name, lowest in {**least, "picture_every": 0, "keep": 1}.items():
+        self.require(seed=0, steps=1, batch_size=1, devices=1, log_every=1, checkpoint_every=1, picture_every=0, keep=1)
+
+    def require(self, **least: int) -> None:
+        """Raise ValueError unless these fields are integers of at least so much."""
+        for name, lowest in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
                 raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
 
+    @abstractmethod
     def build(self) -> Experiment:
         """The experiment that this config describes."""
-        raise NotImplementedError(f"{type(self).__name__} has no build()")

@@ -45,7 +45,7 @@ def test_data_without_labels_are_reconstructed_only(tmp_path):
 
 
 def test_what_could_only_fail_after_training_fails_before():
-    with pytest.raises(ValueError, match="label_draws must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="label_draws must be an integer of at least 1, got 0"):
         dataclasses.replace(SMALL, label_draws=0)
     with pytest.raises(ValueError, match=r"labels_per_class must be at most \d+, the smallest class, got 1000"):
         dataclasses.replace(SMALL, labels_per_class=1000).build()
