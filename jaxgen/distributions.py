@@ -14,12 +14,14 @@ that differ raise a ValueError, except that a log-variance may be a scalar array
 import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key
+
+from jaxgen.events import flat, require_shape, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _EventOrScalar: TypeAlias = Float[Array, "b *event"] | Float[Array, ""]
@@ -45,15 +47,15 @@ def normal_log_prob(x: _Event, mu: _Event, log_var: _EventOrScalar, mask: _Mask 
 
     Source: lecture, "Latent Variables" and "Key Concepts of VAEs"; Kingma & Welling 2014, appendix C.2.
     """
-    _require_shape(x.shape, mu=mu, mask=mask)
-    _require_shape(x.shape, (), log_var=log_var)
-    x, mu, log_var, mask = _flat(x, mu, log_var, mask)
+    require_shape(x.shape, mu=mu, mask=mask)
+    require_shape(x.shape, (), log_var=log_var)
+    x, mu, log_var, mask = flat(x, mu, log_var, mask)
     residual = x - mu
     if mask is not None:
         residual = jnp.where(mask, residual, 0)
     # Scaled, then squared: the square alone may overflow where its product with the precision does not.
     z = residual * jnp.exp(-0.5 * log_var)
-    return _sum_event(-0.5 * (_LOG_2PI + log_var) - (0.5 * z) * z, mask)
+    return sum_event(-0.5 * (_LOG_2PI + log_var) - (0.5 * z) * z, mask)
 
 
 def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> _PerExample:
@@ -72,14 +74,14 @@ def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> 
 
     Source: beyond the lecture, its P(X | z) for binary data; Kingma & Welling 2014, appendix C.1.
     """
-    _require_shape(x.shape, logits=logits, mask=mask)
-    x, logits, mask = _flat(x, logits, mask)
+    require_shape(x.shape, logits=logits, mask=mask)
+    x, logits, mask = flat(x, logits, mask)
     if mask is not None:
         x = jnp.where(mask, x, 0)
     # One choice for both maxima and the absolute value, so that the slopes at l = 0 add up to x - sigmoid(0).
     positive = logits > 0
     wrong_side = jnp.where(positive, 1 - x, -x) * logits
-    return _sum_event(-(wrong_side + jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))), mask)
+    return sum_event(-(wrong_side + jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))), mask)
 
 
 def discretized_normal_log_prob(
@@ -105,11 +107,11 @@ def discretized_normal_log_prob(
 
     Source: beyond the lecture, its p(x_0 | x_1) for grey levels; Ho et al. 2020, equation 13.
     """
-    _require_shape(x.shape, mu=mu, mask=mask)
-    _require_shape(x.shape, (), log_scale=log_scale)
+    require_shape(x.shape, mu=mu, mask=mask)
+    require_shape(x.shape, (), log_scale=log_scale)
     if levels < 2:
         raise ValueError(f"levels must be at least 2, got {levels}")
-    x, mu, log_scale, mask = _flat(x, mu, log_scale, mask)
+    x, mu, log_scale, mask = flat(x, mu, log_scale, mask)
     if mask is not None:
         x = jnp.where(mask, x, 0)
     delta = 1 / (levels - 1)
@@ -141,7 +143,7 @@ def discretized_normal_log_prob(
     tail = log_q_t + jnp.log(-jnp.expm1(log_ratio))
     # The mean between the edges: 1 - Q(-near) - Q(far).
     around = jnp.log1p(-(jnp.exp(log_q_t) + jnp.exp(log_q_far)))
-    return _sum_event(jnp.where(narrow, density, jnp.where(above, tail, around)), mask)
+    return sum_event(jnp.where(narrow, density, jnp.where(above, tail, around)), mask)
 
 
 def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:
@@ -158,9 +160,9 @@ def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:
 
     Source: lecture, "Optimization"; Kingma & Welling 2014, appendix B.
     """
-    _require_shape(mu.shape, (), log_var=log_var)
-    mu, log_var = _flat(mu, log_var)
-    return 0.5 * _sum_event(mu * mu + _exp_remainder(log_var))
+    require_shape(mu.shape, (), log_var=log_var)
+    mu, log_var = flat(mu, log_var)
+    return 0.5 * sum_event(mu * mu + _exp_remainder(log_var))
 
 
 def normal_kl(mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: _EventOrScalar) -> _PerExample:
@@ -179,11 +181,11 @@ def normal_kl(mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: 
 
     Source: lecture, "Optimization", for diagonal covariances.
     """
-    _require_shape(mu_0.shape, mu_1=mu_1)
-    _require_shape(mu_0.shape, (), log_var_0=log_var_0, log_var_1=log_var_1)
-    mu_0, log_var_0, mu_1, log_var_1 = _flat(mu_0, log_var_0, mu_1, log_var_1)
+    require_shape(mu_0.shape, mu_1=mu_1)
+    require_shape(mu_0.shape, (), log_var_0=log_var_0, log_var_1=log_var_1)
+    mu_0, log_var_0, mu_1, log_var_1 = flat(mu_0, log_var_0, mu_1, log_var_1)
     z = (mu_0 - mu_1) * jnp.exp(-0.5 * log_var_1)
-    return 0.5 * _sum_event(z * z + _exp_remainder(log_var_0 - log_var_1))
+    return 0.5 * sum_event(z * z + _exp_remainder(log_var_0 - log_var_1))
 
 
 def multivariate_normal_kl(
@@ -207,8 +209,8 @@ def multivariate_normal_kl(
 
     Source: lecture, "Optimization"; Doersch 2016, equation 6.
     """
-    _require_shape(mu_0.shape, mu_1=mu_1)
-    _require_shape((*mu_0.shape, mu_0.shape[-1]), cov_0=cov_0, cov_1=cov_1)
+    require_shape(mu_0.shape, mu_1=mu_1)
+    require_shape((*mu_0.shape, mu_0.shape[-1]), cov_0=cov_0, cov_1=cov_1)
     root_0, root_1 = jnp.linalg.cholesky(cov_0), jnp.linalg.cholesky(cov_1)
     # A = root_1^-1 root_0 is triangular. Its squares sum to the trace, those on its diagonal multiply to the
     # ratio of determinants: the diagonal adds exp d - 1 - d with d = log A_ii^2.
@@ -232,7 +234,7 @@ def kl_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence".
     """
-    _require_shape(p.shape, q=q)
+    require_shape(p.shape, q=q)
     return jnp.sum(_relative_entropy(p, q), -1)
 
 
@@ -250,7 +252,7 @@ def js_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
     """
-    _require_shape(p.shape, q=q)
+    require_shape(p.shape, q=q)
     # Doubled throughout: m itself may underflow where p + q does not.
     return 0.25 * jnp.sum(_relative_entropy(2 * p, p + q) + _relative_entropy(2 * q, p + q), -1)
 
@@ -270,8 +272,8 @@ def affine(mu: _Event, log_var: _EventOrScalar, eps: _Event) -> _Event:
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
-    _require_shape(mu.shape, eps=eps)
-    _require_shape(mu.shape, (), log_var=log_var)
+    require_shape(mu.shape, eps=eps)
+    require_shape(mu.shape, (), log_var=log_var)
     return mu + jnp.exp(0.5 * log_var) * eps
 
 
@@ -310,30 +312,10 @@ def reparameterise_full(
 
     Source: lecture, "Reparameterization Trick", with L for Sigma^(1/2).
     """
-    _require_shape((*mu.shape, mu.shape[-1]), scale_tril=scale_tril)
+    require_shape((*mu.shape, mu.shape[-1]), scale_tril=scale_tril)
     eps = jax.random.normal(key, mu.shape, mu.dtype)
     # Full float32: by default, accelerators round the factors of a product.
     return mu + jnp.einsum("bij,bj->bi", scale_tril, eps, precision=jax.lax.Precision.HIGHEST)
-
-
-def _require_shape(*allowed: tuple[int, ...], **arrays: Array | None) -> None:
-    """Raises where jnp would broadcast silently. None, a mask that is not there, passes."""
-    for name, array in arrays.items():
-        if array is not None and array.shape not in allowed:
-            raise ValueError(f"{name} must have shape {' or '.join(map(str, allowed))}, got {array.shape}")
-
-
-def _flat(*arrays: Any) -> tuple[Any, ...]:
-    """Events as vectors, [b, d]; scalars and None as they are.
-
-    XLA's CPU backend does not vectorise a sum over [h, w, 1], nor what is fused into it: on images of one channel that
-    took 15 times as long.
-    """
-    return tuple(a if a is None or a.ndim < 2 else a.reshape(a.shape[0], -1) for a in arrays)
-
-
-def _sum_event(values: Array, mask: Array | None = None) -> Array:
-    return jnp.sum(values, axis=tuple(range(1, values.ndim)), where=mask)
 
 
 def _polynomial(coefficients: Sequence[float], x: Array) -> Array:

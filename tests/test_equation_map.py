@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SECTION = (ROOT / "README.md").read_text().split("## The lecture, equation by equation")[1].split("\n## ")[0]
-EQUATIONS = [ROOT / "jaxgen" / "distributions.py", *sorted((ROOT / "jaxgen").glob("*/objective.py"))]
+PAGES = ("objective", "penalties", "prediction")
+EQUATIONS = [ROOT / "jaxgen" / "distributions.py"]
+EQUATIONS += [path for page in PAGES for path in sorted((ROOT / "jaxgen").glob(f"*/{page}.py"))]
 
 
 def names_on_the_map():

@@ -15,7 +15,6 @@ Everything here is a pure function of arrays with one value per example, in nats
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -24,26 +23,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
 from jaxgen.ddpm.process import (
     Denoise,
-    Prediction,
-    Time,
     Variance,
-    check_t,
-    coefficient,
     diffuse,
     eps_and_fraction,
     marginal,
     posterior,
     posterior_variance,
     reverse,
-    signal_to_noise,
+    sample_keys,
     step_normals,
     transition,
 )
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.tables import Time, check_t
+from jaxgen.ddpm.weighting import stratified_t
 from jaxgen.distributions import discretized_normal_log_prob, normal_kl, normal_log_prob, standard_normal_kl
+from jaxgen.events import sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _PerExample: TypeAlias = Float[Array, " b"]
@@ -70,74 +68,7 @@ def simple_loss(eps: _Event, eps_hat: _Event) -> _PerExample:
     """
     if eps_hat.shape != eps.shape:
         raise ValueError(f"eps_hat must have the shape of eps, {eps.shape}, got {eps_hat.shape}")
-    return _sum_event(jnp.square(eps - eps_hat))
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """Every t weighs the same in the loss: L_simple as it stands."""
-
-    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
-        return jnp.ones(t.shape)
-
-
-@dataclass(frozen=True)
-class MinSNR:
-    """The squared error of x_0 is weighed by the signal-to-noise ratio, but by no more than gamma.
-
-        w_t ||x_0 - x_0_hat||^2,     w_t = min(SNR_t, gamma)
-
-    As a weight of the squared error of eps it is min(SNR, gamma) / SNR, of v min(SNR, gamma) / (SNR + 1).
-
-    Args:
-        gamma: Largest weight.
-
-    Raises:
-        ValueError: gamma not positive.
-
-    Source: Hang et al. 2023, section 3.4.
-    """
-
-    gamma: float = 5.0
-
-    def __post_init__(self):
-        if not self.gamma > 0:
-            raise ValueError(f"gamma must be positive, got {self.gamma}")
-
-    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
-        """The weight of each example's squared error, given what the network predicts."""
-        # Entry 0, where SNR is infinite, is not used.
-        ratio = np.append(1.0, prediction.error_ratio(schedule)[1:])
-        return coefficient(np.minimum(signal_to_noise(schedule), self.gamma) / ratio, t, jnp.zeros(t.shape))
-
-
-def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:
-    """`num` times t, each uniform on 1 .. T and all of them spread evenly.
-
-        t_i = 1 + floor(T ((u + i / num) mod 1)),     u ~ U[0, 1)
-
-    The mean loss over the batch then varies less than with independent t.
-
-    Args:
-        key: Of u.
-        num: How many.
-        num_timesteps: T.
-
-    Raises:
-        ValueError: num below 1, or T num not below 2^31.
-
-    Source: Kingma et al. 2021 (VDM), appendix I.1.
-    """
-    if num < 1:
-        raise ValueError(f"num must be at least 1, got {num}")
-    if num * num_timesteps >= 2**31:
-        raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
-    # In integers, u = offset / (T num), every t is exactly as likely as the others.
-    offset = jax.random.randint(key, (), 0, num * num_timesteps)
-    start, rest = offset // num, offset % num
-    steps = np.arange(num) * num_timesteps
-    whole, part = jnp.asarray(steps // num, jnp.int32), jnp.asarray(steps % num, jnp.int32)
-    return 1 + (start + whole + (rest + part) // num) % num_timesteps
+    return sum_event(jnp.square(eps - eps_hat))
 
 
 # The three costs.
@@ -311,7 +242,7 @@ def variational_bound(
     """
     num_timesteps = schedule.num_timesteps
     _check_grid(x_0, levels)
-    keys = _example_keys(key, x_0, index)
+    keys = sample_keys(key, x_0, index)
     if num_draws is None:
         times = jnp.broadcast_to(jnp.arange(1, num_timesteps + 1)[:, None], (num_timesteps, x_0.shape[0]))
     elif 1 <= num_draws < num_timesteps:
@@ -374,20 +305,20 @@ def path_negative_bound(
     Source: lecture, "Objective function", the first form of the bound; Ho et al. 2020, equation 3.
     """
     _check_grid(x_0, levels)
-    keys = _example_keys(key, x_0, index)
+    keys = sample_keys(key, x_0, index)
 
     def move(x_prev: Array, t: Array) -> tuple[Array, Array]:
         mean, spread = transition(schedule, x_prev, t)
         eps = step_normals(keys, t, x_prev)
         x_t = mean + jnp.sqrt(spread) * eps
-        log_q = -0.5 * _sum_event(jnp.square(eps) + jnp.log(2 * math.pi * spread))
+        log_q = -0.5 * sum_event(jnp.square(eps) + jnp.log(2 * math.pi * spread))
         eps_hat, fraction = eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, x_t.shape[:1])))
         mean, spread = reverse(schedule, x_t, t, eps_hat, fraction, variance=variance, clip=clip)
         log_p = normal_log_prob(x_prev, mean, jnp.log(spread))
         return x_t, log_q + jnp.where(t == 1, reconstruction_cost(x_0, mean, spread, levels), -log_p)
 
     x_T, costs = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1))
-    return costs.sum(axis=0) + 0.5 * _sum_event(jnp.square(x_T) + math.log(2 * math.pi))
+    return costs.sum(axis=0) + 0.5 * sum_event(jnp.square(x_T) + math.log(2 * math.pi))
 
 
 def hybrid_loss(
@@ -430,14 +361,6 @@ def hybrid_loss(
     mean, variance = reverse(schedule, x_t, t, jax.lax.stop_gradient(eps_hat), fraction)
     bound = schedule.num_timesteps * step_cost(schedule, x_0, x_t, t, mean, variance, levels)
     return simple_loss(eps, eps_hat) + weight * bound
-
-
-def _example_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
-    return example_keys(key, jnp.arange(x.shape[0]) if index is None else index)
-
-
-def _sum_event(values: Array) -> Array:
-    return values.sum(axis=tuple(range(1, values.ndim)))
 
 
 def _check_grid(x_0: Array, levels: int | None) -> None:

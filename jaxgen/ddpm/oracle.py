@@ -21,8 +21,8 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, Float64
 
 from jaxgen.core import PRNGKey
-from jaxgen.ddpm.process import Table, Time, coefficient
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.tables import Table, Time, coefficient
 
 _LOG_2PI = math.log(2 * math.pi)
 

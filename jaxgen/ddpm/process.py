@@ -8,35 +8,25 @@
 The lecture says that the backward process is Gaussian because the forward one is. That holds only as beta tends to 0;
 otherwise a Gaussian p(x_{t-1} | x_t) is a choice of the model. Given x_0 as well, q(x_{t-1} | x_t, x_0) is Gaussian.
 
-A network may speak of the noise eps, of the data x_0, of v or of the score; given x_t, each says the same as the rest:
-
-    x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
-    v   = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0
-    score = grad log q(x_t) = -E[eps | x_t] / sqrt(1 - alpha_bar_t)
-
 t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; a traced one
-goes unchecked. Coefficients are made in float64 on the host and cast to the dtype of x.
+goes unchecked.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen.core import PRNGKey, example_keys
+from jaxgen.ddpm.prediction import eps_from_x_0, x_0_from_eps
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.tables import Table, Time, coefficient, signal_and_noise
 
 _Event: TypeAlias = Float[Array, "b *event"]
-
-Time: TypeAlias = int | np.integer | Int[Array | np.ndarray, ""] | Int[Array | np.ndarray, " b"]
-"""t, one for all examples or one for each."""
-
-Table: TypeAlias = Float64[np.ndarray, " levels"]
 
 Variance: TypeAlias = Callable[[Schedule], Table]
 """sigma_t^2 of the reverse process for every t of a schedule: `posterior_variance`, `beta_variance` or another."""
@@ -48,39 +38,9 @@ Denoise: TypeAlias = Callable[[Array, Array], Denoised]
 """(x_t [B, *event], t [B] int32) -> eps_hat, or (eps_hat, variance fraction)."""
 
 
-def check_t(t: Time, last: int, first: int = 1) -> None:
-    """That t is in range, where it is concrete; a traced t passes.
-
-    Raises:
-        ValueError: A concrete t outside first .. last.
-    """
-    if not isinstance(t, jax.core.Tracer):
-        values = np.asarray(t)
-        if values.size and not (first <= values.min() and values.max() <= last):
-            raise ValueError(f"t must lie in {first}..{last}, got {values.min()}..{values.max()}")
-
-
-def coefficient(table: Table, t: int | np.integer | Int[Array | np.ndarray, "..."], x: _Event, first: int = 1) -> Array:
-    """The entry t of a table, in x's dtype and in a shape that multiplies x.
-
-    Args:
-        table: One value for every level, entry 0 the data.
-        t: One level, or one for each example.
-        x: What is to be multiplied.
-        first: Smallest t that is allowed.
-
-    Returns:
-        A scalar, or [B, 1, ..., 1].
-
-    Raises:
-        ValueError: A concrete t outside first .. T, or a t that is neither a scalar nor one for each example.
-    """
-    shape = np.shape(t)
-    if shape not in ((), x.shape[:1]):
-        raise ValueError(f"t must be a scalar or of shape {x.shape[:1]}, one for each example, got shape {shape}")
-    check_t(t, len(table) - 1, first)
-    found = jnp.asarray(table.astype(x.dtype))[jnp.asarray(t)]
-    return found.reshape(shape + (1,) * (x.ndim - 1)) if shape else found
+def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Array:
+    """`fold_in(key, k)` of each example, [B]; counted from 0 where there is no index."""
+    return example_keys(key, jnp.arange(len(x)) if index is None else index)
 
 
 def step_normals(keys: Array, t: Int[Array, ""] | Int[Array, " b"], x: _Event) -> _Event:
@@ -161,7 +121,7 @@ def diffuse(schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
 
     Source: Ho et al. 2020, section 3.2.
     """
-    signal, noise = _signal_and_noise(schedule, t, x_0)
+    signal, noise = signal_and_noise(schedule, t, x_0)
     return signal * x_0 + noise * eps
 
 
@@ -344,125 +304,6 @@ def reverse(
 def eps_and_fraction(denoised: Denoised) -> tuple[Array, Array | None]:
     """What a `Denoise` returned as eps_hat and the fraction of a learned variance, None where there is none."""
     return denoised if isinstance(denoised, tuple) else (denoised, None)
-
-
-# What a network may predict. Given x_t, each of these says the same as the others.
-
-
-def x_0_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
-    """x_0 = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: Ho et al. 2020, equation 15."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return (x_t - noise * eps) / signal
-
-
-def eps_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
-    """eps = (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t). Source: Ho et al. 2020, section 3.2."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return (x_t - signal * x_0) / noise
-
-
-def v_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
-    """v = (eps - sqrt(1 - alpha_bar_t) x_t) / sqrt(alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return (eps - noise * x_t) / signal
-
-
-def v_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
-    """v = (sqrt(alpha_bar_t) x_t - x_0) / sqrt(1 - alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return (signal * x_t - x_0) / noise
-
-
-def eps_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
-    """eps = sqrt(alpha_bar_t) v + sqrt(1 - alpha_bar_t) x_t. Source: Salimans & Ho 2022, appendix D."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return signal * v + noise * x_t
-
-
-def x_0_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
-    """x_0 = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v. Source: Salimans & Ho 2022, appendix D."""
-    signal, noise = _signal_and_noise(schedule, t, x_t)
-    return signal * x_t - noise * v
-
-
-def score_from_eps(schedule: Schedule, t: Time, eps: _Event) -> _Event:
-    """grad log q(x_t) = -E[eps | x_t] / sqrt(1 - alpha_bar_t). Source: Vincent 2011; Song et al. 2021, section 3."""
-    return -eps / _signal_and_noise(schedule, t, eps)[1]
-
-
-def eps_from_score(schedule: Schedule, t: Time, score: _Event) -> _Event:
-    """E[eps | x_t] = -sqrt(1 - alpha_bar_t) grad log q(x_t). Source: Vincent 2011; Song et al. 2021, section 3."""
-    return -_signal_and_noise(schedule, t, score)[1] * score
-
-
-def signal_to_noise(schedule: Schedule) -> Table:
-    """SNR_t = alpha_bar_t / (1 - alpha_bar_t); infinite at entry 0. Source: Kingma et al. 2021, equation 3."""
-    return np.append(np.inf, schedule.alpha_bar[1:] / (1 - schedule.alpha_bar[1:]))
-
-
-@runtime_checkable
-class Prediction(Protocol):
-    """What a network predicts: a choice of a config, `Eps`, `X0` or `V`."""
-
-    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
-        """What the network's output should be at x_t = diffuse(schedule, x_0, t, eps)."""
-        ...
-
-    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
-        """eps_hat, from the network's output at x_t."""
-        ...
-
-    def error_ratio(self, schedule: Schedule) -> Table:
-        """The squared error of the output over that of the x_0 which it implies, for every t."""
-        ...
-
-
-@dataclass(frozen=True)
-class Eps:
-    """The network predicts the noise (Ho et al. 2020)."""
-
-    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
-        return eps
-
-    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
-        return output
-
-    def error_ratio(self, schedule: Schedule) -> Table:
-        return signal_to_noise(schedule)
-
-
-@dataclass(frozen=True)
-class X0:
-    """The network predicts the data."""
-
-    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
-        return x_0
-
-    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
-        return eps_from_x_0(schedule, x_t, t, output)
-
-    def error_ratio(self, schedule: Schedule) -> Table:
-        return np.ones_like(schedule.beta)
-
-
-@dataclass(frozen=True)
-class V:
-    """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022)."""
-
-    def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
-        signal, noise = _signal_and_noise(schedule, t, x_0)
-        return signal * eps - noise * x_0
-
-    def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
-        return eps_from_v(schedule, x_t, t, output)
-
-    def error_ratio(self, schedule: Schedule) -> Table:
-        return signal_to_noise(schedule) + 1
-
-
-def _signal_and_noise(schedule: Schedule, t: Time, x: _Event) -> tuple[Array, Array]:
-    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t)."""
-    return coefficient(np.sqrt(schedule.alpha_bar), t, x), coefficient(np.sqrt(1 - schedule.alpha_bar), t, x)
 
 
 def _normal(x: _Event, mean: Array, variance: Array) -> tuple[_Event, _Event]:

@@ -5,37 +5,34 @@
     the probability flow, whose noise is all in x_T, to first or second order                dpm_solver_pp
 
 A sampler is a free function of `denoise(x_t, t)`, and what changes the distribution is a function of `denoise` that
-returns another: `guided`, `inpainted`. `timesteps` names the levels that are visited, from the first, where x_T is,
-down; None is all of them. The steps are one scan, so that the compiled program is as long for 1000 steps as for 10.
+returns another (`conditioning`). `timesteps` names the levels that are visited, from the first, where x_T is, down;
+None is all of them. The steps are one scan, so that the compiled program is as long for 1000 steps as for 10.
 Compile the call (`jax.jit`) where it is made more than once.
 
 The noise of sample k at t is normal(fold_in(fold_in(key, k), t)): it does not depend on the batch.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.ddpm.process import (
     Denoise,
-    Denoised,
     Variance,
     clipped,
-    coefficient,
-    diffuse,
     eps_and_fraction,
-    eps_from_x_0,
     posterior_variance,
     reverse,
+    sample_keys,
     step_normals,
 )
 from jaxgen.ddpm.schedule import Schedule, check_timesteps, respaced
+from jaxgen.ddpm.tables import coefficient
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _Index: TypeAlias = Int[Array, " b"]
@@ -92,7 +89,7 @@ def ancestral(
     Source: lecture, "Generative Backward Process"; Ho et al. 2020, algorithm 2.
     """
     times, visited = _levels(schedule, timesteps, until)
-    keys = _sample_keys(key, x_T, index)
+    keys = sample_keys(key, x_T, index)
 
     def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
         eps_hat, fraction = eps_and_fraction(denoise(x, _times_of(x, t)))
@@ -147,7 +144,7 @@ def ddim(
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1], got {eta}")
     times, visited = _levels(schedule, timesteps, until)
-    keys = _sample_keys(key, x_T, index)
+    keys = sample_keys(key, x_T, index)
     below = np.append(1.0, visited.alpha_bar[:-1])  # alpha_bar_s at the place of t
     added = eta**2 * visited.beta * (1 - below) / np.append(1.0, 1 - visited.alpha_bar[1:])
     kept = np.maximum(1 - below - added, 0)  # of the noise that is there; rounding may take it below 0
@@ -225,106 +222,6 @@ def dpm_solver_pp(
     return _descend(move, x_T, times, visited, keep, jnp.zeros_like(x_T))
 
 
-def guided(
-    denoise: Callable[[Array, Array, Any], Denoised], w: float | Float[Array, ""], condition: Any, null: Any
-) -> Denoise:
-    """A denoiser that is pushed towards its condition: classifier-free guidance.
-
-        eps_hat = eps_u + w (eps_c - eps_u)
-
-    w = 0 is the model without the condition, w = 1 the one with it, w > 1 goes beyond. (In the paper's notation
-    w - 1 is the weight.) Both are asked at once, in a batch of twice the size.
-
-    Args:
-        denoise: (x_t, t, condition) -> eps_hat, or (eps_hat, variance fraction), of which that with the condition is
-            taken.
-        w: Weight.
-        condition: What to sample for: a pytree of arrays [B, ...], labels for instance.
-        null: What the network was shown in training where the condition was left out, of the same shapes.
-
-    Source: beyond the lecture; Ho & Salimans 2022, equation 6.
-    """
-
-    def both(x_t: Array, t: Array) -> Denoised:
-        twice = partial(jax.tree.map, lambda a, b: jnp.concatenate([a, b]))
-        eps, fraction = eps_and_fraction(denoise(twice(x_t, x_t), twice(t, t), twice(condition, null)))
-        eps_c, eps_u = jnp.split(eps, 2)
-        eps = eps_u + w * (eps_c - eps_u)
-        return eps if fraction is None else (eps, jnp.split(fraction, 2)[0])
-
-    return both
-
-
-def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array, "b *event"]) -> Denoise:
-    """A denoiser that knows the observed dimensions of the data.
-
-    There eps_hat is what leads to the observed value, (x_t - sqrt(alpha_bar_t) x) / sqrt(1 - alpha_bar_t), so that
-    they run through the forward process's own states on their way to x. The others follow the network, which sees the
-    observed ones as noisy as its own. See `inpaint`.
-
-    Args:
-        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
-        x: Data; where they are not observed they may be anything.
-        mask: True where x is observed.
-    """
-    x = jnp.where(mask, x, 0)
-
-    def knowing(x_t: Array, t: Array) -> Denoised:
-        eps, fraction = eps_and_fraction(denoise(x_t, t))
-        eps = jnp.where(mask, eps_from_x_0(schedule, x_t, t, x), eps)
-        return eps if fraction is None else (eps, fraction)
-
-    return knowing
-
-
-def inpaint(
-    key: PRNGKey,
-    denoise: Denoise,
-    schedule: Schedule,
-    x_T: _Event,
-    x: _Event,
-    mask: Bool[Array, "b *event"],
-    *,
-    sampler: Callable[..., Array] = ancestral,
-    index: _Index | None = None,
-    timesteps: Sequence[int] | None = None,
-    clip: float | None = None,
-) -> _Event:
-    """Draws of the missing dimensions, given the observed ones.
-
-    Approximate: on the way down, what is missing is fitted to a noisy copy of what is observed, and p(x_t) is taken
-    to be consistent with every such copy. What comes out fits the observed dimensions, but is not distributed as
-    p(missing | observed) unless the two are independent.
-
-    Args:
-        key: Root of the noise.
-        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
-        x_T: Noise, for all dimensions.
-        x: Data; where they are not observed they may be anything.
-        mask: True where x is observed.
-        sampler: `ancestral`, or another with its choices bound by functools.partial.
-        index: Number k of each sample; None counts from 0.
-        timesteps: Levels to visit, descending; None for all.
-        clip: c, where data lie in [-c, c].
-
-    Returns:
-        Samples; the observed dimensions as they are in x.
-
-    Raises:
-        ValueError: As the sampler.
-
-    Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", appendix I.2; Lugmayr et al. 2022,
-    section 4.1.
-    """
-    times, _ = _levels(schedule, timesteps, 0)
-    start = jnp.where(mask, diffuse(schedule, jnp.where(mask, x, 0), int(times[0]), x_T), x_T)
-    knowing = inpainted(denoise, schedule, x, mask)
-    samples = sampler(key, knowing, schedule, start, index=index, timesteps=timesteps, clip=clip)
-    return jnp.where(mask, x, samples)
-
-
 def _levels(schedule: Schedule, timesteps: Sequence[int] | None, until: int) -> tuple[np.ndarray, Schedule]:
     """The t from which a step starts, descending, and the schedule of all levels that are visited."""
     timesteps = range(schedule.num_timesteps, 0, -1) if timesteps is None else timesteps
@@ -333,10 +230,6 @@ def _levels(schedule: Schedule, timesteps: Sequence[int] | None, until: int) -> 
         raise ValueError(f"until must lie in 0..{timesteps[0] - 1}, below where the steps start, got {until}")
     times = tuple(t for t in timesteps if t > until)
     return np.asarray(times, np.int32), respaced(schedule, times if until == 0 else (*times, until))
-
-
-def _sample_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
-    return example_keys(key, jnp.arange(len(x)) if index is None else index)
 
 
 def _times_of(x: Array, t: Array) -> Array:

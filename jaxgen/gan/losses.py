@@ -2,7 +2,7 @@
 
 A loss is a frozen dataclass with two methods, one for each player, that return one value per example. A penalty maps
 (key, discriminate, x_real, x_fake) to one value per example, its weight included. The equations themselves are in
-`objective`.
+`objective` and `penalties`.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.core import PRNGKey
-from jaxgen.gan import objective
+from jaxgen.gan import objective, penalties
 
 Discriminate = Callable[[Array], Array]
 """x [B, *event] -> logits [B]."""
@@ -154,7 +154,7 @@ class GradientPenalty:
             raise ValueError(f"weight must not be negative, got {self.weight}")
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
-        return self.weight * objective.gradient_penalty(key, discriminate, x_real, x_fake)
+        return self.weight * penalties.gradient_penalty(key, discriminate, x_real, x_fake)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class ZeroCentred:
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
         total = jnp.zeros(x_real.shape[0])
         if self.r1 > 0:
-            total = total + self.r1 * objective.r1_penalty(key, discriminate, x_real, x_fake)
+            total = total + self.r1 * penalties.r1_penalty(key, discriminate, x_real, x_fake)
         if self.r2 > 0:
-            total = total + self.r2 * objective.r2_penalty(key, discriminate, x_real, x_fake)
+            total = total + self.r2 * penalties.r2_penalty(key, discriminate, x_real, x_fake)
         return total

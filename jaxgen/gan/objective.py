@@ -21,14 +21,12 @@ here is a pure function of arrays, with one value per example where it is a loss
 values go unchecked.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlog1py, xlogy
 from jaxtyping import Array, Float
 
-from jaxgen.core import PRNGKey, example_uniforms
+from jaxgen.events import require_equal_shapes
 
 # The game
 
@@ -47,7 +45,7 @@ def value(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> F
 
     Source: lecture, "What is our training objective?"; Goodfellow et al. 2014, eq. 1.
     """
-    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.log_sigmoid(logits_real) + jax.nn.log_sigmoid(-logits_fake)
 
 
@@ -127,7 +125,7 @@ def value_density(
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, proposition 1.
     """
-    _require_equal_shapes(p_data=p_data, p_model=p_model, d=d)
+    require_equal_shapes(p_data=p_data, p_model=p_model, d=d)
     # 0 log 1 in place of 0 log 0: the same value, but no NaN in gradients.
     real = xlogy(p_data, jnp.where((p_data == 0) & (d == 0), 1, d))
     return real + xlog1py(p_model, -jnp.where((p_model == 0) & (d == 1), 0, d))
@@ -150,7 +148,7 @@ def optimal_discriminator(p_data: Float[Array, "*shape"], p_model: Float[Array, 
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
     """
-    _require_equal_shapes(p_data=p_data, p_model=p_model)
+    require_equal_shapes(p_data=p_data, p_model=p_model)
     # D* does not depend on the densities' scale, but the squares of their sums in its slopes may underflow.
     scale = jax.lax.stop_gradient(jnp.maximum(p_data, p_model))
     real, fake = (p / jnp.where(scale == 0, 1, scale) for p in (p_data, p_model))
@@ -173,7 +171,7 @@ def optimal_logits(log_p_data: Float[Array, "*shape"], log_p_model: Float[Array,
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
     """
-    _require_equal_shapes(log_p_data=log_p_data, log_p_model=log_p_model)
+    require_equal_shapes(log_p_data=log_p_data, log_p_model=log_p_model)
     neither = (log_p_data == -jnp.inf) & (log_p_model == -jnp.inf)
     return jnp.where(neither, 0, log_p_data) - jnp.where(neither, 0, log_p_model)
 
@@ -197,7 +195,7 @@ def optimal_value(
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
     """
-    _require_equal_shapes(p_data=p_data, p_model=p_model)
+    require_equal_shapes(p_data=p_data, p_model=p_model)
     terms = _optimal_value_density(p_data, p_model)
     return jnp.sum(terms if weights is None else terms * jnp.broadcast_to(weights, terms.shape), -1)
 
@@ -212,7 +210,7 @@ def least_squares_discriminator_loss(
 
     Source: Mao et al. 2017, eq. 2 with a = 0, b = 1.
     """
-    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
     return _half_square(logits_real - 1) + _half_square(logits_fake)
 
 
@@ -229,7 +227,7 @@ def hinge_discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float
 
     Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16.
     """
-    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.relu(1 - logits_real) + jax.nn.relu(1 + logits_fake)
 
 
@@ -248,7 +246,7 @@ def wasserstein_discriminator_loss(
 
     Source: Arjovsky, Chintala & Bottou 2017, eq. 2 and algorithm 1.
     """
-    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
     return logits_fake - logits_real
 
 
@@ -269,7 +267,7 @@ def relativistic_discriminator_loss(
 
     Source: Jolicoeur-Martineau 2019, RSGAN; Huang et al. 2024 (R3GAN), eq. 2.
     """
-    _require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.softplus(logits_fake - logits_real)
 
 
@@ -281,87 +279,8 @@ def relativistic_generator_loss(logits_real: Float[Array, " b"], logits_fake: Fl
     return relativistic_discriminator_loss(logits_fake, logits_real)
 
 
-# Beyond the lecture: penalties on D's slope in x. The logits of an example must not depend on the others.
-
-
-def gradient_penalty(
-    key: PRNGKey,
-    discriminate: Callable[[Array], Array],
-    x_real: Float[Array, "b *event"],
-    x_fake: Float[Array, "b *event"],
-) -> Float[Array, " b"]:
-    """(||grad l(x)|| - 1)^2 at x = u x_real + (1 - u) x_fake, u ~ U[0, 1) for each pair, l the logit.
-
-    Args:
-        key: Of u; that of pair k comes from `fold_in(key, k)`.
-        discriminate: x -> logits [b].
-        x_real: Data.
-        x_fake: Samples.
-
-    Returns:
-        One penalty per pair, unweighted. Where the gradient is 0 the norm's own gradient is taken as 0.
-
-    Source: Gulrajani et al. 2017, eq. 3.
-    """
-    _require_equal_shapes(x_real=x_real, x_fake=x_fake)
-    u = example_uniforms(key, jnp.arange(x_real.shape[0], dtype=jnp.int32), (1,) * (x_real.ndim - 1))
-    u = u.astype(x_real.dtype)
-    half = _half_squared_slope(discriminate, u * x_real + (1 - u) * x_fake)
-    norm = jnp.where(half == 0, 0, jnp.sqrt(2 * jnp.where(half == 0, 1, half)))
-    return jnp.square(norm - 1)
-
-
-def r1_penalty(
-    key: PRNGKey,
-    discriminate: Callable[[Array], Array],
-    x_real: Float[Array, "b *event"],
-    x_fake: Float[Array, "b *event"],
-) -> Float[Array, " b"]:
-    """||grad l(x_real)||^2 / 2, l the logit: at p_g = p_d, D is to be flat on the data.
-
-    Args:
-        key: Unused: nothing is random. All penalties are called alike.
-        discriminate: x -> logits [b].
-        x_real: Data.
-        x_fake: Unused.
-
-    Returns:
-        One penalty per example, unweighted.
-
-    Source: Mescheder, Geiger & Nowozin 2018, eq. 9.
-    """
-    return _half_squared_slope(discriminate, x_real)
-
-
-def r2_penalty(
-    key: PRNGKey,
-    discriminate: Callable[[Array], Array],
-    x_real: Float[Array, "b *event"],
-    x_fake: Float[Array, "b *event"],
-) -> Float[Array, " b"]:
-    """||grad l(x_fake)||^2 / 2, as `r1_penalty` at samples, with the same arguments unused but for x_real, x_fake.
-
-    Source: Mescheder, Geiger & Nowozin 2018, eq. 10.
-    """
-    return _half_squared_slope(discriminate, x_fake)
-
-
-def _half_squared_slope(discriminate: Callable[[Array], Array], x: Array) -> Array:
-    slope = jax.grad(lambda x: jnp.sum(discriminate(x)))(x)
-    return jnp.sum(_half_square(slope), axis=tuple(range(1, x.ndim)))
-
-
 def _half_square(x: Array) -> Array:
     return (0.5 * x) * x  # x * x alone may overflow
-
-
-def _require_equal_shapes(**arrays: Array) -> None:
-    """Raises where jnp would broadcast silently: [b, 1] against [b] makes b^2 pairs."""
-    shapes = {name: array.shape for name, array in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"{' and '.join(shapes)} must have equal shapes, got {' and '.join(map(str, shapes.values()))}"
-        )
 
 
 @jax.custom_jvp

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ddpm import objective, process
+from jaxgen.ddpm import objective, prediction, process, weighting
 from jaxgen.ddpm.oracle import GaussianData
-from jaxgen.ddpm.process import X0, Eps, V
+from jaxgen.ddpm.prediction import X0, Eps, V
 from jaxgen.ddpm.schedule import from_betas, linear
 
 T = 8
@@ -147,7 +147,7 @@ def test_what_the_network_predicts_does_not_matter_to_the_bound(key):
     x_0 = jax.random.normal(key, (NUM, 1))
 
     def learned(x_t, t):
-        v = process.v_from_eps(SCHEDULE, x_t, t, half_right(x_t, t))
+        v = prediction.v_from_eps(SCHEDULE, x_t, t, half_right(x_t, t))
         return V().eps(SCHEDULE, x_t, t, v), jnp.ones_like(x_t)
 
     found = BOUND(key, learned, SCHEDULE, x_0, levels=None)
@@ -227,17 +227,17 @@ def test_weights_of_the_loss():
     ab = schedule.alpha_bar[np.asarray(t)]
     snr = ab / (1 - ab)
     assert (snr[:1] > 5).all() and (snr[2:] < 5).all()
-    weight, least = objective.MinSNR(5.0), np.minimum(snr, 5)
+    weight, least = weighting.MinSNR(5.0), np.minimum(snr, 5)
     np.testing.assert_allclose(weight(schedule, t, X0()), least, rtol=1e-5)
     np.testing.assert_allclose(weight(schedule, t, Eps()), least / snr, rtol=1e-5)
     np.testing.assert_allclose(weight(schedule, t, V()), least / (snr + 1), rtol=1e-5)
-    np.testing.assert_array_equal(objective.Uniform()(schedule, t, V()), 1)
+    np.testing.assert_array_equal(weighting.Uniform()(schedule, t, V()), 1)
 
 
 def test_stratified_t_is_uniform_and_spread(key):
     keys = jax.random.split(key, 4000)
     num, steps = 25, 10
-    drawn = jax.jit(jax.vmap(functools.partial(objective.stratified_t, num=num, num_timesteps=steps)))
+    drawn = jax.jit(jax.vmap(functools.partial(weighting.stratified_t, num=num, num_timesteps=steps)))
     t = np.asarray(drawn(keys))
     assert t.min() == 1 and t.max() == steps
     for position in range(num):  # each by itself is uniform
@@ -261,9 +261,9 @@ def test_stratified_t_is_uniform_and_spread(key):
         ),
         (lambda x: objective.step_cost(SCHEDULE, x, x, jnp.zeros(2, int), x, x, None), r"t must lie in 1\.\.8, got 0"),
         (lambda x: objective.denoising_cost(SCHEDULE, x, x, 9, x, x), r"t must lie in 1\.\.8, got 9"),
-        (lambda x: objective.stratified_t(jax.random.key(0), 0, 10), "num must be at least 1, got 0"),
-        (lambda x: objective.stratified_t(jax.random.key(0), 2**22, 1000), r"must be below 2\^31"),
-        (lambda x: objective.MinSNR(0.0), "gamma must be positive, got 0"),
+        (lambda x: weighting.stratified_t(jax.random.key(0), 0, 10), "num must be at least 1, got 0"),
+        (lambda x: weighting.stratified_t(jax.random.key(0), 2**22, 1000), r"must be below 2\^31"),
+        (lambda x: weighting.MinSNR(0.0), "gamma must be positive, got 0"),
     ],
 )
 def test_errors(use, message):

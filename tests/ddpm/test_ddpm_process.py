@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ddpm import process
-from jaxgen.ddpm.process import X0, Eps, V
+from jaxgen.ddpm import prediction, process, tables
+from jaxgen.ddpm.prediction import X0, Eps, V, x_0_from_eps
 from jaxgen.ddpm.schedule import cosine, from_betas, linear, respaced
 
 SHORT = linear(20, 0.01, 0.4)
@@ -142,15 +142,15 @@ def test_clipped_predictions_stay_in_range_and_agree(x):
 
 
 ROUND_TRIPS = {
-    "eps, x_0": (process.x_0_from_eps, process.eps_from_x_0),
-    "x_0, eps": (process.eps_from_x_0, process.x_0_from_eps),
-    "eps, v": (process.v_from_eps, process.eps_from_v),
-    "v, eps": (process.eps_from_v, process.v_from_eps),
-    "x_0, v": (process.v_from_x_0, process.x_0_from_v),
-    "v, x_0": (process.x_0_from_v, process.v_from_x_0),
+    "eps, x_0": (prediction.x_0_from_eps, prediction.eps_from_x_0),
+    "x_0, eps": (prediction.eps_from_x_0, prediction.x_0_from_eps),
+    "eps, v": (prediction.v_from_eps, prediction.eps_from_v),
+    "v, eps": (prediction.eps_from_v, prediction.v_from_eps),
+    "x_0, v": (prediction.v_from_x_0, prediction.x_0_from_v),
+    "v, x_0": (prediction.x_0_from_v, prediction.v_from_x_0),
     "eps, score": (
-        lambda schedule, x_t, t, eps: process.score_from_eps(schedule, t, eps),
-        lambda schedule, x_t, t, score: process.eps_from_score(schedule, t, score),
+        lambda schedule, x_t, t, eps: prediction.score_from_eps(schedule, t, eps),
+        lambda schedule, x_t, t, score: prediction.eps_from_score(schedule, t, score),
     ),
 }
 
@@ -181,7 +181,7 @@ def test_predictions_of_the_truth_give_the_noise(prediction, x):
         x_t = process.diffuse(SHORT, x_0, EVERY, eps)
         target = prediction.target(SHORT, x_0, EVERY, eps)
         wrong = prediction.eps(SHORT, x_t, EVERY, target + 1.0)
-        return prediction.eps(SHORT, x_t, EVERY, target), process.x_0_from_eps(SHORT, x_t, EVERY, wrong)
+        return prediction.eps(SHORT, x_t, EVERY, target), x_0_from_eps(SHORT, x_t, EVERY, wrong)
 
     x_0, eps = x
     found, wrong = through(x_0, eps)
@@ -195,10 +195,10 @@ def test_conversions_agree_with_one_another(x):
     @jax.jit
     def conversions(x_0, eps):
         x_t = process.diffuse(SHORT, x_0, EVERY, eps)
-        of_eps, of_x_0 = process.v_from_eps(SHORT, x_t, EVERY, eps), process.v_from_x_0(SHORT, x_t, EVERY, x_0)
+        of_eps, of_x_0 = prediction.v_from_eps(SHORT, x_t, EVERY, eps), prediction.v_from_x_0(SHORT, x_t, EVERY, x_0)
         mean, variance = process.marginal(SHORT, x_0, EVERY)
         # The score of q(x_t | x_0), whose mean given x_t is that of q(x_t).
-        score = process.score_from_eps(SHORT, EVERY, eps), (mean - x_t) / variance
+        score = prediction.score_from_eps(SHORT, EVERY, eps), (mean - x_t) / variance
         return (of_eps, of_x_0, V().target(SHORT, x_0, EVERY, eps)), score
 
     (of_eps, of_x_0, v), score = conversions(*x)
@@ -245,8 +245,8 @@ def test_t_out_of_range_is_an_error(t, x):
         lambda: process.posterior(SHORT, x[0], x[1], t),
         lambda: process.reverse(SHORT, x[0], t, x[1]),
         lambda: process.interpolated_variance(SHORT, x[0], t),
-        lambda: process.eps_from_v(SHORT, x[0], t, x[1]),
-        lambda: process.score_from_eps(SHORT, t, x[0]),
+        lambda: prediction.eps_from_v(SHORT, x[0], t, x[1]),
+        lambda: prediction.score_from_eps(SHORT, t, x[0]),
     ]
     for use in uses:
         with pytest.raises(ValueError, match=r"t must lie in 1\.\.20, got"):
@@ -257,7 +257,7 @@ def test_other_errors(x):
     with pytest.raises(ValueError, match="clip must be positive or None, got 0"):
         process.clipped(SHORT, x[0], 1, x[1], 0.0)
     with pytest.raises(ValueError, match=r"t must be a scalar or of shape \(20,\)"):
-        process.coefficient(SHORT.beta, jnp.array([1]), x[0])
+        tables.coefficient(SHORT.beta, jnp.array([1]), x[0])
 
 
 def test_the_variance_at_t_1_where_there_is_no_t_2():

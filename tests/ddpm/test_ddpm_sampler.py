@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.core import example_keys
-from jaxgen.ddpm import process, sampler
+from jaxgen.ddpm import conditioning, prediction, process, sampler
 from jaxgen.ddpm.oracle import GaussianData, GaussianMixtureData
 from jaxgen.ddpm.sampler import ancestral, ddim, dpm_solver_pp
 from jaxgen.ddpm.schedule import cosine, linear, respaced, uniform_timesteps
@@ -202,7 +202,7 @@ def test_guidance_at_its_limits(x_T):
 
     @jax.jit
     def steered(w, x_T, t, shift):
-        return sampler.guided(lambda *a: (denoise(*a), a[2]), w, shift, jnp.zeros_like(shift))(x_T, t)
+        return conditioning.guided(lambda *a: (denoise(*a), a[2]), w, shift, jnp.zeros_like(shift))(x_T, t)
 
     for w in (0.0, 1.0, 3.0, -1.0):
         eps_hat, fraction = steered(w, x_T, t, shift)
@@ -215,11 +215,11 @@ def test_guidance_shifts_points_apart(key, x_T):
     means = np.array([[0.3], [-0.3]], np.float32)
 
     def denoise(x_t, t, label):
-        return process.eps_from_x_0(SCHEDULE, x_t, t, jnp.broadcast_to(jnp.asarray(means)[label], x_t.shape))
+        return prediction.eps_from_x_0(SCHEDULE, x_t, t, jnp.broadcast_to(jnp.asarray(means)[label], x_t.shape))
 
     label = np.arange(NUM) % 2
     for w in (1.0, 2.0):
-        found = DDIM(key, sampler.guided(denoise, w, jnp.asarray(label), jnp.asarray(1 - label)), SCHEDULE, x_T)
+        found = DDIM(key, conditioning.guided(denoise, w, jnp.asarray(label), jnp.asarray(1 - label)), SCHEDULE, x_T)
         np.testing.assert_allclose(found, np.broadcast_to((2 * w - 1) * means[label], (NUM, 3)), atol=1e-5)
 
 
@@ -247,7 +247,9 @@ def test_inpainting_keeps_what_is_observed_and_lands_on_its_mode(key):
 
     denoise = functools.partial(mixture.denoise, schedule)
     for sample in (ancestral, ddim):
-        inpaint = jax.jit(functools.partial(sampler.inpaint, sampler=sample), static_argnames=("denoise", "schedule"))
+        inpaint = jax.jit(
+            functools.partial(conditioning.inpaint, sampler=sample), static_argnames=("denoise", "schedule")
+        )
         found = inpaint(key, denoise, schedule, x_T, holes, mask)
         np.testing.assert_array_equal(np.asarray(found)[:, :3], np.asarray(x)[:, :3])
         assert hits(found) > 0.99
@@ -260,7 +262,7 @@ def test_observed_dimensions_run_through_the_forward_process(key, x_T):
     The data being N(m, s^2 I), it says nothing of the others: they are sampled as without it, draw for draw.
     """
     x, mask = (jnp.asarray(np.tile(row, (NUM, 1))) for row in (np.full(3, 0.8, np.float32), [True, False, False]))
-    denoise = sampler.inpainted(EXACT, SCHEDULE, x, mask)
+    denoise = conditioning.inpainted(EXACT, SCHEDULE, x, mask)
 
     @jax.jit
     def run(x_T):

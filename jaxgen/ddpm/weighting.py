@@ -1,0 +1,83 @@
+"""Which t a training step looks at, and how much the error at each counts."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import PRNGKey
+from jaxgen.ddpm.prediction import Prediction, signal_to_noise
+from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.tables import coefficient
+
+_PerExample: TypeAlias = Float[Array, " b"]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every t weighs the same in the loss: L_simple as it stands."""
+
+    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
+        return jnp.ones(t.shape)
+
+
+@dataclass(frozen=True)
+class MinSNR:
+    """The squared error of x_0 is weighed by the signal-to-noise ratio, but by no more than gamma.
+
+        w_t ||x_0 - x_0_hat||^2,     w_t = min(SNR_t, gamma)
+
+    As a weight of the squared error of eps it is min(SNR, gamma) / SNR, of v min(SNR, gamma) / (SNR + 1).
+
+    Args:
+        gamma: Largest weight.
+
+    Raises:
+        ValueError: gamma not positive.
+
+    Source: Hang et al. 2023, section 3.4.
+    """
+
+    gamma: float = 5.0
+
+    def __post_init__(self):
+        if not self.gamma > 0:
+            raise ValueError(f"gamma must be positive, got {self.gamma}")
+
+    def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
+        """The weight of each example's squared error, given what the network predicts."""
+        # Entry 0, where SNR is infinite, is not used.
+        ratio = np.append(1.0, prediction.error_ratio(schedule)[1:])
+        return coefficient(np.minimum(signal_to_noise(schedule), self.gamma) / ratio, t, jnp.zeros(t.shape))
+
+
+def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:
+    """`num` times t, each uniform on 1 .. T and all of them spread evenly.
+
+        t_i = 1 + floor(T ((u + i / num) mod 1)),     u ~ U[0, 1)
+
+    The mean loss over the batch then varies less than with independent t.
+
+    Args:
+        key: Of u.
+        num: How many.
+        num_timesteps: T.
+
+    Raises:
+        ValueError: num below 1, or T num not below 2^31.
+
+    Source: Kingma et al. 2021 (VDM), appendix I.1.
+    """
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    if num * num_timesteps >= 2**31:
+        raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
+    # In integers, u = offset / (T num), every t is exactly as likely as the others.
+    offset = jax.random.randint(key, (), 0, num * num_timesteps)
+    start, rest = offset // num, offset % num
+    steps = np.arange(num) * num_timesteps
+    whole, part = jnp.asarray(steps // num, jnp.int32), jnp.asarray(steps % num, jnp.int32)
+    return 1 + (start + whole + (rest + part) // num) % num_timesteps
