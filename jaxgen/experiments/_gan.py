@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.runs import Experiment
 
 LEVELS = {
     "value": ("-log 4, where D cannot tell", -math.log(4)),
@@ -91,3 +92,23 @@ def latent_path(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PR
         )
 
     return figure
+
+
+def experiment(
+    model: GenerativeModel,
+    dataset: Any,
+    seed: int,
+    report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None,
+) -> Experiment:
+    """A GAN on images: what is measured, and what is drawn, whatever the network."""
+    return Experiment(
+        model=model,
+        dataset=dataset,
+        evaluate=estimates(model),
+        picture=beside_neighbours(model, dataset, seed),
+        samples=lambda x, title: plot.images(x, title=title),
+        report=report,
+        film=film,
+        levels=LEVELS,
+        pictures={"latent": latent_path(model, dataset, seed)},
+    )

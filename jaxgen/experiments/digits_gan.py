@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxgen import data, gan, plot
+from jaxgen import data, gan
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -33,13 +33,4 @@ class Config(Settings):
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         model = gan.model(self.model.lasting(self.steps), dataset.spec)
-        return Experiment(
-            model=model,
-            dataset=dataset,
-            evaluate=_gan.estimates(model),
-            picture=_gan.beside_neighbours(model, dataset, self.seed),
-            samples=lambda x, title: plot.images(x, title=title),
-            film=_gan.film,
-            levels=_gan.LEVELS,
-            pictures={"latent": _gan.latent_path(model, dataset, self.seed)},
-        )
+        return _gan.experiment(model, dataset, self.seed)

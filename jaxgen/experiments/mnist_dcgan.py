@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import data, evaluate, gan, plot
+from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
@@ -78,14 +78,4 @@ class Config(Settings):
                 found |= _gan.memorisation(evaluate.memorisation(x, *unit))
             return found
 
-        return Experiment(
-            model=model,
-            dataset=dataset,
-            evaluate=estimates,
-            picture=_gan.beside_neighbours(model, dataset, self.seed),
-            samples=lambda x, title: plot.images(x, title=title),
-            report=report,
-            film=_gan.film,
-            levels=_gan.LEVELS,
-            pictures={"latent": _gan.latent_path(model, dataset, self.seed)},
-        )
+        return _gan.experiment(model, dataset, self.seed, report)

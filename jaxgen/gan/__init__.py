@@ -6,7 +6,7 @@
     the generator minimises it                           objective.minimax_generator_loss
     D* = p_d / (p_d + p_g)                               objective.optimal_discriminator
     V(D*, G) = 2 JSD(p_d, p_g) - log 4                   objective.optimal_value, distributions.js_divergence
-    discriminator first, then generator                  one `step` of the model
+    discriminator first, then generator                  game.game, one `step` of the model
     densities with known D* and V                        oracle
 
 `model(Config(...), spec)` puts them together.
@@ -14,6 +14,8 @@
 
 from jaxgen.gan import objective, oracle
 from jaxgen.gan.augmentation import Augmentation
+from jaxgen.gan.config import Config
+from jaxgen.gan.game import State
 from jaxgen.gan.latent import Normal, Uniform
 from jaxgen.gan.losses import (
     GradientPenalty,
@@ -26,7 +28,7 @@ from jaxgen.gan.losses import (
     Wasserstein,
     ZeroCentred,
 )
-from jaxgen.gan.model import Config, Parts, State, model
+from jaxgen.gan.model import Parts, model
 from jaxgen.gan.networks import DCGAN, MLP, SNResNet
 
 __all__ = [

@@ -1,0 +1,75 @@
+"""The choices of a GAN."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from jaxgen import optimizers
+from jaxgen.gan import losses
+from jaxgen.gan.augmentation import Augmentation
+from jaxgen.gan.latent import Normal, Uniform
+from jaxgen.gan.networks import DCGAN, MLP, SNResNet
+
+Loss = (
+    losses.Minimax
+    | losses.NonSaturating
+    | losses.LeastSquares
+    | losses.Hinge
+    | losses.Wasserstein
+    | losses.Relativistic
+)
+Penalty = losses.NoPenalty | losses.ZeroCentred | losses.GradientPenalty
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of the GAN.
+
+    Args:
+        latent_dim: Dimension of z.
+        prior: Where z comes from.
+        network: The two networks.
+        conditional: Whether both networks see the label.
+        loss: What the two players minimise.
+        penalty: What is added to the discriminator's loss.
+        augmentation: How images are disturbed before the discriminator sees them.
+        n_critic: Discriminator updates per generator update; it divides the batch, each update takes its part.
+        generator_optimizer: How the generator moves.
+        discriminator_optimizer: How the discriminator moves.
+        ema_decay: Of the generator's moving average, which samples are drawn from; 0 for the generator itself.
+        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+
+    Raises:
+        ValueError: A number out of its range, or another dtype.
+    """
+
+    latent_dim: int = 64
+    prior: Normal | Uniform = Normal()
+    network: MLP | DCGAN | SNResNet = MLP()
+    conditional: bool = False
+    loss: Loss = losses.NonSaturating()
+    penalty: Penalty = losses.NoPenalty()
+    augmentation: Augmentation = Augmentation()
+    n_critic: int = 1
+    generator_optimizer: optimizers.Adam = optimizers.Adam(2e-4, b1=0.5)
+    discriminator_optimizer: optimizers.Adam = optimizers.Adam(2e-4, b1=0.5)
+    ema_decay: float = 0.999
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        for name in ("latent_dim", "n_critic"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+
+    def lasting(self, num_steps: int) -> "Config":
+        """With the ends of both schedules, where they are left open, at the last of `num_steps` steps."""
+        return dataclasses.replace(
+            self,
+            generator_optimizer=self.generator_optimizer.lasting(num_steps),
+            discriminator_optimizer=self.discriminator_optimizer.lasting(num_steps * self.n_critic),
+        )
