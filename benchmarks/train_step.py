@@ -5,7 +5,8 @@
 On uint8 images of MNIST's size, drawn at random from 60,000, scaled and binarised anew at every step; Adam. Both sides
 do all of that. jaxgen runs as `fit` runs it, many steps per call, and step by step from Python: a training step must
 not fall off a cliff inside a loop. PyTorch, where it is installed, runs eagerly and compiled, with its foreach and its
-fused optimizer, channels last.
+fused optimizer, channels last. For the dense network the matrix products of a step are timed by themselves as well: a
+step cannot be faster than they are.
 
     mlp_vae     784-400-20, tanh, batch 128
     conv_vae    the network of the experiment mnist_vae_conv, batch 128
@@ -20,8 +21,10 @@ from functools import partial
 from typing import Any
 
 import harness
+import products
 
 BATCH = {"mlp_vae": 128, "conv_vae": 128, "dcgan": 64}
+MLP_VAE_LAYERS = ((784, 400), (400, 40), (20, 400), (400, 784))
 
 
 def images(count: int = 60_000):
@@ -97,10 +100,16 @@ def main() -> None:
 
     x = images()
     contestants = jaxgen_turns(arguments.network, x, arguments.steps)
-    if importlib.util.find_spec("torch") is None:
-        print("PyTorch is not installed: jaxgen alone")
-    else:
+    has_torch = importlib.util.find_spec("torch") is not None
+    if has_torch:
         contestants |= torch_turns(arguments.network, x, arguments.steps, arguments.threads)
+    else:
+        print("PyTorch is not installed: jaxgen alone")
+    if arguments.network == "mlp_vae":
+        alone = (MLP_VAE_LAYERS, BATCH["mlp_vae"], arguments.steps)
+        contestants["matrix products alone, jax"] = products.jax_turn(*alone)
+        if has_torch:
+            contestants["matrix products alone, torch"] = products.torch_turn(*alone)
     harness.report(
         f"training steps/s, {arguments.network}, batch {BATCH[arguments.network]}",
         "steps/s",
