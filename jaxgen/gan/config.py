@@ -31,6 +31,8 @@ class Config:
         conditional: Whether both networks see the label.
         loss: What the two players minimise.
         penalty: What is added to the discriminator's loss.
+        penalty_schedule: How the penalty's weight moves over the rounds, `Cosine(final=...)` from the whole of it down:
+            a strong penalty first makes D smooth, so that G finds every mode, a weak one then lets it see them sharply.
         augmentation: How images are disturbed before the discriminator sees them.
         n_critic: Discriminator updates per generator update; it divides the batch, each update takes its part.
         generator_optimizer: How the generator moves.
@@ -49,6 +51,7 @@ class Config:
     conditional: bool = False
     loss: Loss = losses.NonSaturating()
     penalty: Penalty = losses.NoPenalty()
+    penalty_schedule: optimizers.Constant | optimizers.Cosine = optimizers.Constant()
     augmentation: Augmentation = Augmentation()
     n_critic: int = 1
     generator_optimizer: optimizers.Adam = optimizers.Adam(2e-4, b1=0.5)
@@ -67,9 +70,10 @@ class Config:
             raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
 
     def lasting(self, num_steps: int) -> "Config":
-        """With the ends of both schedules, where they are left open, at the last of `num_steps` steps."""
+        """With the ends of all schedules, where they are left open, at the last of `num_steps` steps."""
         return dataclasses.replace(
             self,
+            penalty_schedule=self.penalty_schedule.lasting(num_steps),
             generator_optimizer=self.generator_optimizer.lasting(num_steps),
             discriminator_optimizer=self.discriminator_optimizer.lasting(num_steps * self.n_critic),
         )

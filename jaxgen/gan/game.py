@@ -65,6 +65,8 @@ def game(
         (key, state, rows) -> (state, metrics); rows are "x" in model space and perhaps "label", [n_critic, m, ...].
     """
 
+    strength = config.penalty_schedule.schedule(1.0)
+
     def drawn_z(key: PRNGKey, num: int) -> Float[Array, "b z"]:
         return config.prior(key, (num, config.latent_dim))
 
@@ -93,7 +95,7 @@ def game(
         return logits, {**variables, **changed}
 
     def discriminator_loss(
-        params: Any, key: PRNGKey, variables: Any, x_real: Array, x_fake: Array, label: Array | None
+        params: Any, key: PRNGKey, variables: Any, x_real: Array, x_fake: Array, label: Array | None, step: Array
     ) -> tuple[Array, dict[str, Any]]:
         key_judge, key_penalty, key_disturb = jax.random.split(key, 3)
         both = jnp.concatenate([x_real, x_fake])
@@ -107,7 +109,7 @@ def game(
             # As the logits above were made: after the power iteration.
             return judged(params, changed, key_disturb, x, label)[0]
 
-        penalty = config.penalty(key_penalty, discriminate, x_real, x_fake)
+        penalty = strength(step) * config.penalty(key_penalty, discriminate, x_real, x_fake)
         metrics = {
             "discriminator_loss": losses_.mean(),
             "penalty": penalty.mean(),
@@ -141,7 +143,7 @@ def game(
             x, label = row["x"], row.get("label")
             x_fake, _ = generated(of_generator.params, of_generator.variables, drawn_z(key_z, x.shape[0]), label)
             gradient, metrics = optimizers.average_gradient(discriminator_loss, config.axis_name)(
-                critic.params, key_loss, critic.variables, x, x_fake, label
+                critic.params, key_loss, critic.variables, x, x_fake, label, state.step
             )
             variables = metrics.pop("variables")
             return optimizers.update(discriminator_tx, critic, gradient, variables), metrics

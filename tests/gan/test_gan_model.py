@@ -8,7 +8,7 @@ import pytest
 
 from jaxgen import data, gan, train
 from jaxgen.core import Spec
-from jaxgen.optimizers import Adam
+from jaxgen.optimizers import Adam, Cosine
 
 SMALL = gan.Config(
     latent_dim=3,
@@ -210,6 +210,21 @@ def test_training_moves_samples_to_the_data(key):
     np.testing.assert_allclose(samples.mean(axis=0), [2.0, -1.0], atol=0.15)
     np.testing.assert_allclose(samples.std(axis=0), [0.3, 0.3], atol=0.15)
     assert abs(history.records[-1]["value"] + np.log(4)) < 0.1
+
+
+def test_the_penalty_follows_its_schedule(key):
+    """At round i it is that of the config times the schedule; at the end of the decay, `final` of it."""
+    batch = plane_batch(key)
+    whole = gan.model(changed(penalty=gan.ZeroCentred(2.0)), PLANE)
+    fading = gan.model(
+        changed(penalty=gan.ZeroCentred(2.0), penalty_schedule=Cosine(decay_steps=10, final=0.125)), PLANE
+    )
+    state = whole.init(key, batch)
+    for round_, share in ((0, 1.0), (5, (1 + 0.125) / 2), (10, 0.125), (99, 0.125)):
+        then = state.replace(step=jnp.int32(round_))
+        expected = share * whole.step(key, then, batch)[1]["penalty"]
+        np.testing.assert_allclose(fading.step(key, then, batch)[1]["penalty"], expected, rtol=1e-5)
+    assert gan.Config(penalty_schedule=Cosine()).lasting(7).penalty_schedule.decay_steps == 7
 
 
 def test_a_game_that_explodes_is_stopped(key):
