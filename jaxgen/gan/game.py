@@ -109,7 +109,7 @@ def game(
             # As the logits above were made: after the power iteration.
             return judged(params, changed, key_disturb, x, label)[0]
 
-        penalty = strength(step) * config.penalty(key_penalty, discriminate, x_real, x_fake)
+        penalty = strength(step.astype(jnp.float32)) * config.penalty(key_penalty, discriminate, x_real, x_fake)
         metrics = {
             "discriminator_loss": losses_.mean(),
             "penalty": penalty.mean(),
