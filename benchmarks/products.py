@@ -30,7 +30,8 @@ def jax_turn(widths: Sequence[tuple[int, int]], batch_size: int, steps: int) -> 
             (x.at[0, 0].set(out[0][0, 0]), w, g.at[0, 0].set(out[1][0, 0]))
             for (x, w, g), out in zip(layers, outs, strict=True)
         ]
-        outs = [(x @ w, x.T @ g, g @ w.T if i else out[2]) for i, ((x, w, g), out) in enumerate(zip(layers, outs))]
+        pairs = zip(layers, outs, strict=True)
+        outs = [(x @ w, x.T @ g, g @ w.T if i else out[2]) for i, ((x, w, g), out) in enumerate(pairs)]
         return layers, outs
 
     layers = [tuple(map(jnp.asarray, layer)) for layer in operands(widths, batch_size)]

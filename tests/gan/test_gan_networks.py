@@ -285,6 +285,18 @@ def test_maxout_takes_the_largest_piece():
     )
 
 
+def test_octaves_are_waves_beside_the_input():
+    """Of one linear layer: its weights are those of x, sin 2^k x and cos 2^k x in turn."""
+    x = jnp.array([[0.3, -1.2], [2.0, 0.7]])
+    _, discriminator = pair(MLP((), (), octaves=2), Spec((2,)), None)
+    variables = created(discriminator, x, None)
+    (kernel,) = (leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 2)
+    seen = jnp.concatenate([x, jnp.sin(x), jnp.sin(2 * x), jnp.cos(x), jnp.cos(2 * x)], axis=-1)
+    (bias,) = (leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 1)
+    logits = apply(discriminator, variables, x, None)
+    np.testing.assert_allclose(logits, (seen @ kernel)[:, 0] + bias[0], rtol=1e-5)
+
+
 def test_dropout_is_for_training():
     x = jnp.ones((3, 7))
     _, discriminator = pair(MLP((), (8,), dropout_input=0.2, dropout_hidden=0.5), Spec((7,)), None)
@@ -332,6 +344,7 @@ def test_events_out_of_reach(architecture, event_shape, message):
     [
         (MLP, {"generator_hidden": (8, 0)}, r"generator_hidden must hold widths of at least 1, got \(8, 0\)"),
         (MLP, {"maxout": 0}, "maxout must be at least 1, got 0"),
+        (MLP, {"octaves": -1}, r"octaves must lie in 0..16, got -1"),
         (MLP, {"dropout_hidden": 1.0}, r"dropout_hidden must lie in \[0, 1\), got 1.0"),
         (DCGAN, {"features": 0}, "features must be at least 1, got 0"),
         (DCGAN, {"levels": 0}, "levels must be at least 1 or None, got 0"),
