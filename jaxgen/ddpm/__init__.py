@@ -1,4 +1,4 @@
-"""Denoising diffusion probabilistic models: the process, its bound and its samplers; a network is yet to come.
+"""Denoising diffusion probabilistic models: the process, its bound, its samplers, and a network that steers it.
 
     lecture                                              here
     beta_t, alpha_t, alpha_bar_t                         schedule.linear, .cosine
@@ -10,9 +10,46 @@
     p_theta(x_{0:T})                                     sampler.ancestral
     data whose reversal is known                         oracle.GaussianData, .GaussianMixtureData
 
-Everything here takes `denoise(x_t, t) -> eps`, a function of arrays, whatever made it.
+Those take `denoise(x_t, t) -> eps`, a function of arrays, whatever made it. `model(Config(...), spec)` trains one: a
+`UNet` or an `MLP`, on L_simple or with a learned variance, as a model of the contract.
 """
 
 from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sampler, schedule, weighting
+from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, LearnedVariance, PosteriorVariance
+from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.model import Parts, State, model
+from jaxgen.ddpm.networks import MLP, UNet
+from jaxgen.ddpm.prediction import X0, Eps, V
+from jaxgen.ddpm.schedule import Betas, Cosine, Linear
+from jaxgen.ddpm.weighting import MinSNR, Uniform
 
-__all__ = ["conditioning", "objective", "oracle", "prediction", "process", "sampler", "schedule", "weighting"]
+__all__ = [
+    "DDIM",
+    "MLP",
+    "X0",
+    "Ancestral",
+    "BetaVariance",
+    "Betas",
+    "Config",
+    "Cosine",
+    "DPMSolver",
+    "Eps",
+    "LearnedVariance",
+    "Linear",
+    "MinSNR",
+    "Parts",
+    "PosteriorVariance",
+    "State",
+    "UNet",
+    "Uniform",
+    "V",
+    "conditioning",
+    "model",
+    "objective",
+    "oracle",
+    "prediction",
+    "process",
+    "sampler",
+    "schedule",
+    "weighting",
+]
