@@ -8,6 +8,7 @@
     x_0, eps, v, score                                   prediction
     the bound in three terms                             objective.variational_bound
     p_theta(x_{0:T})                                     sampler.ancestral
+    log p(x) by the probability flow                     flow_log_prob
     data whose reversal is known                         oracle.GaussianData, .GaussianMixtureData
 
 Those take `denoise(x_t, t) -> eps`, a function of arrays, whatever made it. `model(Config(...), spec)` trains one: a
@@ -17,6 +18,7 @@ Those take `denoise(x_t, t) -> eps`, a function of arrays, whatever made it. `mo
 from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sampler, schedule, weighting
 from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, LearnedVariance, PosteriorVariance
 from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.model import Parts, State, model
 from jaxgen.ddpm.networks import MLP, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
@@ -44,6 +46,7 @@ __all__ = [
     "Uniform",
     "V",
     "conditioning",
+    "flow_log_prob",
     "model",
     "objective",
     "oracle",

@@ -1,6 +1,7 @@
 """The diffusion model as a model of the contract: trained on L_simple, judged by the bound, sampled step by step."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -21,11 +22,13 @@ from jaxgen.core import (
     checked_label,
     example_labels,
     example_normals,
+    example_uniforms,
 )
 from jaxgen.data import space
 from jaxgen.ddpm import conditioning, process
 from jaxgen.ddpm.choices import Ancestral, Sampler
 from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.objective import Bound, hybrid_loss, simple_loss, variational_bound
 from jaxgen.ddpm.process import Denoise, Denoised
 from jaxgen.ddpm.sampler import noise
@@ -74,6 +77,9 @@ class Parts(NamedTuple):
         chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the way of the samples that `sample` draws with
             the same arguments, every `keep` steps.
         diffuse: (key, x, t) -> x_t of these data, [B, *event] in data space.
+        log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; of grey
+            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average. See
+            `flow.flow_log_prob`.
         impute: (key, state, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
             [B, *event] in data space; see `conditioning.inpaint`.
         measure: What the bound is of.
@@ -86,6 +92,7 @@ class Parts(NamedTuple):
     bound: Callable[..., Bound]
     chain: Callable[..., Array]
     diffuse: Callable[..., Array]
+    log_likelihood: Callable[..., Array]
     impute: Callable[..., Array]
     measure: str
     discrete: bool
@@ -298,6 +305,20 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         eps = example_normals(key, jnp.arange(x.shape[0], dtype=jnp.int32), event)
         return space.from_signed(process.diffuse(schedule, space.to_signed(x, spec), t, eps), spec)
 
+    @functools.partial(jax.jit, static_argnames="timesteps")
+    def log_likelihood(
+        key: PRNGKey, state: State, batch: Batch, timesteps: tuple[int, ...] | None = None
+    ) -> Float[Array, " b"]:
+        x, index = space.to_signed(jnp.asarray(batch["x"]), spec), index_of(batch)
+        key_dequantise, key_sign = jax.random.split(key)
+        width = 1.0
+        if spec.levels is not None:
+            width = 2 / (spec.levels - 1)
+            x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
+        denoise = bind(state, labels_of(batch))
+        log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
+        return log_p + spec.num_dimensions * math.log(width)
+
     @functools.partial(jax.jit, static_argnames="sampler")
     def impute(
         key: PRNGKey, state: State, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
@@ -327,6 +348,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         bound,
         chain,
         diffuse,
+        log_likelihood,
         impute,
         "density" if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,

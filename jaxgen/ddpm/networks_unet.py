@@ -172,9 +172,12 @@ class Network(nn.Module):
         block = nn.remat(ResidualBlock, static_argnums=(3,)) if config.remat else ResidualBlock
         embedding = TimeEmbedding(config.features, self.num_classes, dtype)(t, label)
 
-        def through(h: Array, level: int) -> Array:
-            h = block(config.widths[level], config, dtype)(h, embedding, train)
-            return SelfAttention(config.num_heads, config.num_groups, dtype)(h) if level in config.attention else h
+        # Named, so that parameters are called the same with and without remat.
+        def through(h: Array, level: int, name: str) -> Array:
+            h = block(config.widths[level], config, dtype, name=f"{name}_block")(h, embedding, train)
+            if level not in config.attention:
+                return h
+            return SelfAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_attention")(h)
 
         channels = x.shape[-1] * config.patch ** (x.ndim - 2)
         h = _folded(x.astype(dtype), config.patch)
@@ -183,20 +186,20 @@ class Network(nn.Module):
         h = Conv(config.features, window, dtype=dtype)(h)
         across = [h]
         for level in levels:
-            for _ in range(config.num_blocks):
-                h = through(h, level)
+            for i in range(config.num_blocks):
+                h = through(h, level, f"down_{level}_{i}")
                 across.append(h)
             if level != levels[-1]:
                 h = Downsample(config.widths[level], dtype=dtype)(h)
                 across.append(h)
 
-        h = block(config.widths[-1], config, dtype)(h, embedding, train)
-        h = SelfAttention(config.num_heads, config.num_groups, dtype)(h)
-        h = block(config.widths[-1], config, dtype)(h, embedding, train)
+        h = block(config.widths[-1], config, dtype, name="middle_0_block")(h, embedding, train)
+        h = SelfAttention(config.num_heads, config.num_groups, dtype, name="middle_attention")(h)
+        h = block(config.widths[-1], config, dtype, name="middle_1_block")(h, embedding, train)
 
         for level in reversed(levels):
-            for _ in range(config.num_blocks + 1):
-                h = through(jnp.concatenate([h, across.pop()], axis=-1), level)
+            for i in range(config.num_blocks + 1):
+                h = through(jnp.concatenate([h, across.pop()], axis=-1), level, f"up_{level}_{i}")
             if level:
                 h = Upsample(config.widths[level], dtype=dtype)(h, sizes[level - 1])
 
