@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import flax.struct
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
@@ -153,6 +154,35 @@ def example_normals(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...
 def example_uniforms(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:
     """Draws from [0, 1), as `example_normals` has them from the normal distribution."""
     return jax.vmap(lambda k: jax.random.uniform(k, shape))(example_keys(key, index))
+
+
+def example_labels(key: PRNGKey, index: Int[Array, " b"], num_classes: int) -> Int[Array, " b"]:
+    """A class for each example, all equally likely, as `example_normals` has its draws."""
+    return jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num_classes)))(example_keys(key, index))
+
+
+def checked_label(label: Any, num: int, num_classes: int | None) -> Int[Array, " num"] | None:
+    """The label of every sample, if one is asked for; concrete ones are checked, traced ones are not.
+
+    Args:
+        label: An integer for all samples, one for each, or None.
+        num: Samples.
+        num_classes: None where the model knows no labels.
+
+    Raises:
+        ValueError: A label for a model without, one that is no integer or out of range, or another number of them.
+    """
+    if label is None:
+        return None
+    if num_classes is None:
+        raise ValueError(f"this model is unconditional: label must be None, got {label!r}")
+    if not isinstance(label, jax.core.Tracer):
+        values = np.asarray(label)
+        if values.shape not in ((), (num,)) or values.dtype.kind not in "iu":
+            raise ValueError(f"label must be an integer or {num} of them, got {values.dtype} of shape {values.shape}")
+        if values.size and not (values.min() >= 0 and values.max() < num_classes):
+            raise ValueError(f"label must lie in 0..{num_classes - 1}, got {label!r}")
+    return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
 
 
 def coarse_uniforms(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:

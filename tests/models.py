@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import autoencoder, data, gan, train, vae
+from jaxgen import autoencoder, data, ddpm, gan, train, vae
 from jaxgen.core import GenerativeModel
 
 
@@ -35,6 +35,29 @@ def tiny_dcgan(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
     return tiny_gan(axis_name, network=network, conditional=True, n_critic=1, augmentation=disturbed)
 
 
+def tiny_ddpm(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
+    digits = data.load("digits")
+    small = {
+        "network": ddpm.UNet(features=4, multipliers=(1, 1), num_groups=2, attention=(), dropout=0.1),
+        "schedule": ddpm.Cosine(12),
+        "num_draws": 3,
+    }
+    return ddpm.model(ddpm.Config(axis_name=axis_name, **{**small, **changes}), digits.spec), digits
+
+
+def learned_ddpm(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
+    """With all that the plain one leaves out."""
+    return tiny_ddpm(
+        axis_name,
+        network=ddpm.MLP((16,), time_features=8),
+        variance=ddpm.LearnedVariance(),
+        weighting=ddpm.MinSNR(),
+        prediction=ddpm.V(),
+        conditional=True,
+        flip=True,
+    )
+
+
 def pair(made: tuple[GenerativeModel, Any]) -> tuple[GenerativeModel, Any]:
     model, dataset = made
     return train.ensemble(model, 2), dataset
@@ -51,6 +74,8 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "vae-bfloat16": lambda axis_name=None: tiny_vae(axis_name, dtype="bfloat16"),
     "gan": tiny_gan,
     "gan-convolutional": tiny_dcgan,
+    "ddpm": tiny_ddpm,
+    "ddpm-learned-variance": learned_ddpm,
     "ensemble-of-vaes": lambda axis_name=None: pair(tiny_vae(axis_name)),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)

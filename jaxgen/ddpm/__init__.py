@@ -1,4 +1,4 @@
-"""Denoising diffusion probabilistic models: the process, its bound and its samplers; a network is yet to come.
+"""Denoising diffusion probabilistic models: the process, its bound, its samplers, and a network that steers it.
 
     lecture                                              here
     beta_t, alpha_t, alpha_bar_t                         schedule.linear, .cosine
@@ -8,11 +8,51 @@
     x_0, eps, v, score                                   prediction
     the bound in three terms                             objective.variational_bound
     p_theta(x_{0:T})                                     sampler.ancestral
+    log p(x) by the probability flow                     flow_log_prob
     data whose reversal is known                         oracle.GaussianData, .GaussianMixtureData
 
-Everything here takes `denoise(x_t, t) -> eps`, a function of arrays, whatever made it.
+Those take `denoise(x_t, t) -> eps`, a function of arrays, whatever made it. `model(Config(...), spec)` trains one: a
+`UNet` or an `MLP`, on L_simple or with a learned variance, as a model of the contract.
 """
 
 from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sampler, schedule, weighting
+from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, LearnedVariance, PosteriorVariance
+from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.flow import flow_log_prob
+from jaxgen.ddpm.model import Parts, State, model
+from jaxgen.ddpm.networks import MLP, UNet
+from jaxgen.ddpm.prediction import X0, Eps, V
+from jaxgen.ddpm.schedule import Betas, Cosine, Linear
+from jaxgen.ddpm.weighting import MinSNR, Uniform
 
-__all__ = ["conditioning", "objective", "oracle", "prediction", "process", "sampler", "schedule", "weighting"]
+__all__ = [
+    "DDIM",
+    "MLP",
+    "X0",
+    "Ancestral",
+    "BetaVariance",
+    "Betas",
+    "Config",
+    "Cosine",
+    "DPMSolver",
+    "Eps",
+    "LearnedVariance",
+    "Linear",
+    "MinSNR",
+    "Parts",
+    "PosteriorVariance",
+    "State",
+    "UNet",
+    "Uniform",
+    "V",
+    "conditioning",
+    "flow_log_prob",
+    "model",
+    "objective",
+    "oracle",
+    "prediction",
+    "process",
+    "sampler",
+    "schedule",
+    "weighting",
+]

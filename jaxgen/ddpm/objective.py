@@ -322,30 +322,30 @@ def path_negative_bound(
 
 
 def hybrid_loss(
+    simple: _PerExample,
     schedule: Schedule,
     x_0: _Event,
     x_t: _Event,
     t: Int[Array, " b"],
-    eps: _Event,
     eps_hat: _Event,
     fraction: _Event,
     *,
     levels: int | None,
     weight: float | Float[Array, ""] = 0.001,
 ) -> _PerExample:
-    """The simple loss for the mean and the bound for the variance.
+    """A simple loss for the mean and the bound for the variance.
 
         L_hybrid = L_simple + weight L_vlb,     L_vlb ~ T L_{t-1} at t uniform on 1 .. T
 
     No gradient of the bound reaches the mean, whose learning it would make noisy.
 
     Args:
+        simple: L_simple of each example, of whatever the network predicts.
         schedule: Of beta.
         x_0: Data.
-        x_t: diffuse(schedule, x_0, t, eps).
+        x_t: The same after t steps.
         t: Number of steps, uniform on 1 .. T.
-        eps: Noise in x_t.
-        eps_hat: What the network takes it for.
+        eps_hat: What the network takes the noise for.
         fraction: Of the learned variance, see `process.interpolated_variance`.
         levels: See `reconstruction_cost`.
         weight: Of the bound, in nats; both losses are summed over the event.
@@ -354,13 +354,12 @@ def hybrid_loss(
         One loss per example.
 
     Raises:
-        ValueError: As `simple_loss` and `step_cost`.
+        ValueError: As `step_cost`.
 
     Source: Nichol & Dhariwal 2021, equation 16.
     """
     mean, variance = reverse(schedule, x_t, t, jax.lax.stop_gradient(eps_hat), fraction)
-    bound = schedule.num_timesteps * step_cost(schedule, x_0, x_t, t, mean, variance, levels)
-    return simple_loss(eps, eps_hat) + weight * bound
+    return simple + weight * schedule.num_timesteps * step_cost(schedule, x_0, x_t, t, mean, variance, levels)
 
 
 def _check_grid(x_0: Array, levels: int | None) -> None:

@@ -31,14 +31,6 @@ def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str,
     return found
 
 
-def sampled(model: GenerativeModel, key: PRNGKey, state: Any, num: int, chunk: int = 500) -> np.ndarray:
-    """Samples 0 .. num - 1, some at a time."""
-    parts = [
-        np.asarray(model.sample(key, state, min(chunk, num - first), first=first)) for first in range(0, num, chunk)
-    ]
-    return np.concatenate(parts)
-
-
 def beside_neighbours(model: GenerativeModel, dataset: Any, seed: int, num: int = 20) -> Callable[[PRNGKey, Any], Any]:
     """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
 
@@ -62,15 +54,6 @@ def beside_neighbours(model: GenerativeModel, dataset: Any, seed: int, num: int 
 def film(frames: Mapping[str, Any], title: str) -> Any:
     """The same z over the run, a row for each moment."""
     return plot.rows(frames, title=title, columns=max(len(x) for x in frames.values()))
-
-
-def memorisation(found: evaluate.Memorisation) -> dict[str, Estimate]:
-    """Distances to the nearest training image, of samples and of held-out images."""
-    unit = "distance to the nearest training image"
-    return {
-        "nearest_of_samples": found.samples.mean._replace(unit=unit),
-        "nearest_of_test": found.held_out.mean._replace(unit=unit),
-    }
 
 
 def latent_path(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PRNGKey, Any], Any]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxgen import evaluate, plot
+from jaxgen import data, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.train import digest
 
 
 def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:
@@ -41,3 +43,42 @@ def reconstructed_and_sampled(
         )
 
     return figure
+
+
+def sampled(model: GenerativeModel, key: PRNGKey, state: Any, num: int, chunk: int = 500, **options: Any) -> np.ndarray:
+    """Samples 0 .. num - 1, some at a time; options of the model's `sample`."""
+    parts = [
+        np.asarray(model.sample(key, state, min(chunk, num - first), first=first, **options))
+        for first in range(0, num, chunk)
+    ]
+    return np.concatenate(parts)
+
+
+def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_steps: int) -> dict[str, Estimate]:
+    """What a classifier and the training images say of samples.
+
+    Args:
+        x: Samples in [0, 1].
+        dataset: The classifier is trained on its training split, if that has labels.
+        split: Held-out images, which the classifier and the distances are tried on.
+        seed: Of the classifier.
+        classifier_steps: Its updates.
+    """
+    found: dict[str, Estimate] = {}
+    train, spec = dataset.train, dataset.spec
+    if spec.num_classes is not None and train.label is not None:
+        judge = evaluate.train_classifier(
+            jax.random.key(seed), train.x, train.label, spec.num_classes, levels=spec.levels, num_steps=classifier_steps
+        )
+        name = f"classifier {digest(judge.params)[:8]}"
+        accuracy = judge.accuracy(split.x, split.label)
+        found["classifier"] = accuracy._replace(unit=f"accuracy on test images, {name}")
+        shares = evaluate.class_histogram(judge.predictions(x), spec.num_classes)
+        kl = float(evaluate.class_kl(shares))
+        found["class_kl"] = Estimate(kl, None, f"nats from equal shares, n = {len(x)}, {name}")
+        found |= {f"share/{c}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
+    distances = evaluate.memorisation(x, *(np.asarray(data.to_unit(part.x, spec)) for part in (train, split)))
+    unit = "distance to the nearest training image"
+    found["nearest_of_samples"] = distances.samples.mean._replace(unit=unit)
+    found["nearest_of_test"] = distances.held_out.mean._replace(unit=unit)
+    return found

@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import numpy as np
-
-from jaxgen import data, evaluate, gan
+from jaxgen import data, gan
 from jaxgen.core import Estimate, PRNGKey
-from jaxgen.experiments import _gan
+from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
-from jaxgen.train import digest
 
 
 @dataclass(frozen=True)
@@ -56,26 +52,8 @@ class Config(Settings):
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
             if split is dataset.test and self.samples:
-                x = _gan.sampled(model, key, state, self.samples)
-                train = dataset.train
-                if dataset.spec.num_classes is not None and train.label is not None:
-                    judge = evaluate.train_classifier(
-                        jax.random.key(self.seed),
-                        train.x,
-                        train.label,
-                        dataset.spec.num_classes,
-                        levels=dataset.spec.levels,
-                        num_steps=self.classifier_steps,
-                    )
-                    name = f"classifier {digest(judge.params)[:8]}"
-                    accuracy = judge.accuracy(split.x, split.label)
-                    found["classifier"] = accuracy._replace(unit=f"accuracy on test images, {name}")
-                    shares = evaluate.class_histogram(judge.predictions(x), dataset.spec.num_classes)
-                    kl = float(evaluate.class_kl(shares))
-                    found["class_kl"] = Estimate(kl, None, f"nats from equal shares, n = {len(x)}, {name}")
-                    found |= {f"share/{c}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
-                unit = (np.asarray(data.to_unit(part.x, dataset.spec)) for part in (train, split))
-                found |= _gan.memorisation(evaluate.memorisation(x, *unit))
+                x = _images.sampled(model, key, state, self.samples)
+                found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 
         return _gan.experiment(model, dataset, self.seed, report)

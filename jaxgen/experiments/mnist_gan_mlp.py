@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, PRNGKey
-from jaxgen.experiments import _gan
+from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
 
@@ -64,7 +64,7 @@ class Config(Settings):
                 )
                 key_centroids, key_samples = jax.random.split(key)
                 window = evaluate.parzen(
-                    _gan.sampled(model, key_samples, state, self.samples),
+                    _images.sampled(model, key_samples, state, self.samples),
                     valid,
                     test,
                     references={

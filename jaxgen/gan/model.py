@@ -6,13 +6,21 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from jaxgen import optimizers
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_keys
+from jaxgen.core import (
+    Batch,
+    GenerativeModel,
+    Metrics,
+    PRNGKey,
+    Spec,
+    TrainState,
+    checked_label,
+    example_keys,
+    example_labels,
+)
 from jaxgen.data import space
 from jaxgen.gan.config import Config
 from jaxgen.gan.game import State, game
@@ -172,14 +180,13 @@ def model(
         """G(z) by the averaged generator; z of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:
             raise ValueError("this model takes no condition, got one")
-        return draws(key, state, num, first, _checked_label(label, num, num_classes))
+        return draws(key, state, num, first, checked_label(label, num, num_classes))
 
     @functools.partial(jax.jit, static_argnums=2)
     def draws(key: PRNGKey, state: State, num: int, first: Any, label: Array | None) -> Float[Array, "num *event"]:
         index = first + jnp.arange(num, dtype=jnp.int32)
         if num_classes is not None and label is None:
-            keys = example_keys(jax.random.fold_in(key, 2**32 - 1), index)
-            label = jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num_classes)))(keys)
+            label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes)
         return generate(state, prior(key, index), label)
 
     parts = Parts(generate, discriminate, prior, interpolate, invert)
@@ -189,18 +196,3 @@ def model(
 def _created(tx: optax.GradientTransformation, variables: Any) -> TrainState:
     rest = {name: values for name, values in variables.items() if name != "params"}
     return optimizers.create(tx, variables["params"], rest)
-
-
-def _checked_label(label: Any, num: int, num_classes: int | None) -> Array | None:
-    """The label of every sample, if one is asked for; concrete ones are checked, traced ones are not."""
-    if label is None:
-        return None
-    if num_classes is None:
-        raise ValueError(f"this model is unconditional: label must be None, got {label!r}")
-    if not isinstance(label, Tracer):
-        values = np.asarray(label)
-        if values.shape not in ((), (num,)) or values.dtype.kind not in "iu":
-            raise ValueError(f"label must be an integer or {num} of them, got {values.dtype} of shape {values.shape}")
-        if values.size and not (values.min() >= 0 and values.max() < num_classes):
-            raise ValueError(f"label must lie in 0..{num_classes - 1}, got {label!r}")
-    return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))

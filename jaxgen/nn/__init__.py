@@ -3,11 +3,13 @@
 All are stateless but batch and spectral normalisation, which keep variables beside their parameters.
 """
 
+from jaxgen.nn.attention import SelfAttention
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
 from jaxgen.nn.normalisation import BatchNorm, GroupNorm
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
+from jaxgen.nn.time import TimeEmbedding, sinusoidal_embedding
 
 __all__ = [
     "MLP",
@@ -18,10 +20,13 @@ __all__ = [
     "ConvTranspose",
     "Downsample",
     "GroupNorm",
+    "SelfAttention",
     "SpectralConv",
     "SpectralDense",
     "SpectralEmbed",
+    "TimeEmbedding",
     "Upsample",
     "conv_general_dilated",
     "halvings",
+    "sinusoidal_embedding",
 ]

@@ -4,9 +4,10 @@ Importing this package does not import matplotlib; drawing does.
 """
 
 from jaxgen.plot.curves import curves
-from jaxgen.plot.fields import fields
+from jaxgen.plot.fields import arrows, fields
 from jaxgen.plot.figures import save
 from jaxgen.plot.images import images, rows
+from jaxgen.plot.lines import lines
 from jaxgen.plot.points import scatter
 
-__all__ = ["curves", "fields", "images", "rows", "save", "scatter"]
+__all__ = ["arrows", "curves", "fields", "images", "lines", "rows", "save", "scatter"]

@@ -201,7 +201,8 @@ def test_the_hybrid_loss_teaches_the_mean_by_the_simple_loss_and_the_variance_by
         x_t = process.diffuse(SCHEDULE, x_0, t, eps)
 
         def loss(eps_hat, fraction):
-            losses = objective.hybrid_loss(SCHEDULE, x_0, x_t, t, eps, eps_hat, fraction, levels=None, weight=0.01)
+            simple = objective.simple_loss(eps, eps_hat)
+            losses = objective.hybrid_loss(simple, SCHEDULE, x_0, x_t, t, eps_hat, fraction, levels=None, weight=0.01)
             return losses.sum(), losses
 
         gradients, losses = jax.grad(loss, argnums=(0, 1), has_aux=True)(eps_hat, fraction)

@@ -1,0 +1,156 @@
+"""Choices that are more than a number, as frozen dataclasses: the variance of a step, and the way down from noise."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import PRNGKey
+from jaxgen.ddpm import sampler
+from jaxgen.ddpm.process import Denoise, Variance, beta_variance, posterior_variance
+from jaxgen.ddpm.schedule import Schedule, uniform_timesteps
+
+
+@dataclass(frozen=True)
+class PosteriorVariance:
+    """sigma_t^2 is that of the posterior, see `process.posterior_variance`."""
+
+    @property
+    def fixed(self) -> Variance:
+        return posterior_variance
+
+
+@dataclass(frozen=True)
+class BetaVariance:
+    """sigma_t^2 is beta_t, see `process.beta_variance`."""
+
+    @property
+    def fixed(self) -> Variance:
+        return beta_variance
+
+
+@dataclass(frozen=True)
+class LearnedVariance:
+    """sigma_t^2 is the network's, between the two, see `process.interpolated_variance` and `objective.hybrid_loss`.
+
+    Args:
+        weight: Of the bound in the loss, which the variance learns from.
+
+    Raises:
+        ValueError: A weight that is not positive.
+    """
+
+    weight: float = 0.001
+
+    def __post_init__(self):
+        if not self.weight > 0:
+            raise ValueError(f"weight must be positive, got {self.weight}")
+
+    @property
+    def fixed(self) -> Variance:
+        """What has no say where the network gives a fraction."""
+        return posterior_variance
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A way from x_T to the data, as a hashable choice: `Ancestral`, `DDIM`, `DPMSolver`."""
+
+    def __call__(
+        self,
+        key: PRNGKey,
+        denoise: Denoise,
+        schedule: Schedule,
+        x_T: Float[Array, "b *event"],
+        *,
+        index: Int[Array, " b"] | None = None,
+        variance: Variance = posterior_variance,
+        clip: float | None = None,
+        keep: int | None = None,
+    ) -> Array:
+        """The samples; see `sampler.ancestral` for the arguments.
+
+        Raises:
+            ValueError: More steps than the schedule has.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Ancestral:
+    """`sampler.ancestral`: the lecture's generative process.
+
+    Args:
+        num_steps: How many of the T levels are visited, at even distances; None for all.
+
+    Raises:
+        ValueError: num_steps below 1.
+    """
+
+    num_steps: int | None = None
+
+    def __post_init__(self):
+        _require_steps(self.num_steps)
+
+    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+        levels = _levels(schedule, self.num_steps)
+        return sampler.ancestral(key, denoise, schedule, x_T, timesteps=levels, variance=variance, **options)
+
+
+@dataclass(frozen=True)
+class DDIM:
+    """`sampler.ddim`: fewer steps, with a share of the noise or none.
+
+    Args:
+        num_steps: How many of the T levels are visited, at even distances; None for all.
+        eta: Share of the ancestral noise, in [0, 1].
+
+    Raises:
+        ValueError: num_steps below 1, or eta outside [0, 1].
+    """
+
+    num_steps: int | None = 50
+    eta: float = 0.0
+
+    def __post_init__(self):
+        _require_steps(self.num_steps)
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must lie in [0, 1], got {self.eta}")
+
+    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+        levels = _levels(schedule, self.num_steps)
+        return sampler.ddim(key, denoise, schedule, x_T, timesteps=levels, eta=self.eta, **options)
+
+
+@dataclass(frozen=True)
+class DPMSolver:
+    """`sampler.dpm_solver_pp`: the probability flow in few steps.
+
+    Args:
+        num_steps: How many of the T levels are visited, at even distances; None for all.
+        order: 1 or 2.
+
+    Raises:
+        ValueError: num_steps below 1, or another order.
+    """
+
+    num_steps: int | None = 20
+    order: int = 2
+
+    def __post_init__(self):
+        _require_steps(self.num_steps)
+        if self.order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, got {self.order}")
+
+    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+        levels = _levels(schedule, self.num_steps)
+        return sampler.dpm_solver_pp(key, denoise, schedule, x_T, timesteps=levels, order=self.order, **options)
+
+
+def _require_steps(num_steps: int | None) -> None:
+    if num_steps is not None and num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1 or None, got {num_steps}")
+
+
+def _levels(schedule: Schedule, num_steps: int | None) -> tuple[int, ...] | None:
+    return None if num_steps is None else uniform_timesteps(schedule.num_timesteps, num_steps)

@@ -1,0 +1,70 @@
+"""The choices of a diffusion model."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from jaxgen import optimizers
+from jaxgen.ddpm.choices import BetaVariance, LearnedVariance, PosteriorVariance
+from jaxgen.ddpm.networks import MLP, UNet
+from jaxgen.ddpm.prediction import X0, Eps, V
+from jaxgen.ddpm.schedule import Betas, Cosine, Linear
+from jaxgen.ddpm.weighting import MinSNR, Uniform
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of the diffusion model.
+
+    Args:
+        schedule: Of beta.
+        prediction: What the network predicts.
+        variance: Of p(x_{t-1}|x_t).
+        weighting: How much the error at each t counts in the loss.
+        network: Of the denoiser.
+        conditional: Whether it sees the label.
+        label_dropout: Share of the training examples whose label is withheld, so that the model without a condition is
+            learned as well: guidance needs it.
+        flip: Whether half of the training images are mirrored left to right.
+        optimizer: How the parameters move.
+        ema_decay: Of the parameters' moving average, which evaluation and samples come from; 0 for the parameters
+            themselves.
+        num_draws: How many t of the denoising cost are drawn for each example by `evaluate`, which weighs them so that
+            its mean is that of all; all, where there are no more.
+        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+
+    Raises:
+        ValueError: A number out of its range, or another dtype.
+    """
+
+    schedule: Linear | Cosine | Betas = Linear()
+    prediction: Eps | X0 | V = Eps()
+    variance: PosteriorVariance | BetaVariance | LearnedVariance = PosteriorVariance()
+    weighting: Uniform | MinSNR = Uniform()
+    network: UNet | MLP = UNet()
+    conditional: bool = False
+    label_dropout: float = 0.1
+    flip: bool = False
+    optimizer: optimizers.Adam = optimizers.Adam(2e-4, clip_norm=1.0)
+    ema_decay: float = 0.9999
+    num_draws: int = 8
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        for name in ("label_dropout", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.num_draws < 1:
+            raise ValueError(f"num_draws must be at least 1, got {self.num_draws}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+
+    @property
+    def learned(self) -> LearnedVariance | None:
+        """The variance, if it is learned."""
+        return self.variance if isinstance(self.variance, LearnedVariance) else None
+
+    def lasting(self, num_steps: int) -> "Config":
+        """With the end of the rate's schedule, where it is left open, at the last of `num_steps` steps."""
+        return dataclasses.replace(self, optimizer=self.optimizer.lasting(num_steps))

@@ -1,0 +1,356 @@
+"""The diffusion model as a model of the contract: trained on L_simple, judged by the bound, sampled step by step."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxgen import optimizers
+from jaxgen.core import (
+    Batch,
+    GenerativeModel,
+    Metrics,
+    PRNGKey,
+    Spec,
+    TrainState,
+    checked_label,
+    example_labels,
+    example_normals,
+    example_uniforms,
+)
+from jaxgen.data import space
+from jaxgen.ddpm import conditioning, process
+from jaxgen.ddpm.choices import Ancestral, Sampler
+from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.flow import flow_log_prob
+from jaxgen.ddpm.objective import Bound, hybrid_loss, simple_loss, variational_bound
+from jaxgen.ddpm.process import Denoise, Denoised
+from jaxgen.ddpm.sampler import noise
+from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.weighting import stratified_t
+
+_ALL_STEPS = Ancestral()
+
+_LABELS = 2**32 - 1  # Folded into a key for the labels of samples; no t is so large.
+
+
+@flax.struct.dataclass
+class State:
+    """The denoiser, arrays only.
+
+    Attributes:
+        train: Its `TrainState`.
+        ema_params: Moving average of its parameters.
+    """
+
+    train: TrainState
+    ema_params: Any
+
+    @property
+    def step(self) -> Any:
+        """Calls of `step` so far."""
+        return self.train.step
+
+    @property
+    def params(self) -> Any:
+        """What the optimizer changes."""
+        return self.train.params
+
+
+class Parts(NamedTuple):
+    """What a diffusion model offers beyond the contract; the denoiser is that of the averaged parameters.
+
+    Data given are in storage dtype, as the data set holds them; x_t is in model space, where grey levels lie in
+    [-1, 1]; pictures handed out are in data space (images in [0, 1]).
+
+    Attributes:
+        schedule: Of beta.
+        denoise: (state, x_t, t, label=None) -> eps_hat, or (eps_hat, variance fraction), each [B, *event].
+        bind: (state, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
+        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network.
+        chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the way of the samples that `sample` draws with
+            the same arguments, every `keep` steps.
+        diffuse: (key, x, t) -> x_t of these data, [B, *event] in data space.
+        log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; of grey
+            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average. See
+            `flow.flow_log_prob`.
+        impute: (key, state, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
+            [B, *event] in data space; see `conditioning.inpaint`.
+        measure: What the bound is of.
+        discrete: Whether it is of discrete data, so that bits/dim mean something.
+    """
+
+    schedule: Schedule
+    denoise: Callable[..., Denoised]
+    bind: Callable[..., Denoise]
+    bound: Callable[..., Bound]
+    chain: Callable[..., Array]
+    diffuse: Callable[..., Array]
+    log_likelihood: Callable[..., Array]
+    impute: Callable[..., Array]
+    measure: str
+    discrete: bool
+
+
+def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
+    """A diffusion model for data of this spec.
+
+    Args:
+        config: Of the model.
+        spec: Of the data.
+        tx: An optimizer instead of the config's.
+
+    Returns:
+        The model; its state is a `State`.
+
+    Raises:
+        ValueError: A network that cannot see such data, labels wanted where there are none, or mirroring of what is
+            no image.
+    """
+    config.network.check(spec)
+    if config.conditional and spec.num_classes is None:
+        raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
+    if config.flip and len(spec.event_shape) != 3:
+        raise ValueError(f"flip=True is for images of shape (height, width, channels), got {spec.event_shape}")
+    schedule, learned = config.schedule.schedule(), config.learned
+    num_timesteps, event = schedule.num_timesteps, spec.event_shape
+    num_classes = spec.num_classes if config.conditional else None
+    none = num_classes  # The label that stands for none comes after the classes.
+    clip = None if spec.levels is None else 1.0
+    tx = config.optimizer.transformation() if tx is None else tx
+    network = config.network.network(
+        spec, 2 if learned else 1, None if none is None else none + 1, jnp.dtype(config.dtype)
+    )
+
+    def denoised(
+        params: Any, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """The network's output, eps_hat, and the fraction of a learned variance."""
+        rngs = {} if key_dropout is None else {"dropout": key_dropout}
+        outputs = network.apply({"params": params}, x_t, t, label, train=key_dropout is not None, rngs=rngs)
+        output, *rest = cast(tuple[Array, ...], outputs)
+        eps_hat = config.prediction.eps(schedule, x_t, t, output)
+        return output, eps_hat, (rest[0] + 1) / 2 if rest else None
+
+    def init(key: PRNGKey, batch: Batch) -> State:
+        x = jnp.zeros((2, *event))
+        t = jnp.ones((2,), jnp.int32)
+        params = network.init(key, x, t, None if none is None else t, train=False)["params"]
+        # A copy: the loop donates its buffers, and none may be donated twice.
+        return State(optimizers.create(tx, params), jax.tree.map(jnp.copy, params))
+
+    def loss(params: Any, key: PRNGKey, t: Array, x_0: Array, label: Array | None) -> tuple[Array, dict[str, Array]]:
+        key_eps, key_label, key_dropout = jax.random.split(key, 3)
+        if label is not None:
+            withheld = jax.random.bernoulli(key_label, config.label_dropout, label.shape)
+            label = jnp.where(withheld, jnp.int32(none), label)
+        eps = jax.random.normal(key_eps, x_0.shape)
+        x_t = process.diffuse(schedule, x_0, t, eps)
+        output, eps_hat, fraction = denoised(params, x_t, t, label, key_dropout)
+        error = simple_loss(config.prediction.target(schedule, x_0, t, eps), output)
+        losses = config.weighting(schedule, t, config.prediction) * error
+        if learned is not None and fraction is not None:
+            losses = hybrid_loss(
+                losses, schedule, x_0, x_t, t, eps_hat, fraction, levels=spec.levels, weight=learned.weight
+            )
+        # Per dimension, as the papers give it.
+        means = {"loss": losses.mean() / spec.num_dimensions, "squared_error": error.mean() / spec.num_dimensions}
+        return means["loss"], means
+
+    def drawn_t(key: PRNGKey, num: int) -> Int[Array, " b"]:
+        """t, spread evenly over the batch of all devices; under pmap this device's part of it."""
+        if config.axis_name is None:
+            return stratified_t(key, num, num_timesteps)
+        whole = stratified_t(key, num * jax.lax.axis_size(config.axis_name), num_timesteps)
+        return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(config.axis_name) * num, num)
+
+    @jax.jit
+    def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
+        key_t, key = jax.random.split(key)
+        key_flip, key_loss = jax.random.split(optimizers.device_key(key, config.axis_name))
+        x_0 = space.to_signed(jnp.asarray(batch["x"]), spec)
+        if config.flip:
+            mirrored = jax.random.bernoulli(key_flip, shape=(x_0.shape[0], 1, 1, 1))
+            x_0 = jnp.where(mirrored, jnp.flip(x_0, axis=2), x_0)
+        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(
+            state.params, key_loss, drawn_t(key_t, x_0.shape[0]), x_0, labels_of(batch)
+        )
+        train = optimizers.update(tx, state.train, gradient)
+        # Young averages forget faster, or the first random parameters would stay in them for long.
+        n = state.step.astype(jnp.float32)
+        keep = jnp.minimum(jnp.float32(config.ema_decay), (1 + n) / (10 + n)) if config.ema_decay else jnp.float32(0)
+        return State(train, cast(Any, optax.incremental_update(train.params, state.ema_params, 1 - keep))), metrics
+
+    def labels_of(batch: Batch) -> Int[Array, " b"] | None:
+        if not config.conditional:
+            return None
+        if "label" not in batch:
+            raise ValueError("conditional=True needs labels, got a batch without")
+        return jnp.asarray(batch["label"])
+
+    def index_of(batch: Batch) -> Int[Array, " b"]:
+        return jnp.asarray(batch["index"]) if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
+
+    def bind(state: State, label: Any = None, guidance: Any = None) -> Denoise:
+        """The averaged denoiser for these labels; None stands for none."""
+
+        def conditioned(x_t: Array, t: Array, label: Array | None) -> Denoised:
+            _, eps_hat, fraction = denoised(state.ema_params, x_t, t, label)
+            return eps_hat if fraction is None else (eps_hat, fraction)
+
+        def denoise(x_t: Array, t: Array) -> Denoised:
+            unknown = None if none is None else jnp.full(x_t.shape[:1], none, jnp.int32)
+            known = checked_label(label, x_t.shape[0], num_classes)
+            if guidance is None:
+                return conditioned(x_t, t, unknown if known is None else known)
+            return conditioning.guided(conditioned, guidance, known, unknown)(x_t, t)
+
+        if guidance is not None and (none is None or config.label_dropout == 0 or label is None):
+            raise ValueError(
+                "guidance needs a label, and a model with conditional=True and label_dropout above 0, got "
+                f"label={label!r}, conditional={config.conditional}, label_dropout={config.label_dropout}"
+            )
+        return denoise
+
+    @jax.jit
+    def denoise(state: State, x_t: Float[Array, "b *event"], t: Int[Array, " b"], label: Any = None) -> Denoised:
+        return bind(state, label)(x_t, t)
+
+    def bound_of(key: PRNGKey, state: State, batch: Batch, num_draws: int | None) -> Bound:
+        return variational_bound(
+            key,
+            bind(state, labels_of(batch)),
+            schedule,
+            space.to_signed(jnp.asarray(batch["x"]), spec),
+            levels=spec.levels,
+            index=index_of(batch),
+            variance=config.variance.fixed,
+            clip=clip,
+            num_draws=num_draws,
+        )
+
+    @jax.jit
+    def bound(key: PRNGKey, state: State, batch: Batch) -> Bound:
+        return bound_of(key, state, batch, None)
+
+    @jax.jit
+    def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
+        """The three terms of the negative bound; of the denoising, the t that are drawn for each example."""
+        found = bound_of(key, state, batch, config.num_draws if config.num_draws < num_timesteps - 1 else None)
+        return {
+            "negative_bound": found.negative_bound,
+            "prior": found.prior,
+            "denoising": found.denoising,
+            "reconstruction": found.reconstruction,
+        }
+
+    @functools.partial(jax.jit, static_argnames=("num", "sampler", "keep"))
+    def draws(
+        key: PRNGKey,
+        state: State,
+        num: int,
+        first: Any,
+        label: Array | None,
+        guidance: Any,
+        sampler: Sampler,
+        keep: int | None,
+    ) -> Array:
+        index = first + jnp.arange(num, dtype=jnp.int32)
+        if num_classes is not None and label is None:
+            label = example_labels(jax.random.fold_in(key, _LABELS), index, num_classes)
+        x_T = noise(key, index, event)
+        variance = config.variance.fixed
+        x = sampler(
+            key, bind(state, label, guidance), schedule, x_T, index=index, variance=variance, clip=clip, keep=keep
+        )
+        return space.from_signed(x, spec)
+
+    def chain(
+        key: PRNGKey,
+        state: State,
+        num: int,
+        *,
+        keep: int | None,
+        first: int = 0,
+        label: Any = None,
+        sampler: Sampler = _ALL_STEPS,
+        guidance: float | None = None,
+    ) -> Array:
+        return draws(key, state, num, first, checked_label(label, num, num_classes), guidance, sampler, keep)
+
+    def sample(
+        key: PRNGKey,
+        state: State,
+        num: int,
+        *,
+        first: int = 0,
+        label: Any = None,
+        condition: Any = None,
+        sampler: Sampler = _ALL_STEPS,
+        guidance: float | None = None,
+    ) -> Float[Array, "num *event"]:
+        """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
+        if condition is not None:
+            raise ValueError("this model takes no condition, got one")
+        return chain(key, state, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
+
+    @jax.jit
+    def diffuse(key: PRNGKey, x: Array, t: Any) -> Float[Array, "b *event"]:
+        eps = example_normals(key, jnp.arange(x.shape[0], dtype=jnp.int32), event)
+        return space.from_signed(process.diffuse(schedule, space.to_signed(x, spec), t, eps), spec)
+
+    @functools.partial(jax.jit, static_argnames="timesteps")
+    def log_likelihood(
+        key: PRNGKey, state: State, batch: Batch, timesteps: tuple[int, ...] | None = None
+    ) -> Float[Array, " b"]:
+        x, index = space.to_signed(jnp.asarray(batch["x"]), spec), index_of(batch)
+        key_dequantise, key_sign = jax.random.split(key)
+        width = 1.0
+        if spec.levels is not None:
+            width = 2 / (spec.levels - 1)
+            x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
+        denoise = bind(state, labels_of(batch))
+        log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
+        return log_p + spec.num_dimensions * math.log(width)
+
+    @functools.partial(jax.jit, static_argnames="sampler")
+    def impute(
+        key: PRNGKey, state: State, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
+    ) -> Float[Array, "b *event"]:
+        x, mask, index = space.to_signed(jnp.asarray(batch["x"]), spec), jnp.asarray(batch["mask"]), index_of(batch)
+
+        def down(*arguments: Any, timesteps: None, **options: Any) -> Array:
+            return sampler(*arguments, variance=config.variance.fixed, **options)
+
+        known = conditioning.inpaint(
+            key,
+            bind(state, label),
+            schedule,
+            noise(key, index, event),
+            x,
+            mask,
+            sampler=down,
+            index=index,
+            clip=clip,
+        )
+        return space.from_signed(known, spec)
+
+    parts = Parts(
+        schedule,
+        denoise,
+        bind,
+        bound,
+        chain,
+        diffuse,
+        log_likelihood,
+        impute,
+        "density" if spec.levels is None else f"{spec.levels} grey levels",
+        spec.levels is not None,
+    )
+    return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)

@@ -1,0 +1,95 @@
+"""The neural network of a diffusion model: which architectures there are, and what the model asks of one.
+
+    UNet    residual blocks and attention, down to small sizes and up again: images, signals, volumes (Ho et al. 2020)
+    MLP     dense layers: points
+
+An architecture is a frozen dataclass of numbers, a choice of the config, that builds the network for given data.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import Spec
+from jaxgen.ddpm.networks_unet import UNet
+from jaxgen.nn import TimeEmbedding
+
+__all__ = ["MLP", "Architecture", "UNet"]
+
+
+class Architecture(Protocol):
+    """What the model asks of an architecture."""
+
+    def check(self, spec: Spec) -> None:
+        """Raises ValueError where the network cannot see such data."""
+        ...
+
+    def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
+        """(x_t [B, *event], t [B], label [B] or None, train) -> `outputs` arrays [B, *event], float32.
+
+        `num_classes` counts the label that stands for none, and is None for a network that sees no labels. With
+        `train` there is dropout, if any (random stream "dropout").
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Dense layers, each told the time: for events of any shape, made for points.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        time_features: Length of the sinusoidal embedding of t, even.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+
+    hidden: tuple[int, ...] = (128, 128, 128)
+    time_features: int = 32
+
+    def __post_init__(self):
+        if not self.hidden or any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold at least one width of at least 1, got {self.hidden}")
+        if self.time_features < 4 or self.time_features % 2:
+            raise ValueError(f"time_features must be an even number of at least 4, got {self.time_features}")
+
+    def check(self, spec: Spec) -> None:
+        """Dense layers take events of any shape."""
+
+    def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
+        return Dense(self, spec, outputs, num_classes, dtype)
+
+
+class Dense(nn.Module):
+    """The network of `MLP`, see `Architecture`.
+
+    Attributes:
+        config: Of the layers.
+        spec: Of the data.
+        outputs: How many arrays of the event's shape.
+        num_classes: None without labels.
+        dtype: Of the computation; what it returns is float32.
+    """
+
+    config: MLP
+    spec: Spec
+    outputs: int = 1
+    num_classes: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *event"], t: Int[Array, " b"], label: Int[Array, " b"] | None, train: bool
+    ) -> tuple[Array, ...]:
+        embedding = TimeEmbedding(self.config.time_features, self.num_classes, self.dtype)(t, label)
+        h = x.reshape(x.shape[0], -1).astype(self.dtype)
+        for width in self.config.hidden:
+            told = nn.Dense(width, use_bias=False, dtype=self.dtype)(embedding)
+            h = nn.swish(nn.Dense(width, dtype=self.dtype)(h) + told)
+        size = self.outputs * self.spec.num_dimensions
+        flat = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h).astype(jnp.float32)
+        return tuple(part.reshape(x.shape) for part in jnp.split(flat, self.outputs, axis=-1))
