@@ -40,11 +40,11 @@ class Config(Settings):
         generator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
         discriminator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
     )
-    steps: int = 60_000
+    steps: int = 20_000
     batch_size: int = 100
     log_every: int = 500
     checkpoint_every: int = 5000
-    picture_every: int = 6000
+    picture_every: int = 2000
 
     def __post_init__(self):
         super().__post_init__()
