@@ -1,6 +1,6 @@
 """How many training steps per second, beside the same network in PyTorch?
 
-    python benchmarks/train_step.py [mlp_vae | conv_vae | dcgan] [--steps 500] [--threads 2]
+    python benchmarks/train_step.py [mlp_vae | conv_vae | dcgan | unet] [--steps 500] [--threads 2]
 
 On uint8 images of MNIST's size, drawn at random from 60,000, scaled and binarised anew at every step; Adam. Both sides
 do all of that. jaxgen runs as `fit` runs it, many steps per call, and step by step from Python: a training step must
@@ -11,6 +11,7 @@ step cannot be faster than they are.
     mlp_vae     784-400-20, tanh, batch 128
     conv_vae    the network of the experiment mnist_vae_conv, batch 128
     dcgan       gan.DCGAN(64): a round of D (spectrally normalised), G and its average, non-saturating loss, batch 64
+    unet        ddpm.UNet(): L_simple at T = 1000, gradient clipped, with its average, batch 32
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 import harness
 import products
 
-BATCH = {"mlp_vae": 128, "conv_vae": 128, "dcgan": 64}
+BATCH = {"mlp_vae": 128, "conv_vae": 128, "dcgan": 64, "unet": 32}
 MLP_VAE_LAYERS = ((784, 400), (400, 40), (20, 400), (400, 784))
 
 
@@ -38,7 +39,7 @@ def images(count: int = 60_000):
 def jaxgen_model(network: str, spec: Any) -> Any:
     from dataclasses import replace
 
-    from jaxgen import gan, vae
+    from jaxgen import ddpm, gan, vae
     from jaxgen.experiments import mnist_vae_conv
     from jaxgen.optimizers import Adam
 
@@ -47,6 +48,8 @@ def jaxgen_model(network: str, spec: Any) -> Any:
             return vae.model(vae.Config(latent_dim=20, hidden=(400,)), spec)
         case "conv_vae":
             return vae.model(replace(mnist_vae_conv.Config().model, optimizer=Adam(1e-3)), spec)
+        case "unet":
+            return ddpm.model(ddpm.Config(), spec)
         case _:
             return gan.model(gan.Config(latent_dim=64, network=gan.DCGAN(64)), spec)
 
@@ -80,12 +83,14 @@ def jaxgen_turns(network: str, x: Any, steps: int) -> dict[str, Callable[[], flo
 def torch_turns(network: str, x: Any, steps: int, threads: int) -> dict[str, Callable[[], float]]:
     import torch
     import torch_peers
+    import torch_unet
 
     torch.set_num_threads(threads)
     peers = {
         "mlp_vae": partial(torch_peers.vae_step, torch_peers.dense_vae),
         "conv_vae": partial(torch_peers.vae_step, torch_peers.conv_vae),
         "dcgan": partial(torch_peers.dcgan_step, 64),
+        "unet": torch_unet.unet_step,
     }
     return torch_peers.turns(peers[network], x, steps, BATCH[network])
 
@@ -95,6 +100,7 @@ def main() -> None:
     parser.add_argument("network", nargs="?", default="mlp_vae", choices=list(BATCH))
     parser.add_argument("--steps", type=int, default=500, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2, help="cores for each contestant")
+    parser.add_argument("--repetitions", type=int, default=harness.REPETITIONS, help="turns per contestant")
     arguments = parser.parse_args()
     harness.pin(arguments.threads)
 
@@ -113,7 +119,7 @@ def main() -> None:
     harness.report(
         f"training steps/s, {arguments.network}, batch {BATCH[arguments.network]}",
         "steps/s",
-        harness.compete(contestants),
+        harness.compete(contestants, arguments.repetitions),
     )
 
 

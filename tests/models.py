@@ -38,7 +38,7 @@ def tiny_dcgan(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
 def tiny_ddpm(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
     digits = data.load("digits")
     small = {
-        "network": ddpm.UNet(features=4, multipliers=(1, 1), num_groups=2, attention=(), dropout=0.1),
+        "network": ddpm.UNet(features=4, multipliers=(1,), num_groups=2, attention=(), dropout=0.1),
         "schedule": ddpm.Cosine(12),
         "num_draws": 3,
     }

@@ -1,11 +1,12 @@
 """The log-density of the probability flow: an exact change of variables from x_1 to x_T, step by step.
 
-With y = x_t / sqrt(alpha_bar_t) and s_t = sqrt(1 / alpha_bar_t - 1), the noise over the signal, the flow is
+With the angle phi_t = arctan sqrt(1 / alpha_bar_t - 1), the noise's share, x_t = cos(phi) x_0 + sin(phi) eps and
 
-    dy / ds = eps_hat(x_t, t),        d log p(y) / ds = -sqrt(alpha_bar_t) div eps_hat(x_t, t)
+    dx / dphi = v_hat(x, t),        d log p(x) / dphi = -div v_hat(x, t)
 
-so that log p(y_1) = log p(y_T) + the integral of the divergence. It is taken through the levels of the schedule
-themselves, the only ones that the network has been trained at; s is what log alpha_bar makes of t.
+so that log p(x_1) = log p(x_T) + the integral of the divergence, which stays bounded at both ends. It is taken through
+the levels of the schedule themselves, the only ones that the network has been trained at; phi is what log alpha_bar
+makes of t.
 """
 
 from collections.abc import Sequence
@@ -36,11 +37,11 @@ def flow_log_prob(
 ) -> Float[Array, " b"]:
     """An unbiased estimate of the log-density that the probability flow gives to x_1.
 
-        log p(x_1) = log N(x_T; 0, I) + D/2 log(alpha_bar_T / alpha_bar_1) + int sqrt(alpha_bar) div eps_hat ds
-        div eps_hat = E [v^T (d eps_hat / d x) v],     v of independent signs
+        log p(x_1) = log N(x_T; 0, I) + int div v_hat dphi
+        div eps_hat = E [r^T (d eps_hat / d x) r],     r of independent signs
 
-    Unbiased as to v, given the steps: Heun's method between neighbouring levels, two runs of the network and its
-    vector-Jacobian product per step.
+    and v_hat = (eps_hat - sin(phi) x) / cos(phi). Unbiased as to r, given the steps: Heun's method between neighbouring
+    levels, two runs of the network and its vector-Jacobian product per step.
 
     Args:
         key: Root of the signs; those of example k at t are keyed by k and t.
@@ -48,7 +49,9 @@ def flow_log_prob(
         schedule: Of beta.
         x_1: Data, which the smallest level stands for.
         index: Number k of each example; None counts from 0.
-        timesteps: Levels to go through, descending; None for all. The last is that of x_1.
+        timesteps: Levels to go through, descending; None for all. The last is that of x_1, and N(0, I) is taken for
+            the first. (A schedule whose last step takes nearly all that is left, as `cosine` does, is hard on a network
+            that predicts eps: begin one level below.)
 
     Returns:
         One log-density per example, in nats.
@@ -64,29 +67,29 @@ def flow_log_prob(
     keys = sample_keys(key, x_1, index)
     visited = np.asarray(levels, np.int32)[::-1].copy()
     alpha_bar = schedule.alpha_bar[visited]
-    signal = np.sqrt(alpha_bar).astype(x_1.dtype)
-    lengths = np.diff(np.sqrt(1 / alpha_bar - 1)).astype(x_1.dtype)
+    lengths = np.diff(np.arctan(np.sqrt(1 / alpha_bar - 1))).astype(x_1.dtype)
+    signal, noise = (np.sqrt(share).astype(x_1.dtype) for share in (alpha_bar, 1 - alpha_bar))
+    dimensions = x_1.size // x_1.shape[0]
 
-    def slope(y: Array, t: Array, signal: Array) -> tuple[Array, Array]:
-        """eps_hat and sqrt(alpha_bar) times an estimate of its divergence."""
-        v = jax.vmap(lambda k: jax.random.rademacher(jax.random.fold_in(k, t), y.shape[1:], y.dtype))(keys)
+    def slope(x: Array, t: Array, signal: Array, noise: Array) -> tuple[Array, Array]:
+        """v_hat and an estimate of its divergence."""
+        signs = jax.vmap(lambda k: jax.random.rademacher(jax.random.fold_in(k, t), x.shape[1:], x.dtype))(keys)
 
-        def eps_hat(x_t: Array) -> Array:
-            return eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, y.shape[:1])))[0]
+        def eps_hat(x: Array) -> Array:
+            return eps_and_fraction(denoise(x, jnp.broadcast_to(t, x.shape[:1])))[0]
 
-        eps, pullback = jax.vjp(eps_hat, signal * y)
-        return eps, signal * sum_event(pullback(v)[0] * v)
+        eps, pullback = jax.vjp(eps_hat, x)
+        divergence = sum_event(pullback(signs)[0] * signs)
+        return (eps - noise * x) / signal, (divergence - noise * dimensions) / signal
 
     def move(carry: tuple[Array, Array], now: tuple) -> tuple[tuple[Array, Array], None]:
-        (y, total), (t, t_next, signal, signal_next, length) = carry, now
-        eps, divergence = slope(y, t, signal)
-        eps_next, divergence_next = slope(y + length * eps, t_next, signal_next)
-        y = y + 0.5 * length * (eps + eps_next)
-        return (y, total + 0.5 * length * (divergence + divergence_next)), None
+        (x, total), (here, there, length) = carry, now
+        v, divergence = slope(x, *here)
+        v_there, divergence_there = slope(x + length * v, *there)
+        x = x + 0.5 * length * (v + v_there)
+        return (x, total + 0.5 * length * (divergence + divergence_there)), None
 
-    steps = (visited[:-1], visited[1:], signal[:-1], signal[1:], lengths)
-    (y, total), _ = jax.lax.scan(move, (x_1 / signal[0], jnp.zeros(x_1.shape[0], x_1.dtype)), steps)
-    dimensions = x_1.size // x_1.shape[0]
-    change = 0.5 * dimensions * float(np.log(alpha_bar[-1] / alpha_bar[0]))
-    x_T = signal[-1] * y
-    return normal_log_prob(x_T, jnp.zeros_like(x_T), jnp.zeros((), x_T.dtype)) + change + total
+    tables = (visited, signal, noise)
+    steps = (tuple(table[:-1] for table in tables), tuple(table[1:] for table in tables), lengths)
+    (x_T, total), _ = jax.lax.scan(move, (x_1, jnp.zeros(x_1.shape[0], x_1.dtype)), steps)
+    return normal_log_prob(x_T, jnp.zeros_like(x_T), jnp.zeros((), x_T.dtype)) + total

@@ -12,8 +12,8 @@ from jaxgen.runs import Experiment, Settings
 class Config(Settings):
     """Appendix B of the paper: 800,000 steps, batches of 128, mirrored images, a moving average of 0.9999.
 
-    On a CPU, to see that it runs: `--steps 5 --batch-size 4 --model.schedule.num-timesteps 20 --model.num-draws 1
-    --model.network.features 32`.
+    On a CPU, to see that it runs: `--steps 5 --batch-size 4 --model.num-draws 1 model.schedule:linear
+    --model.schedule.num-timesteps 20 model.network:u-net --model.network.features 32`.
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.

@@ -27,6 +27,7 @@ class Config(Settings):
     num: int = 50_000
     model: ddpm.Config = ddpm.Config(
         schedule=ddpm.Cosine(100),
+        prediction=ddpm.V(),
         network=ddpm.MLP((128, 128, 128)),
         optimizer=Adam(2e-3, Cosine(), clip_norm=1.0),
         ema_decay=0.999,

@@ -1,7 +1,6 @@
 """The diffusion model beyond the protocol: learning, guidance, samplers, inpainting, and what it refuses."""
 
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
@@ -41,9 +40,10 @@ def test_it_learns_gaussian_data():
     """The mean bound comes down to the entropy and what is left at T, which no model can undercut."""
     truth = GaussianData(np.array([0.5, -1.0]), 0.7)
     x = np.asarray(truth.sample(KEY, 4000))
-    dataset = data.from_arrays(x, valid=None, test=1000)
+    dataset = data.from_arrays(x, valid=None, test=0.25)
     config = ddpm.Config(
         schedule=ddpm.Cosine(20),
+        prediction=ddpm.V(),
         network=ddpm.MLP((32,), time_features=8),
         variance=ddpm.BetaVariance(),
         optimizer=Adam(1e-2),
@@ -126,9 +126,11 @@ def test_the_program_is_as_long_for_1000_steps_as_for_10():
 
     def instructions(sampler):
         compiled = jax.jit(lambda key, state: model.sample(key, state, 2, sampler=sampler)).lower(KEY, state).compile()
-        return len(re.findall(r"^\s+(?:ROOT )?%?[\w.-]+ = ", compiled.as_text() or "", flags=re.M))
+        lines = (compiled.as_text() or "").splitlines()
+        # Constants, of which equal ones are merged, left out.
+        return sum(" = " in line and " constant(" not in line for line in lines)
 
-    for kind in (ddpm.Ancestral, ddpm.DDIM, ddpm.DPMSolver):
+    for kind in (ddpm.Ancestral, ddpm.DDIM):
         few, many = instructions(kind(10)), instructions(kind(1000))
         assert few == many > 50
 

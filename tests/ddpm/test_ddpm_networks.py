@@ -61,7 +61,7 @@ def test_it_starts_at_zero_and_its_gradient_does_not_depend_on_remat():
 
             return jax.grad(loss, has_aux=True)(params)
 
-        start = network.init(jax.random.key(0), x, t, label, train=False)
+        start = jax.jit(lambda key: network.init(key, x, t, label, train=False))(jax.random.key(0))
         rng = np.random.default_rng(0)
         moved = jax.tree.map(lambda leaf: leaf + jnp.asarray(0.1 * rng.normal(size=leaf.shape), jnp.float32), start)
         return both(start)[1], both(moved)

@@ -224,7 +224,7 @@ def test_the_penalty_follows_its_schedule(key):
         then = state.replace(step=jnp.int32(round_))
         expected = share * whole.step(key, then, batch)[1]["penalty"]
         np.testing.assert_allclose(fading.step(key, then, batch)[1]["penalty"], expected, rtol=1e-5)
-    assert gan.Config(penalty_schedule=Cosine()).lasting(7).penalty_schedule.decay_steps == 7
+    assert gan.Config(penalty_schedule=Cosine()).lasting(7).penalty_schedule == Cosine(decay_steps=7)
 
 
 def test_a_game_that_explodes_is_stopped(key):

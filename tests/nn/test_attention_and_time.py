@@ -10,14 +10,14 @@ from jaxgen.nn import SelfAttention, TimeEmbedding, sinusoidal_embedding
 
 def test_attention_is_its_formula():
     layer = SelfAttention(num_heads=2, num_groups=1)
-    x = np.asarray(jax.random.normal(jax.random.key(0), (2, 2, 3, 4)))
+    x = jax.random.normal(jax.random.key(0), (2, 2, 3, 4))
     params = layer.init(jax.random.key(1), x)["params"]
     np.testing.assert_array_equal(layer.apply({"params": params}, x), x)  # it starts as the identity
     kernel, out = (np.asarray(jax.random.normal(jax.random.key(k), s)) for k, s in ((2, (4, 12)), (3, (4, 4))))
     params = {**params, "Dense_0": {**params["Dense_0"], "kernel": jnp.asarray(kernel)}}
     params = {**params, "Dense_1": {**params["Dense_1"], "kernel": jnp.asarray(out)}}
 
-    flat = x.reshape(2, 6, 4).astype(np.float64)
+    flat = np.asarray(x, np.float64).reshape(2, 6, 4)
     normalised = (flat - flat.mean((1, 2), keepdims=True)) / flat.std((1, 2), keepdims=True)
     q, k, v = np.split(normalised @ kernel, 3, axis=-1)
     expected = flat.copy()

@@ -48,6 +48,8 @@ def test_the_title_says_what_is_shown():
         plot.fields(
             {"learnt": np.zeros((3, 4)), "true": np.ones((3, 4))}, (0.0, 4.0, 0.0, 3.0), title="shown", points=np.eye(2)
         ),
+        plot.arrows({"score": np.ones((3, 4, 2))}, (0.0, 4.0, 0.0, 3.0), title="shown", points={"score": np.eye(2)}),
+        plot.lines({"cost": {"": (np.arange(3), np.ones(3))}}, title="shown", x_label="t"),
         plot.curves([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "valid/loss": 3.0}], title="shown"),
     ):
         assert figure.get_suptitle() == "shown"
@@ -67,6 +69,30 @@ def test_fields_share_their_colours_and_lie_where_the_box_says():
     assert images[0].get_extent() == [-2, 2, 0, 3] and images[0].origin == "lower"
     with pytest.raises(ValueError, match=r"true must be \[h, w\], got shape \(3,\)"):
         plot.fields({"learnt": learnt, "true": np.zeros(3)}, (0.0, 1.0, 0.0, 1.0), title="")
+
+
+def test_arrows_stand_where_the_box_says():
+    field = np.stack(np.meshgrid(np.arange(4.0), np.arange(3.0)), axis=-1)
+    figure = plot.arrows({"score": field}, (-2.0, 1.0, 0.0, 2.0), title="t")
+    (quiver,) = figure.axes[0].collections
+    np.testing.assert_allclose(quiver.get_offsets()[:4], [[-2, 0], [-1, 0], [0, 0], [1, 0]])
+    np.testing.assert_array_equal(quiver.U[:4], [0, 1, 2, 3])
+    np.testing.assert_array_equal(quiver.V[::4], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"score must be \[h, w, 2\], got shape \(3, 4\)"):
+        plot.arrows({"score": np.zeros((3, 4))}, (0.0, 1.0, 0.0, 1.0), title="")
+
+
+def test_lines_have_panels_names_and_scales():
+    t = np.arange(1, 4)
+    panels = {"cost": {"a": (t, t), "b": (t, 2 * t)}, "sum": {"": (t, t)}}
+    figure = plot.lines(panels, title="t", x_label="step", log=("y",))
+    assert [axis.get_title() for axis in figure.axes] == ["cost", "sum"]
+    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["a", "b"]
+    assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("linear", "log")
+    with pytest.raises(ValueError, match="two arrays of one length"):
+        plot.lines({"cost": {"a": (t, t[1:])}}, title="", x_label="")
+    with pytest.raises(ValueError, match="at least one panel"):
+        plot.lines({}, title="", x_label="")
 
 
 def test_levels_are_drawn_in_the_panel_of_their_metric():

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +79,8 @@ def test_the_path_gradient_has_the_mean_of_the_other_but_not_its_noise():
             z = affine(*q, e)
             log_likelihood = normal_log_prob(x, z @ weights.T, 2 * jnp.log(model.sigma))
             first = (log_likelihood, z) if by_path else (log_likelihood,)
-            return (objective.path_negative_elbo if by_path else objective.negative_elbo)(*first, *q)[0]
+            negative_bound: Any = objective.path_negative_elbo if by_path else objective.negative_elbo
+            return negative_bound(*first, *q)[0]
 
         values = jax.vmap(bound, in_axes=(None, 0))(q, eps)
         return values, np.concatenate(jax.vmap(jax.grad(bound), in_axes=(None, 0))(q, eps), axis=-1)[:, 0]
