@@ -1,6 +1,6 @@
 """How many training steps per second, beside the same network in PyTorch?
 
-    python benchmarks/train_step.py [mlp_vae | conv_vae | dcgan | unet] [--steps 500] [--threads 2]
+    python benchmarks/train_step.py [mlp_vae | conv_vae | dcgan | unet] [--steps N] [--threads 2]
 
 On uint8 images of MNIST's size, drawn at random from 60,000, scaled and binarised anew at every step; Adam. Both sides
 do all of that. jaxgen runs as `fit` runs it, many steps per call, and step by step from Python: a training step must
@@ -25,6 +25,9 @@ import harness
 import products
 
 BATCH = {"mlp_vae": 128, "conv_vae": 128, "dcgan": 64, "unet": 32}
+STEPS = {"mlp_vae": 400, "conv_vae": 40, "dcgan": 8, "unet": 8}
+"""Steps of a turn, so that one takes a second or two on two cores."""
+
 MLP_VAE_LAYERS = ((784, 400), (400, 40), (20, 400), (400, 784))
 
 
@@ -98,21 +101,21 @@ def torch_turns(network: str, x: Any, steps: int, threads: int) -> dict[str, Cal
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("network", nargs="?", default="mlp_vae", choices=list(BATCH))
-    parser.add_argument("--steps", type=int, default=500, help="steps per turn")
+    parser.add_argument("--steps", type=int, default=None, help="steps per turn; by default a second or two of them")
     parser.add_argument("--threads", type=int, default=2, help="cores for each contestant")
     parser.add_argument("--repetitions", type=int, default=harness.REPETITIONS, help="turns per contestant")
     arguments = parser.parse_args()
     harness.pin(arguments.threads)
 
-    x = images()
-    contestants = jaxgen_turns(arguments.network, x, arguments.steps)
+    x, steps = images(), arguments.steps or STEPS[arguments.network]
+    contestants = jaxgen_turns(arguments.network, x, steps)
     has_torch = importlib.util.find_spec("torch") is not None
     if has_torch:
-        contestants |= torch_turns(arguments.network, x, arguments.steps, arguments.threads)
+        contestants |= torch_turns(arguments.network, x, steps, arguments.threads)
     else:
         print("PyTorch is not installed: jaxgen alone")
     if arguments.network == "mlp_vae":
-        alone = (MLP_VAE_LAYERS, BATCH["mlp_vae"], arguments.steps)
+        alone = (MLP_VAE_LAYERS, BATCH["mlp_vae"], steps)
         contestants["matrix products alone, jax"] = products.jax_turn(*alone)
         if has_torch:
             contestants["matrix products alone, torch"] = products.torch_turn(*alone)
