@@ -87,5 +87,9 @@ COARSE = {"vae-bfloat16"}
 """Models that compute in bfloat16, whose sums depend on their order in the third digit."""
 
 
+VARIANTS = {"vae-normal", "vae-discretized", "vae-path", "vae-accumulate-clip"}
+"""Models that take the same way through the loop as another one above: `make test-all` has them too."""
+
+
 def num_parameters(params: Any) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models import COARSE, MODELS, num_parameters
+from models import COARSE, MODELS, VARIANTS, num_parameters
 
 from jaxgen import train
 from jaxgen.train import parallel
@@ -12,7 +12,9 @@ from jaxgen.train import parallel
 BATCH = 8
 
 
-@pytest.fixture(params=MODELS, scope="module")
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name in VARIANTS else ()) for name in MODELS], scope="module"
+)
 def case(request):
     """A model with its data, built once for all tests of the file."""
     return MODELS[request.param]()
