@@ -19,10 +19,11 @@ from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sa
 from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, LearnedVariance, PosteriorVariance
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.flow import flow_log_prob
-from jaxgen.ddpm.model import Parts, State, model
+from jaxgen.ddpm.model import Parts, model
 from jaxgen.ddpm.networks import MLP, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
 from jaxgen.ddpm.schedule import Betas, Cosine, Linear
+from jaxgen.ddpm.training import State
 from jaxgen.ddpm.weighting import MinSNR, Uniform
 
 __all__ = [

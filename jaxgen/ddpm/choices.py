@@ -92,7 +92,16 @@ class Ancestral:
     def __post_init__(self):
         _require_steps(self.num_steps)
 
-    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+    def __call__(
+        self,
+        key: PRNGKey,
+        denoise: Denoise,
+        schedule: Schedule,
+        x_T: Float[Array, "b *event"],
+        *,
+        variance: Variance = posterior_variance,
+        **options: Any,
+    ) -> Array:
         levels = _levels(schedule, self.num_steps)
         return sampler.ancestral(key, denoise, schedule, x_T, timesteps=levels, variance=variance, **options)
 
@@ -117,7 +126,16 @@ class DDIM:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must lie in [0, 1], got {self.eta}")
 
-    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+    def __call__(
+        self,
+        key: PRNGKey,
+        denoise: Denoise,
+        schedule: Schedule,
+        x_T: Float[Array, "b *event"],
+        *,
+        variance: Variance = posterior_variance,
+        **options: Any,
+    ) -> Array:
         levels = _levels(schedule, self.num_steps)
         return sampler.ddim(key, denoise, schedule, x_T, timesteps=levels, eta=self.eta, **options)
 
@@ -142,7 +160,16 @@ class DPMSolver:
         if self.order not in (1, 2):
             raise ValueError(f"order must be 1 or 2, got {self.order}")
 
-    def __call__(self, key: Any, denoise: Any, schedule: Schedule, x_T: Any, *, variance: Any, **options: Any) -> Array:
+    def __call__(
+        self,
+        key: PRNGKey,
+        denoise: Denoise,
+        schedule: Schedule,
+        x_T: Float[Array, "b *event"],
+        *,
+        variance: Variance = posterior_variance,
+        **options: Any,
+    ) -> Array:
         levels = _levels(schedule, self.num_steps)
         return sampler.dpm_solver_pp(key, denoise, schedule, x_T, timesteps=levels, order=self.order, **options)
 

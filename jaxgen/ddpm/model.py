@@ -3,9 +3,8 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,49 +17,27 @@ from jaxgen.core import (
     Metrics,
     PRNGKey,
     Spec,
-    TrainState,
     checked_label,
     example_labels,
     example_normals,
     example_uniforms,
 )
 from jaxgen.data import space
-from jaxgen.ddpm import conditioning, process
+from jaxgen.ddpm import process
 from jaxgen.ddpm.choices import Ancestral, Sampler
+from jaxgen.ddpm.conditioning import inpaint
 from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.denoiser import denoiser
 from jaxgen.ddpm.flow import flow_log_prob
-from jaxgen.ddpm.objective import Bound, hybrid_loss, simple_loss, variational_bound
+from jaxgen.ddpm.objective import Bound, variational_bound
 from jaxgen.ddpm.process import Denoise, Denoised
 from jaxgen.ddpm.sampler import noise
 from jaxgen.ddpm.schedule import Schedule
-from jaxgen.ddpm.weighting import stratified_t
+from jaxgen.ddpm.training import State, training
 
 _ALL_STEPS = Ancestral()
 
 _LABELS = 2**32 - 1  # Folded into a key for the labels of samples; no t is so large.
-
-
-@flax.struct.dataclass
-class State:
-    """The denoiser, arrays only.
-
-    Attributes:
-        train: Its `TrainState`.
-        ema_params: Moving average of its parameters.
-    """
-
-    train: TrainState
-    ema_params: Any
-
-    @property
-    def step(self) -> Any:
-        """Calls of `step` so far."""
-        return self.train.step
-
-    @property
-    def params(self) -> Any:
-        """What the optimizer changes."""
-        return self.train.params
 
 
 class Parts(NamedTuple):
@@ -113,79 +90,24 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         ValueError: A network that cannot see such data, labels wanted where there are none, or mirroring of what is
             no image.
     """
-    config.network.check(spec)
-    if config.conditional and spec.num_classes is None:
-        raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
     if config.flip and len(spec.event_shape) != 3:
         raise ValueError(f"flip=True is for images of shape (height, width, channels), got {spec.event_shape}")
-    schedule, learned = config.schedule.schedule(), config.learned
-    num_timesteps, event = schedule.num_timesteps, spec.event_shape
-    num_classes = spec.num_classes if config.conditional else None
-    none = num_classes  # The label that stands for none comes after the classes.
+    network = denoiser(config, spec)
+    schedule, num_classes, event = network.schedule, network.num_classes, spec.event_shape
     clip = None if spec.levels is None else 1.0
+    # As many t as there are, or fewer.
+    num_draws = config.num_draws if config.num_draws < schedule.num_timesteps - 1 else None
     tx = config.optimizer.transformation() if tx is None else tx
-    network = config.network.network(
-        spec, 2 if learned else 1, None if none is None else none + 1, jnp.dtype(config.dtype)
-    )
-
-    def denoised(
-        params: Any, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None
-    ) -> tuple[Array, Array, Array | None]:
-        """The network's output, eps_hat, and the fraction of a learned variance."""
-        rngs = {} if key_dropout is None else {"dropout": key_dropout}
-        outputs = network.apply({"params": params}, x_t, t, label, train=key_dropout is not None, rngs=rngs)
-        output, *rest = cast(tuple[Array, ...], outputs)
-        eps_hat = config.prediction.eps(schedule, x_t, t, output)
-        return output, eps_hat, (rest[0] + 1) / 2 if rest else None
+    move = training(config, spec, network, tx)
 
     def init(key: PRNGKey, batch: Batch) -> State:
-        x = jnp.zeros((2, *event))
-        t = jnp.ones((2,), jnp.int32)
-        params = network.init(key, x, t, None if none is None else t, train=False)["params"]
+        params = network.init(key)
         # A copy: the loop donates its buffers, and none may be donated twice.
         return State(optimizers.create(tx, params), jax.tree.map(jnp.copy, params))
 
-    def loss(params: Any, key: PRNGKey, t: Array, x_0: Array, label: Array | None) -> tuple[Array, dict[str, Array]]:
-        key_eps, key_label, key_dropout = jax.random.split(key, 3)
-        if label is not None:
-            withheld = jax.random.bernoulli(key_label, config.label_dropout, label.shape)
-            label = jnp.where(withheld, jnp.int32(none), label)
-        eps = jax.random.normal(key_eps, x_0.shape)
-        x_t = process.diffuse(schedule, x_0, t, eps)
-        output, eps_hat, fraction = denoised(params, x_t, t, label, key_dropout)
-        error = simple_loss(config.prediction.target(schedule, x_0, t, eps), output)
-        losses = config.weighting(schedule, t, config.prediction) * error
-        if learned is not None and fraction is not None:
-            losses = hybrid_loss(
-                losses, schedule, x_0, x_t, t, eps_hat, fraction, levels=spec.levels, weight=learned.weight
-            )
-        # Per dimension, as the papers give it.
-        means = {"loss": losses.mean() / spec.num_dimensions, "squared_error": error.mean() / spec.num_dimensions}
-        return means["loss"], means
-
-    def drawn_t(key: PRNGKey, num: int) -> Int[Array, " b"]:
-        """t, spread evenly over the batch of all devices; under pmap this device's part of it."""
-        if config.axis_name is None:
-            return stratified_t(key, num, num_timesteps)
-        whole = stratified_t(key, num * jax.lax.axis_size(config.axis_name), num_timesteps)
-        return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(config.axis_name) * num, num)
-
     @jax.jit
     def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
-        key_t, key = jax.random.split(key)
-        key_flip, key_loss = jax.random.split(optimizers.device_key(key, config.axis_name))
-        x_0 = space.to_signed(jnp.asarray(batch["x"]), spec)
-        if config.flip:
-            mirrored = jax.random.bernoulli(key_flip, shape=(x_0.shape[0], 1, 1, 1))
-            x_0 = jnp.where(mirrored, jnp.flip(x_0, axis=2), x_0)
-        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(
-            state.params, key_loss, drawn_t(key_t, x_0.shape[0]), x_0, labels_of(batch)
-        )
-        train = optimizers.update(tx, state.train, gradient)
-        # Young averages forget faster, or the first random parameters would stay in them for long.
-        n = state.step.astype(jnp.float32)
-        keep = jnp.minimum(jnp.float32(config.ema_decay), (1 + n) / (10 + n)) if config.ema_decay else jnp.float32(0)
-        return State(train, cast(Any, optax.incremental_update(train.params, state.ema_params, 1 - keep))), metrics
+        return move(key, state, space.to_signed(jnp.asarray(batch["x"]), spec), labels_of(batch))
 
     def labels_of(batch: Batch) -> Int[Array, " b"] | None:
         if not config.conditional:
@@ -198,25 +120,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return jnp.asarray(batch["index"]) if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
 
     def bind(state: State, label: Any = None, guidance: Any = None) -> Denoise:
-        """The averaged denoiser for these labels; None stands for none."""
-
-        def conditioned(x_t: Array, t: Array, label: Array | None) -> Denoised:
-            _, eps_hat, fraction = denoised(state.ema_params, x_t, t, label)
-            return eps_hat if fraction is None else (eps_hat, fraction)
-
-        def denoise(x_t: Array, t: Array) -> Denoised:
-            unknown = None if none is None else jnp.full(x_t.shape[:1], none, jnp.int32)
-            known = checked_label(label, x_t.shape[0], num_classes)
-            if guidance is None:
-                return conditioned(x_t, t, unknown if known is None else known)
-            return conditioning.guided(conditioned, guidance, known, unknown)(x_t, t)
-
-        if guidance is not None and (none is None or config.label_dropout == 0 or label is None):
-            raise ValueError(
-                "guidance needs a label, and a model with conditional=True and label_dropout above 0, got "
-                f"label={label!r}, conditional={config.conditional}, label_dropout={config.label_dropout}"
-            )
-        return denoise
+        return network.bind(state.ema_params, label, guidance)
 
     @jax.jit
     def denoise(state: State, x_t: Float[Array, "b *event"], t: Int[Array, " b"], label: Any = None) -> Denoised:
@@ -242,7 +146,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     @jax.jit
     def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
         """The three terms of the negative bound; of the denoising, the t that are drawn for each example."""
-        found = bound_of(key, state, batch, config.num_draws if config.num_draws < num_timesteps - 1 else None)
+        found = bound_of(key, state, batch, num_draws)
         return {
             "negative_bound": found.negative_bound,
             "prior": found.prior,
@@ -328,7 +232,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         def down(*arguments: Any, timesteps: None, **options: Any) -> Array:
             return sampler(*arguments, variance=config.variance.fixed, **options)
 
-        known = conditioning.inpaint(
+        known = inpaint(
             key,
             bind(state, label),
             schedule,

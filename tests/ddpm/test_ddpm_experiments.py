@@ -11,6 +11,7 @@ from jaxgen.experiments import cifar10_ddpm, mnist_ddpm, toy_ddpm
 SMALL = ddpm.Config(schedule=ddpm.Cosine(6), prediction=ddpm.V(), network=ddpm.MLP((8,), time_features=4), num_draws=2)
 
 
+@pytest.mark.slow
 def test_images_from_training_to_the_last_picture(tmp_path):
     config = mnist_ddpm.Config(
         data="digits", samples=30, sampler=ddpm.DDIM(3), classifier_steps=2, model=SMALL, steps=2, batch_size=8
@@ -29,7 +30,7 @@ def test_images_from_training_to_the_last_picture(tmp_path):
 
 
 def test_points_from_training_to_the_score(tmp_path):
-    config = toy_ddpm.Config(num=200, model=dataclasses.replace(SMALL, schedule=ddpm.Cosine(20)), steps=2)
+    config = toy_ddpm.Config(num=200, model=dataclasses.replace(SMALL, schedule=ddpm.Cosine(20)), steps=2, batch_size=8)
     found = runs.train(config, tmp_path, progress=False).results
     assert found["test"]["negative_bound"].unit == "nats, density" and "bits_per_dim" not in found["test"]
     assert (tmp_path / "pictures" / "score.png").exists()

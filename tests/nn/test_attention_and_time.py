@@ -1,5 +1,7 @@
 """Attention against its formula, position by position, and the embedding of the time."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,8 @@ def test_attention_is_its_formula():
     layer = SelfAttention(num_heads=2, num_groups=1)
     x = jax.random.normal(jax.random.key(0), (2, 2, 3, 4))
     params = layer.init(jax.random.key(1), x)["params"]
-    np.testing.assert_array_equal(layer.apply({"params": params}, x), x)  # it starts as the identity
+    start: Any = layer.apply({"params": params}, x)
+    np.testing.assert_array_equal(start, x)  # it is the identity
     kernel, out = (np.asarray(jax.random.normal(jax.random.key(k), s)) for k, s in ((2, (4, 12)), (3, (4, 4))))
     params = {**params, "Dense_0": {**params["Dense_0"], "kernel": jnp.asarray(kernel)}}
     params = {**params, "Dense_1": {**params["Dense_1"], "kernel": jnp.asarray(out)}}
@@ -26,7 +29,8 @@ def test_attention_is_its_formula():
             for i in range(6):
                 weights = np.exp(k[b, :, head] @ q[b, i, head] / np.sqrt(2))
                 expected[b, i] += weights / weights.sum() @ v[b, :, head] @ out[head]
-    np.testing.assert_allclose(layer.apply({"params": params}, x), expected.reshape(x.shape), rtol=1e-3, atol=1e-4)
+    found: Any = layer.apply({"params": params}, x)
+    np.testing.assert_allclose(found, expected.reshape(x.shape), rtol=1e-3, atol=1e-4)
 
 
 def test_heads_divide_the_channels():
@@ -46,6 +50,6 @@ def test_the_embedding_of_the_time():
 def test_the_class_is_told_beside_the_time():
     layer = TimeEmbedding(4, num_classes=3)
     t, label = jnp.array([1, 1], jnp.int32), jnp.array([0, 2], jnp.int32)
-    told = layer.apply(layer.init(jax.random.key(0), t, label), t, label)
+    told: Any = layer.apply(layer.init(jax.random.key(0), t, label), t, label)
     assert told.shape == (2, 16)
     assert not np.allclose(told[0], told[1])

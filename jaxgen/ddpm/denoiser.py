@@ -1,0 +1,84 @@
+"""The network as a denoiser: told the time and perhaps a label, whatever it predicts, it says what the noise is."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxgen.core import PRNGKey, Spec, checked_label
+from jaxgen.ddpm.conditioning import guided
+from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.process import Denoise, Denoised
+from jaxgen.ddpm.schedule import Schedule
+
+
+class Denoiser(NamedTuple):
+    """A network with its process.
+
+    Attributes:
+        schedule: Of beta.
+        num_classes: Labels that it knows, None for none; the label of that number stands for "no label".
+        init: (key) -> parameters.
+        outputs: (params, x_t, t, label, key_dropout=None) -> (output, eps_hat, fraction): what the network puts out,
+            what that says of the noise, and the fraction of a learned variance or None. With a key there is dropout.
+        bind: (params, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it; None
+            stands for no label. Raises ValueError for guidance without a label or a model that did not learn it.
+    """
+
+    schedule: Schedule
+    num_classes: int | None
+    init: Callable[[PRNGKey], Any]
+    outputs: Callable[..., tuple[Array, Array, Array | None]]
+    bind: Callable[..., Denoise]
+
+
+def denoiser(config: Config, spec: Spec) -> Denoiser:
+    """The denoiser of a config for data of this spec.
+
+    Raises:
+        ValueError: A network that cannot see such data, or labels wanted where there are none.
+    """
+    config.network.check(spec)
+    if config.conditional and spec.num_classes is None:
+        raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
+    schedule = config.schedule.schedule()
+    num_classes = spec.num_classes if config.conditional else None
+    embedded = None if num_classes is None else num_classes + 1
+    network = config.network.network(spec, 2 if config.learned else 1, embedded, jnp.dtype(config.dtype))
+
+    def init(key: PRNGKey) -> Any:
+        t = jnp.ones((2,), jnp.int32)
+        label = None if num_classes is None else t
+        return network.init(key, jnp.zeros((2, *spec.event_shape)), t, label, train=False)["params"]
+
+    def outputs(
+        params: Any, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        rngs = {} if key_dropout is None else {"dropout": key_dropout}
+        found = network.apply({"params": params}, x_t, t, label, train=key_dropout is not None, rngs=rngs)
+        output, *rest = cast(tuple[Array, ...], found)
+        eps_hat = config.prediction.eps(schedule, x_t, t, output)
+        return output, eps_hat, (rest[0] + 1) / 2 if rest else None
+
+    def bind(params: Any, label: Any = None, guidance: Any = None) -> Denoise:
+        if guidance is not None and (num_classes is None or config.label_dropout == 0 or label is None):
+            raise ValueError(
+                "guidance needs a label, and a model with conditional=True and label_dropout above 0, got "
+                f"label={label!r}, conditional={config.conditional}, label_dropout={config.label_dropout}"
+            )
+
+        def conditioned(x_t: Array, t: Array, label: Array | None) -> Denoised:
+            _, eps_hat, fraction = outputs(params, x_t, t, label)
+            return eps_hat if fraction is None else (eps_hat, fraction)
+
+        def denoise(x_t: Array, t: Array) -> Denoised:
+            unknown = None if num_classes is None else jnp.full(x_t.shape[:1], num_classes, jnp.int32)
+            known = checked_label(label, x_t.shape[0], num_classes)
+            if guidance is None:
+                return conditioned(x_t, t, unknown if known is None else known)
+            return guided(conditioned, guidance, known, unknown)(x_t, t)
+
+        return denoise
+
+    return Denoiser(schedule, num_classes, init, outputs, bind)
