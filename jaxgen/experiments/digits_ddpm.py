@@ -22,15 +22,15 @@ class Config(Settings):
         schedule=ddpm.Cosine(200),
         prediction=ddpm.V(),
         variance=ddpm.LearnedVariance(),
-        network=ddpm.UNet(features=32, multipliers=(1, 2), attention=(1,)),
-        optimizer=Adam(1e-3, Cosine(), clip_norm=1.0),
-        ema_decay=0.995,
+        network=ddpm.UNet(features=24, multipliers=(1, 2), attention=(1,)),
+        optimizer=Adam(2e-3, Cosine(), clip_norm=1.0),
+        ema_decay=0.99,
         num_draws=16,
     )
-    steps: int = 3000
+    steps: int = 1000
     batch_size: int = 64
-    log_every: int = 100
-    checkpoint_every: int = 1000
+    log_every: int = 50
+    checkpoint_every: int = 500
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
