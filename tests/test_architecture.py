@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "jaxgen"
 
 FLOORS = {
     "core": 0,
+    "digest": 0,
     "events": 0,
     "distributions": 0,
     "optimizers": 1,

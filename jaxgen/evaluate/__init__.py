@@ -1,37 +1,83 @@
 """Evaluation that knows no family: arrays and callables in, numbers out."""
 
+from jaxgen.evaluate.accuracy_score import classification_accuracy_score
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, class_histogram, class_kl, train_classifier
 from jaxgen.evaluate.features import Classifier, balanced_choice, few_label_accuracy, fine_tune, linear_probe
+from jaxgen.evaluate.fidelity import FewSamplesWarning, Fidelity, fidelity
+from jaxgen.evaluate.frechet import frechet_bias, frechet_distance
+from jaxgen.evaluate.kernel_distance import kernel_distance, squared_discrepancy
 from jaxgen.evaluate.likelihood import bits_per_dim, estimate, estimates, per_example
+from jaxgen.evaluate.manifolds import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    neighbour_memory,
+    precision_recall,
+)
 from jaxgen.evaluate.modes import ModeStatistics, mode_statistics
+from jaxgen.evaluate.moments import Moments, merged, moments
 from jaxgen.evaluate.neighbours import Distances, Memorisation, Nearest, memorisation, nearest
 from jaxgen.evaluate.parzen import ParzenResult, choose_sigma, kmeans_centroids, parzen, parzen_log_prob
+from jaxgen.evaluate.reference import RealImages, Reference, largest_num, reference
+from jaxgen.evaluate.representation import Features, classifier_features, pixel_features, trained_judge
+from jaxgen.evaluate.samples import samples, takes_labels
+from jaxgen.evaluate.score import Conditions, Score, alike, ranking
 
 __all__ = [
     "Classifier",
+    "Conditions",
+    "DensityCoverage",
     "Distances",
+    "Features",
+    "FewSamplesWarning",
+    "Fidelity",
     "ImageClassifier",
     "Memorisation",
     "ModeStatistics",
+    "Moments",
     "Nearest",
     "ParzenResult",
+    "PrecisionRecall",
+    "RealImages",
+    "Reference",
+    "Score",
     "TrainedClassifier",
+    "alike",
     "balanced_choice",
     "bits_per_dim",
     "choose_sigma",
     "class_histogram",
     "class_kl",
+    "classification_accuracy_score",
+    "classifier_features",
+    "density_coverage",
     "estimate",
     "estimates",
     "few_label_accuracy",
+    "fidelity",
     "fine_tune",
+    "frechet_bias",
+    "frechet_distance",
+    "kernel_distance",
     "kmeans_centroids",
+    "largest_num",
     "linear_probe",
     "memorisation",
+    "merged",
     "mode_statistics",
+    "moments",
     "nearest",
+    "neighbour_memory",
     "parzen",
     "parzen_log_prob",
     "per_example",
+    "pixel_features",
+    "precision_recall",
+    "ranking",
+    "reference",
+    "samples",
+    "squared_discrepancy",
+    "takes_labels",
     "train_classifier",
+    "trained_judge",
 ]

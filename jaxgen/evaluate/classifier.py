@@ -3,7 +3,7 @@
 Published scores look at samples through a network that was trained on other pictures (Inception, on ImageNet), which
 says little of handwritten digits. `train_classifier` trains a small convolutional network on the data at hand, the same
 one for the same key. A number that comes from it is a number of that classifier: quote its accuracy and the digest of
-its parameters (`jaxgen.train.digest`) with it.
+its parameters (`jaxgen.digest`) with it.
 """
 
 import functools

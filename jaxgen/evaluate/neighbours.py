@@ -73,7 +73,7 @@ def nearest(
             reach = np.minimum(reach, kth)
         row, column = np.nonzero(block.squares <= (reach + block.uncertainty)[:, None])
         column += block.columns.start
-        exact = _squared_distances(x, reference, row + block.rows.start, column, block_values)
+        exact = squared_distances(x, reference, row + block.rows.start, column, block_values)
 
         # What was nearest so far and what may be nearer, sorted by example, then distance, then index.
         num = len(reach)
@@ -226,10 +226,10 @@ def distance_blocks(
             )
 
 
-def _squared_distances(
+def squared_distances(
     x: np.ndarray, reference: np.ndarray, rows: np.ndarray, columns: np.ndarray, block_values: int
 ) -> Float[np.ndarray, " pairs"]:
-    """Of pairs, from their differences."""
+    """Squared distances of pairs (rows of x, columns of reference), from their differences."""
     squares = np.empty(len(rows))
     length = max(1, block_values // x.shape[1])
     for start in range(0, len(rows), length):

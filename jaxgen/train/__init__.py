@@ -4,9 +4,9 @@
 several seeds in one program; `digest` tells whether two states are the same to the bit.
 """
 
+from jaxgen.digest import digest
 from jaxgen.train import parallel
 from jaxgen.train.checkpoints import Checkpoints, DamagedCheckpointWarning
-from jaxgen.train.digest import digest
 from jaxgen.train.ensemble import ensemble
 from jaxgen.train.fit import Hook, Window, fit
 from jaxgen.train.history import History, NonFiniteError

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.train.digest import digest, flatten, structure
+from jaxgen.digest import digest, flatten, structure
 
 
 class DamagedCheckpointWarning(UserWarning):

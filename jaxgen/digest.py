@@ -1,4 +1,4 @@
-"""Digests: the identity of a state, to the bit."""
+"""Digests: the identity of a state or of a network, to the bit."""
 
 import hashlib
 from typing import Any

@@ -1,0 +1,52 @@
+"""The classification accuracy score: what labelled samples teach a classifier about real images.
+
+A classifier is trained on samples alone and tested on real images. It needs samples that are right (their labels),
+sharp (what the classes differ by) and varied (what the test set holds): a model with few modes can have a fine Fréchet
+distance and a poor score.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Int, Shaped
+
+from jaxgen.core import Estimate, PRNGKey
+from jaxgen.evaluate.classifier import train_classifier
+from jaxgen.evaluate.sets import image_sets
+
+
+def classification_accuracy_score(
+    key: PRNGKey,
+    samples: Shaped[Array | np.ndarray, "..."],
+    label: Int[Array | np.ndarray, " n"] | None,
+    x_test: Shaped[Array | np.ndarray, "..."],
+    label_test: Int[Array | np.ndarray, " m"],
+    num_classes: int,
+    **options: Any,
+) -> Estimate:
+    """Accuracy on real images of a classifier that was trained on samples.
+
+    Put the same of as many real images beside it: there are no other bounds.
+
+    Args:
+        key: Of the classifier's parameters and of the order of the samples.
+        samples: The model's, in [0, 1].
+        label: The labels that they were sampled for.
+        x_test: Real images in [0, 1].
+        label_test: Their classes.
+        num_classes: Number of classes.
+        options: Further arguments of `train_classifier`.
+
+    Returns:
+        Accuracy with its standard error over test images.
+
+    Raises:
+        ValueError: Samples without labels, images of different kinds, or labels out of range.
+
+    Source: Ravuri & Vinyals 2019.
+    """
+    if label is None:
+        raise ValueError("label must be given: only samples of a model that takes labels have this score")
+    samples, x_test = image_sets(samples=samples, x_test=x_test)
+    judge = train_classifier(key, samples.astype(np.float32), np.asarray(label, np.int32), num_classes, **options)
+    return judge.accuracy(x_test.astype(np.float32), label_test)

@@ -1,0 +1,131 @@
+"""What images are looked at through: features, by name and digest.
+
+A distance between sets of images is one between their features and means nothing without them: Fréchet distances
+through two networks, or through two ports of one network, do not compare. `Features` is any function of images with
+the name and the digest that every result then carries.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from jaxgen.core import Spec
+from jaxgen.data import cache as cached_arrays
+from jaxgen.data import to_unit
+from jaxgen.digest import digest, flatten
+from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, train_classifier
+from jaxgen.evaluate.sets import image_sets
+
+_BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Features:
+    """A function of images, under its name.
+
+    Args:
+        extract: Images [b, h, w, c], float32 in [0, 1] -> features [b, d], one row for each image by itself.
+        name: What it is called in tables.
+        digest: Of all that it depends on: of a network's parameters (`jaxgen.digest`), say.
+
+    Raises:
+        ValueError: No name or no digest.
+    """
+
+    extract: Callable[[Any], Any]
+    name: str
+    digest: str
+
+    def __post_init__(self):
+        if not self.name or not self.digest:
+            raise ValueError(f"features need a name and a digest, got name={self.name!r}, digest={self.digest!r}")
+
+    def __call__(self, images: Shaped[Array | np.ndarray, "..."]) -> Float[np.ndarray, "n d"]:
+        """Features of images, a batch of one size at a time (the last is filled up), float32.
+
+        Raises:
+            ValueError: What are no images in [0, 1]; features that are not [n, d] or not finite.
+        """
+        (x,) = image_sets(images=images)
+        parts = []
+        for first in range(0, len(x), _BATCH_SIZE):
+            batch = x[first : first + _BATCH_SIZE].astype(np.float32)
+            num = len(batch)
+            if len(x) > _BATCH_SIZE:
+                batch = np.concatenate([batch, np.repeat(batch[:1], _BATCH_SIZE - num, axis=0)])
+            found = np.asarray(self.extract(batch))
+            if found.ndim != 2 or len(found) != len(batch):
+                raise ValueError(f"{self.name} must give features [{len(batch)}, d], got shape {found.shape}")
+            parts.append(found[:num].astype(np.float32))
+        features = np.concatenate(parts)
+        if not np.isfinite(features).all():
+            raise ValueError(f"{self.name} must give finite features, got NaN or infinity")
+        return features
+
+
+def classifier_features(judge: TrainedClassifier, name: str = "classifier") -> Features:
+    """The last layer but one of a classifier (`train_classifier`); the digest is that of its parameters."""
+    return Features(judge.features, name, digest(judge.params))
+
+
+def pixel_features(spec: Spec) -> Features:
+    """The pixels themselves: for data without labels, or small ones. They see no shapes, only where ink is."""
+    described = f"pixels of {spec.event_shape}"
+    return Features(lambda x: x.reshape(len(x), -1), "pixels", hashlib.sha256(described.encode()).hexdigest())
+
+
+def trained_judge(
+    dataset: Any,
+    *,
+    seed: int = 0,
+    num_steps: int = 1000,
+    network: ImageClassifier | None = None,
+    cache: str | Path | None = None,
+) -> TrainedClassifier:
+    """The library's own classifier of a data set: trained on its training split, once, and then kept.
+
+    Args:
+        dataset: Images with labels, see `jaxgen.data.Dataset`.
+        seed: Of its parameters and of the order of the data.
+        num_steps: Of training, see `train_classifier`.
+        network: `ImageClassifier(num_classes)` unless given.
+        cache: Where its parameters are kept, under the data's fingerprint; None for $JAXGEN_CACHE_DIR or the user's
+            cache folder.
+
+    Raises:
+        ValueError: Data without labels, or that are not images.
+    """
+    spec = dataset.spec
+    if spec.num_classes is None or len(spec.event_shape) != 3:
+        raise ValueError(
+            f"a classifier needs images with labels, got {dataset.name} of shape {spec.event_shape} and "
+            f"num_classes={spec.num_classes}; give features of your own, or pixel_features"
+        )
+    network = network or ImageClassifier(spec.num_classes)
+    source = f"{dataset.fingerprint} {network!r} seed {seed} steps {num_steps}"
+    name = f"classifier-{hashlib.sha256(source.encode()).hexdigest()[:24]}.npz"
+
+    def learnt() -> dict[str, np.ndarray]:
+        train = dataset.train
+        judge = train_classifier(
+            jax.random.key(seed),
+            train.x,
+            train.label,
+            spec.num_classes,
+            levels=spec.levels,
+            network=network,
+            num_steps=num_steps,
+            batch_size=min(128, len(train)),
+        )
+        return {path: np.asarray(leaf) for path, leaf in flatten(judge.params).items()}
+
+    arrays = cached_arrays.cached(cached_arrays.folder(cache) / "fidelity" / name, source, learnt)
+    like = jax.eval_shape(network.init, jax.random.key(0), to_unit(dataset.train.x[:1], spec))
+    params = jax.tree.unflatten(jax.tree.structure(like), [arrays[path] for path in flatten(like)])
+    return TrainedClassifier(params=params, network=network, spec=spec)

@@ -1,0 +1,55 @@
+"""Samples of any model of the contract, as many as a metric needs."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgen.core import GenerativeModel, PRNGKey
+
+
+def samples(
+    model: GenerativeModel,
+    key: PRNGKey,
+    state: Any,
+    num: int,
+    *,
+    label: Int[Array | np.ndarray, " _"] | None = None,
+    chunk: int = 500,
+) -> Float[np.ndarray, "num ..."]:
+    """Samples 0 .. num - 1 of a key, some at a time, on the host.
+
+    Args:
+        model: Any model of the contract.
+        key: Root of the draws; sample k is the same however many are drawn.
+        state: The model's state.
+        num: How many.
+        label: The label of each, for a model that takes labels.
+        chunk: Samples per call. All calls have as many, so that one compilation serves all.
+
+    Raises:
+        ValueError: num or chunk below 1, or labels that are not `num`.
+    """
+    if num < 1 or chunk < 1:
+        raise ValueError(f"num and chunk must be at least 1, got num={num}, chunk={chunk}")
+    if label is not None and len(label) != num:
+        raise ValueError(f"label must hold num={num} labels, got {len(label)}")
+    chunk = min(chunk, num)
+    parts = []
+    for first in range(0, num, chunk):
+        options = {}
+        if label is not None:
+            some = np.asarray(label[first : first + chunk], np.int32)
+            options["label"] = np.concatenate([some, np.repeat(some[:1], chunk - len(some))])
+        parts.append(np.asarray(model.sample(key, state, chunk, first=first, **options))[: num - first])
+    return np.concatenate(parts)
+
+
+def takes_labels(model: GenerativeModel, state: Any) -> bool:
+    """Whether a model samples by label; one that does not refuses a label with a ValueError. Draws nothing."""
+    try:
+        jax.eval_shape(lambda state: model.sample(jax.random.key(0), state, 1, label=0), state)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""A number with all that it must be read with, and the order of several."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from jaxgen.core import Estimate
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what numbers were measured: two compare only if these are equal.
+
+    Attributes:
+        num: Number of samples, of reference images, and of images of each set of the floor.
+        reference: What the samples were compared with, as in "mnist test".
+        floor_of: What stands in the samples' place for the floor, as in "mnist valid".
+        fingerprint: Of the data.
+        features: Name of the features.
+        digest: Digest of the features.
+        seed: Of the subsets and of the classifiers that are trained on samples.
+    """
+
+    num: int
+    reference: str
+    floor_of: str
+    fingerprint: str
+    features: str
+    digest: str
+    seed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num} samples against {self.num} images of {self.reference}; floor: {self.num} images of "
+            f"{self.floor_of} in the samples' place; features: {self.features} {self.digest[:12]}; seed {self.seed}"
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that samples were given.
+
+    Attributes:
+        value: The number, with its standard error where there is one.
+        floor: The same of real images in the samples' place: what a model that draws from the data would get.
+        better: Which way is better; "near" for what is best near the floor.
+        bias: Expected excess over the value of infinitely many samples and references, None where it is not known or
+            where there is none.
+        conditions: Under what it was measured.
+    """
+
+    value: Estimate
+    floor: Estimate
+    better: Literal["lower", "higher", "near"]
+    bias: float | None
+    conditions: Conditions
+
+
+def ranking(scores: Mapping[str, Score]) -> list[str]:
+    """Names of the models, the best first.
+
+    Raises:
+        ValueError: No scores, or scores of different kinds or under different conditions: through other features, of
+            another number of samples, against other data.
+    """
+    alike(scores)
+    first = next(iter(scores.values()))
+
+    def cost(name: str) -> float:
+        value, floor = scores[name].value.value, scores[name].floor.value
+        cost = {"lower": value, "higher": -value, "near": abs(value - floor)}[first.better]
+        return math.inf if math.isnan(cost) else cost
+
+    return sorted(scores, key=cost)
+
+
+def alike(scores: Mapping[str, Score]) -> None:
+    """Refuse scores that do not compare.
+
+    Raises:
+        ValueError: No scores, or scores of different kinds or under different conditions.
+    """
+    if not scores:
+        raise ValueError("scores must hold at least one score, got none")
+    first, *others = scores
+    for other in others:
+        a, b = scores[first], scores[other]
+        if (a.better, a.value.unit) != (b.better, b.value.unit):
+            raise ValueError(f"{first} and {other} are scores of different kinds: {a.value.unit}, {b.value.unit}")
+        for field in fields(Conditions):
+            mine, theirs = getattr(a.conditions, field.name), getattr(b.conditions, field.name)
+            if mine != theirs:
+                raise ValueError(f"{first} and {other} do not compare: {field.name} {mine!r} against {theirs!r}")
