@@ -3,10 +3,12 @@
 Importing this package does not import matplotlib; drawing does.
 """
 
+from jaxgen.plot import page
+from jaxgen.plot.comparison import comparison
 from jaxgen.plot.curves import curves
 from jaxgen.plot.fields import fields
 from jaxgen.plot.figures import save
 from jaxgen.plot.images import images, rows
 from jaxgen.plot.points import scatter
 
-__all__ = ["curves", "fields", "images", "rows", "save", "scatter"]
+__all__ = ["comparison", "curves", "fields", "images", "page", "rows", "save", "scatter"]
