@@ -1,9 +1,10 @@
-"""The command line: `jaxgen train | resume | sample | evaluate | verify | list`.
+"""The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list`.
 
 Every field of an experiment's config is a flag. Whatever is done here can be done from Python with `jaxgen.runs`.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from jaxgen import experiments
 from jaxgen.core import Estimate
+from jaxgen.evaluate import FewSamplesWarning
 from jaxgen.runs.config import nearest
 
 
@@ -108,18 +110,66 @@ def sample(run: Path, /, num: int = 64, seed: int = 1, first: int = 0, best: boo
     return 0
 
 
-def evaluate(run: Path, /, split: str = "test", best: bool = False) -> int:
+def evaluate(
+    run: Path, /, split: str = "test", best: bool = False, fidelity: bool = False, num: int | None = None, seed: int = 0
+) -> int:
     """Evaluate on a whole split.
 
     Args:
         run: Folder of the run.
         split: "train", "valid" or "test".
         best: Take the best checkpoint instead of the last.
+        fidelity: Compare samples with as many images of the split instead: Fréchet and kernel distance, precision,
+            recall, density, coverage, classes, nearest training images, each beside that of real images.
+        num: How many samples, with --fidelity; as many as there are to compare with unless given, 10,000 at most.
+        seed: Of the samples, with --fidelity.
     """
     from jaxgen import runs
 
-    results = runs.evaluate(run, split=split, best=best)
-    Console().print(_results({split: results}, f"{run.name}: mean ± standard error over examples"))
+    if not fidelity:
+        if num is not None or seed:
+            raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
+        results = runs.evaluate(run, split=split, best=best)
+        Console().print(_results({split: results}, f"{run.name}: mean ± standard error over examples"))
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
+        found = runs.fidelity(run, num, seed=seed, best=best, split=split)
+    table = Table("", "samples", "real images", "expected bias", "better", title=run.name, title_justify="left")
+    for name, score in found.scores.items():
+        bias = "" if score.bias is None else f"{score.bias:.2g}"
+        table.add_row(name.replace("_", " "), _number(score.value), _number(score.floor), bias, score.better)
+    Console().print(table)
+    conditions = next(iter(found.scores.values())).conditions
+    for line in (str(conditions), *found.notes):
+        Console().print(line, highlight=False, soft_wrap=True, markup=False)
+    return 0
+
+
+def compare(
+    runs: tuple[Path, ...],
+    /,
+    num: int | None = None,
+    seed: int = 0,
+    best: bool = False,
+    split: str = "test",
+    out: Path = Path("comparison"),
+) -> int:
+    """Compare the samples of runs on the same data: a table, a picture and a page.
+
+    Args:
+        runs: Folders of the runs.
+        num: How many samples of each; as many as there are to compare with unless given, 10,000 at most.
+        seed: Of the samples.
+        best: Take the best checkpoints instead of the last.
+        split: What to compare with: "test", "valid" or "train".
+        out: Folder of comparison.txt, comparison.png and comparison.html.
+    """
+    from jaxgen import runs as module
+
+    found = module.compare(runs, num, seed=seed, best=best, split=split, out=out)
+    Console().print(found.text, highlight=False, soft_wrap=True, markup=False)
+    Console().print(f"look at {found.files[-1]}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -148,7 +198,7 @@ def list_experiments(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; errors that the user can mend are told in one line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    verbs = ["train", "resume", "sample", "evaluate", "verify", "list"]
+    verbs = ["train", "resume", "sample", "evaluate", "compare", "verify", "list"]
     console = Console(stderr=True)
     if not arguments or arguments[0] in ("-h", "--help"):
         Console().print(__doc__, highlight=False, markup=False)

@@ -3,6 +3,8 @@
 Importing this package does not import matplotlib; drawing does.
 """
 
+from jaxgen.plot import page
+from jaxgen.plot.comparison import comparison
 from jaxgen.plot.curves import curves
 from jaxgen.plot.fields import arrows, fields
 from jaxgen.plot.figures import save
@@ -10,4 +12,4 @@ from jaxgen.plot.images import images, rows
 from jaxgen.plot.lines import lines
 from jaxgen.plot.points import scatter
 
-__all__ = ["arrows", "curves", "fields", "images", "lines", "rows", "save", "scatter"]
+__all__ = ["arrows", "comparison", "curves", "fields", "images", "lines", "page", "rows", "save", "scatter"]

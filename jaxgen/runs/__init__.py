@@ -8,8 +8,11 @@ The same from a notebook and from the command line:
     outcome = runs.train(digits_vae.Config(seed=1), "runs/mine")
     outcome = runs.resume("runs/mine")
     report = runs.verify("runs/mine")
+    runs.compare(["runs/mine", "runs/other"])
 """
 
+from jaxgen.runs.compare import Comparison, compare
+from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.launch import Outcome, resume, train
 from jaxgen.runs.settings import Experiment, Settings
@@ -17,12 +20,15 @@ from jaxgen.runs.use import evaluate, load, sample
 from jaxgen.runs.verify import Report, verify
 
 __all__ = [
+    "Comparison",
     "Experiment",
     "Outcome",
     "Report",
     "RunFolder",
     "Settings",
+    "compare",
     "evaluate",
+    "fidelity",
     "load",
     "resume",
     "sample",

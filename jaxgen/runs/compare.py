@@ -1,0 +1,201 @@
+"""Runs side by side: a table, a picture and a page, of the same numbers under the same conditions."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgen import evaluate, plot
+from jaxgen.core import Estimate
+from jaxgen.runs.fidelity import Judged, judged, reference, same_data
+
+_SHOWN = 20
+"""Images in a row of the picture."""
+
+_METRICS = {
+    "frechet_distance": (
+        "Fréchet distance", "lower", "squared Fréchet distance of normal distributions fitted to the features",
+    ),
+    "kernel_distance": (
+        "kernel distance", "lower", "squared maximum mean discrepancy of the features, cubic polynomial, unbiased",
+    ),
+    "precision": ("precision", "higher", "share of samples that lie among the data, in the space of the features"),
+    "recall": ("recall", "higher", "share of the data that lie among the samples"),
+    "density": ("density", "as real", "how densely samples lie among the data; about 1 for draws from the data"),
+    "coverage": ("coverage", "higher", "share of the data with a sample near them"),
+    "class_kl": ("class KL", "lower", "KL of the samples' classes from the data's, both by the classifier, in nats"),
+    "nearest_train": (
+        "nearest training image", "as real", "mean distance in pixels; that of real images is of held-out ones",
+    ),
+    "accuracy_score": (
+        "accuracy score", "higher", "accuracy on real images of a classifier trained on labelled samples alone",
+    ),
+}  # fmt: skip
+"""By metric: what it is called in tables, which way is better, what it is."""
+
+
+class Comparison(NamedTuple):
+    """What `compare` made.
+
+    Attributes:
+        results: By name of the run.
+        text: The table and what is to be said of it.
+        files: comparison.txt, comparison.png and comparison.html.
+    """
+
+    results: Mapping[str, evaluate.Fidelity]
+    text: str
+    files: tuple[Path, ...]
+
+
+def number(estimate: Estimate) -> str:
+    """A number with its standard error."""
+    error = "" if estimate.standard_error is None else f" ± {estimate.standard_error:.2g}"
+    return f"{estimate.value:.3g}{error}"
+
+
+def rows(results: Mapping[str, evaluate.Fidelity]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table: a line per metric, a column per model, the floor at the end.
+
+    The best model of a metric has an asterisk.
+
+    Raises:
+        ValueError: Results that do not compare.
+    """
+    # Not all models have all metrics: one that takes no labels has no accuracy score.
+    metrics = [name for name in _METRICS if any(name in found.scores for found in results.values())]
+    lines = []
+    for metric in metrics:
+        scores = {name: found.scores[metric] for name, found in results.items() if metric in found.scores}
+        best = evaluate.ranking(scores)[0] if len(scores) > 1 else None
+        cells = [
+            number(scores[name].value) + (" *" if name == best else "") if name in scores else "" for name in results
+        ]
+        floor = next(iter(scores.values())).floor
+        lines.append([*_METRICS[metric][:2], *cells, number(floor)])
+    return ["", "better", *results, "real images"], lines
+
+
+def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table as text."""
+    widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * width for width in widths), *(line(row) for row in lines)])
+
+
+def compare(
+    paths: Sequence[Path | str],
+    num: int | None = None,
+    *,
+    seed: int = 0,
+    best: bool = False,
+    split: str = "test",
+    features: evaluate.Features | None = None,
+    out: Path | str = "comparison",
+) -> Comparison:
+    """Compare the samples of several runs on the same data.
+
+    Args:
+        paths: The runs' folders.
+        num: How many samples of each; None for as many as there are references, 10,000 at most.
+        seed: Of the draws, and of what is random in the metrics.
+        best: Take the best checkpoints instead of the last.
+        split: Where the references are from.
+        features: None for the library's own classifier, or pixels where there are no labels.
+        out: Folder for the text, the picture and the page.
+
+    Raises:
+        FileNotFoundError: There is no run, or no checkpoint yet.
+        ValueError: No run, a run given twice, runs on different data, data that are no images, or more samples than
+            there are references.
+    """
+    folders = [Path(path) for path in paths]
+    if not folders or len({path.resolve() for path in folders}) < len(folders):
+        raise ValueError(f"compare needs runs, each once, got {', '.join(map(str, folders)) or 'none'}")
+    same_data(folders)
+    real = reference(folders[0], num, split=split, features=features)
+    alone = len({path.name for path in folders}) == len(folders)
+    with warnings.catch_warnings():
+        # It is said on the page.
+        warnings.simplefilter("ignore", evaluate.FewSamplesWarning)
+        found = {path.name if alone else str(path): judged(path, real, seed=seed, best=best) for path in folders}
+    results = {name: each.fidelity for name, each in found.items()}
+    header, lines = rows(results)
+    conditions = real.conditions(seed)
+    notes = _notes(results, real)
+    title = f"{real.dataset.name}: {', '.join(found)}"
+    text = "\n".join([title, "", plain(header, lines), "", str(conditions), *notes, ""])
+
+    out = Path(out)
+    files = (
+        plot.page.write(text, out / "comparison.txt"),
+        plot.save(_figure(found, real, header, lines, title), out / "comparison.png"),
+        out / "comparison.html",
+    )
+    plot.page.write(_page(found, header, lines, [str(conditions), *notes], title, files[1]), files[2])
+    return Comparison(results, text, files)
+
+
+def _notes(results: Mapping[str, evaluate.Fidelity], real: evaluate.Reference) -> list[str]:
+    notes = [f"{name}: {note}" for name, found in results.items() for note in found.notes[:-1]]
+    notes.append(next(iter(results.values())).notes[-1])
+    if real.judge is not None:
+        accuracy = real.judge.accuracy(real.real.images, real.real.label)
+        notes.append(f"the classifier is right of {accuracy.value:.1%} of the references")
+    elif real.features.name == "pixels":
+        notes.append("the data have no labels, so that there is no classifier: the features are the pixels")
+    notes.append("* the best of the models; a difference that is small beside that to real images says nothing")
+    return notes
+
+
+def _figure(
+    found: Mapping[str, Judged], real: evaluate.Reference, header: list[str], lines: list[list[str]], title: str
+) -> object:
+    groups = {f"real images ({real.real.name})": real.real.images[:_SHOWN]}
+    for name, each in found.items():
+        x = each.samples[:_SHOWN]
+        groups[f"{name}, step {each.step}: samples as they come"] = x
+        groups[f"{name}: nearest training images"] = real.train[evaluate.nearest(x, real.train).indices[:, 0]]
+    return plot.comparison(groups, header, lines, title=title, columns=_SHOWN)
+
+
+def _page(
+    found: Mapping[str, Judged],
+    header: list[str],
+    lines: list[list[str]],
+    notes: list[str],
+    title: str,
+    picture: Path,
+) -> str:
+    page = plot.page
+    parts = [page.table(header, lines, numbers=range(2, len(header))), page.items(notes)]
+    parts.append(page.picture(picture, f"{title}: real images, samples, nearest training images"))
+    shares = {name: each.fidelity.histogram for name, each in found.items() if each.fidelity.histogram is not None}
+    if shares:
+        real = next(iter(found.values())).fidelity.histogram_of_real
+        columns = {**shares, "real images": real}
+        classes = range(len(np.asarray(real)))
+        table = [[str(k), *(f"{np.asarray(share)[k]:.3f}" for share in columns.values())] for k in classes]
+        parts += [page.heading("Classes"), page.table(["class", *columns], table, numbers=range(1, len(columns) + 1))]
+    parts += [page.heading("Runs"), page.table(["run", "experiment", "step", "seed", "state"], _runs(found))]
+    used = {line[0] for line in lines}
+    meanings = [[name, text] for name, _, text in _METRICS.values()]
+    parts += [page.heading("What the numbers are"), page.table(["", ""], [row for row in meanings if row[0] in used])]
+    return page.page(title, parts)
+
+
+def _runs(found: Mapping[str, Judged]) -> list[list[str]]:
+    table = []
+    for name, each in found.items():
+        manifest = each.folder.manifest
+        config = manifest["config"]
+        digest = manifest["digests"].get(str(each.step), "")[:16]
+        kind = config["type"].removeprefix("jaxgen.experiments.").removesuffix(".Config")
+        table.append([name, kind, str(each.step), str(config.get("seed", "")), plot.page.code(digest)])
+    return table

@@ -1,0 +1,123 @@
+"""Fidelity of what runs have trained: samples drawn through the contract, looked at through the same features."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from jaxgen import evaluate
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.use import load
+
+
+class Judged(NamedTuple):
+    """A run's samples and what they came to.
+
+    Attributes:
+        folder: The run.
+        step: Of the state that was sampled.
+        samples: In [0, 1].
+        fidelity: The numbers.
+    """
+
+    folder: RunFolder
+    step: int
+    samples: Float[np.ndarray, "n h w c"]
+    fidelity: evaluate.Fidelity
+
+
+def same_data(paths: list[Path]) -> str:
+    """The fingerprint of the data of all these runs.
+
+    Raises:
+        FileNotFoundError: There is no run.
+        ValueError: The runs are on different data.
+    """
+    described = [RunFolder(path).manifest["data"] for path in paths]
+    for path, data in zip(paths, described, strict=True):
+        if data["fingerprint"] != described[0]["fingerprint"]:
+            raise ValueError(
+                f"runs compare only on the same data: {paths[0]} is on {described[0]['name']} "
+                f"({described[0]['fingerprint'][:12]}), {path} on {data['name']} ({data['fingerprint'][:12]})"
+            )
+    return described[0]["fingerprint"]
+
+
+def reference(
+    path: Path, num: int | None = None, *, split: str = "test", features: evaluate.Features | None = None
+) -> evaluate.Reference:
+    """What the samples of a run, and of all others on the same data, are compared with.
+
+    Args:
+        path: The run's folder.
+        num: How many samples and references, see `evaluate.reference`.
+        split: Where the references are from.
+        features: What images are looked at through. None for the library's own classifier, trained on the training
+            split at the first call and then kept; for data without labels, which have none, for the pixels.
+
+    Raises:
+        FileNotFoundError: There is no run.
+        ValueError: Data that are no images, or that have changed since the run.
+    """
+    folder = RunFolder(path)
+    dataset = folder.config.build().dataset
+    spec = dataset.spec
+    if dataset.fingerprint != folder.manifest["data"]["fingerprint"]:
+        raise ValueError(f"the data have changed since the run in {path} was started (fingerprint differs)")
+    if len(spec.event_shape) != 3:
+        raise ValueError(f"fidelity is of images [height, width, channels], {dataset.name} has {spec.event_shape}")
+    judge = None if spec.num_classes is None else evaluate.trained_judge(dataset)
+    if features is None:
+        features = evaluate.pixel_features(spec) if judge is None else evaluate.classifier_features(judge)
+    return evaluate.reference(dataset, features, judge=judge, num=num, split=split)
+
+
+def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = False) -> Judged:
+    """Draw a run's samples and look at them.
+
+    A model that takes labels is asked for those of evenly spaced training images, the data's own shares.
+
+    Args:
+        path: The run's folder.
+        real: What its samples are compared with.
+        seed: Of the draws, and of what is random in the metrics.
+        best: Take the best checkpoint instead of the last.
+    """
+    experiment, _, state = load(path, best=best)
+    num = len(real.real.images)
+    train = experiment.dataset.train
+    label = None
+    if train.label is not None and evaluate.takes_labels(experiment.model, state):
+        label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
+    x = evaluate.samples(experiment.model, jax.random.key(seed), state, num, label=label)
+    x = np.clip(x, 0, 1)  # rounding; samples are in [0, 1]
+    return Judged(RunFolder(path), int(state.step), x, evaluate.fidelity(x, real, seed=seed, label=label))
+
+
+def fidelity(
+    path: Path | str,
+    num: int | None = None,
+    *,
+    seed: int = 0,
+    best: bool = False,
+    split: str = "test",
+    features: evaluate.Features | None = None,
+) -> evaluate.Fidelity:
+    """All metrics of a run's samples beside real images; few samples warn.
+
+    Args:
+        path: The run's folder.
+        num: How many samples; None for as many as there are references, 10,000 at most.
+        seed: Of the draws, and of what is random in the metrics.
+        best: Take the best checkpoint instead of the last.
+        split: Where the references are from.
+        features: `evaluate.Features`; None for the library's own classifier, or pixels where there are no labels.
+
+    Raises:
+        FileNotFoundError: There is no run, or no checkpoint yet.
+        ValueError: Data that are no images, or more samples than there are references.
+    """
+    real = reference(Path(path), num, split=split, features=features)
+    return judged(Path(path), real, seed=seed, best=best).fidelity
