@@ -33,7 +33,7 @@ def lines(
             x, y = np.asarray(x), np.asarray(y)
             if x.shape != y.shape or x.ndim != 1:
                 raise ValueError(f"{label or name} must be two arrays of one length, got {x.shape} and {y.shape}")
-            axis.plot(x, y, linewidth=1, label=label)
+            axis.plot(x, y, linewidth=1, marker="." if len(x) < 30 else None, label=label)
         axis.set_title(name, fontsize=9)
         axis.set_xlabel(x_label, fontsize=8)
         axis.tick_params(labelsize=7)
