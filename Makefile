@@ -1,11 +1,13 @@
 # Everything is made from Python (3.11 or newer) and make alone, into .venv.
-#   make demo                 train a VAE on handwritten digits and look at what it draws
+#   make demo                 train a VAE, a GAN and a diffusion model on handwritten digits and compare them
+#   make lecture              every equation on one page, with its function, its tests' results and a picture
 #   make test                 the tests, in minutes; `make test-all` adds the slow ones
 #   make install JAX=cuda13   choose the accelerator build of JAX (cpu, cuda12, cuda13, tpu)
 PYTHON ?= python3
 JAX ?= cpu
 BIN := .venv/bin
-RUN ?= runs/digits_vae
+RUNS ?= runs
+DEMO := digits_vae digits_gan digits_ddpm
 
 ifeq ($(JAX),cpu)
 EXTRA :=
@@ -13,7 +15,7 @@ else
 EXTRA := jax[$(JAX)]
 endif
 
-.PHONY: install demo test test-all lint clean
+.PHONY: install demo lecture test test-all lint clean
 
 install: .venv/.installed-$(JAX)
 
@@ -24,7 +26,11 @@ install: .venv/.installed-$(JAX)
 	touch $@
 
 demo: install
-	$(BIN)/jaxgen train digits_vae --run $(RUN)
+	for name in $(DEMO); do $(BIN)/jaxgen train $$name --run $(RUNS)/$$name || exit; done
+	$(BIN)/jaxgen compare $(DEMO:%=$(RUNS)/%) --out $(RUNS)/comparison
+
+lecture: install
+	$(BIN)/python notebooks/lecture_page.py --out lecture.html
 
 # -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
 test: install
