@@ -183,5 +183,5 @@ def bound():
     axes[0, 0].plot(counts, exact, "k:", marker=".", label="exact variance")
     axes[0, 0].axhline(gaussian.entropy(), color="grey", linewidth=1, label="-E log p(x_0)")
     axes[0, 0].set(xlabel="T", ylabel="nats", xscale="log")
-    axes[0, 0].legend(fontsize=6)
+    axes[0, 0].legend(fontsize=6, bbox_to_anchor=(1, 1), loc="upper left")
     return figure

@@ -178,8 +178,10 @@ def lecture(found, cases):
     passed, failed = (sum(case[k] for case in cases.values()) for k in (0, 1))
     functions = {name for entry in found for name in entry["functions"]}
     parts = [
-        "<style>img.formula { background: none; max-width: 26rem; } table img { max-width: 22rem; }"
-        "@media (prefers-color-scheme: dark) { img.formula { filter: invert(0.9); } }</style>",
+        "<style>body { max-width: 72rem; } td:first-child { width: 29rem; } td:last-child { width: 23rem; }"
+        "td code { white-space: nowrap; } td p { margin: 0 0 .4rem; } td img { max-width: 22rem; }"
+        "td img.formula { display: block; background: none; max-width: 28rem; margin: .6rem 0; }"
+        "@media (prefers-color-scheme: dark) { td img.formula { filter: invert(0.9); } }</style>",
         page.paragraph(
             f"{len(found)} equations, {len(functions)} functions, {passed + failed} test cases, {passed} of them pass. "
             "Where the lecture's print differs from what is true, the equation here is the true one, and a test shows "
@@ -191,8 +193,8 @@ def lecture(found, cases):
         for entry in (e for e in found if e["chapter"] == chapter):
             says = page.paragraph(("(beyond the lecture) " if entry.get("beyond") else "") + entry["says"])
             names = page.part("<br>".join(page.code(name) for name in entry["functions"]))
-            rows.append([page.part(says + formula(entry["math"])), names, tested(entry, cases), picture(entry)])
-        parts += [page.heading(chapter), page.table(["equation", "function", "held against", "picture"], rows)]
+            rows.append([page.part(says + formula(entry["math"]) + names), tested(entry, cases), picture(entry)])
+        parts += [page.heading(chapter), page.table(["equation and functions", "held against", "picture"], rows)]
     return page.page("Introduction to generative models, equation by equation", parts)
 
 
