@@ -184,7 +184,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         first: int = 0,
         label: Any = None,
         sampler: Sampler = _ALL_STEPS,
-        guidance: float | None = None,
+        guidance: Any = None,
     ) -> Array:
         return draws(key, state, num, first, checked_label(label, num, num_classes), guidance, sampler, keep)
 
@@ -197,7 +197,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         label: Any = None,
         condition: Any = None,
         sampler: Sampler = _ALL_STEPS,
-        guidance: float | None = None,
+        guidance: Any = None,
     ) -> Float[Array, "num *event"]:
         """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:

@@ -58,8 +58,8 @@ def kill_and_finish(tmp_path, uninterrupted, seed, moments):
     assert not list((run / "checkpoints").glob("*tmp*"))
 
 
-def test_killed_at_three_moments(tmp_path, uninterrupted):
-    kill_and_finish(tmp_path, uninterrupted, seed=0, moments=3)
+def test_killed_at_two_moments(tmp_path, uninterrupted):
+    kill_and_finish(tmp_path, uninterrupted, seed=0, moments=2)
 
 
 @pytest.mark.slow
@@ -67,7 +67,9 @@ def test_killed_at_twenty_moments(tmp_path, uninterrupted):
     kill_and_finish(tmp_path, uninterrupted, seed=1, moments=20)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_leaves(tmp_path, uninterrupted, number, code):
     digest, _ = uninterrupted
     run = tmp_path / "run"
