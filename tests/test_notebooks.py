@@ -27,7 +27,11 @@ def run(path):
             plt.close("all")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# A minute each, most of it compilation: `make test` takes the chapters that use most of the others, `make test-all` all.
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem < "03" else ()) for path in NOTEBOOKS],
+)
 def test_in_short(path, monkeypatch):
     monkeypatch.setenv("JAXGEN_NOTEBOOK_STEPS", "20")
     run(path)
