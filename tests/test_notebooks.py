@@ -27,7 +27,7 @@ def run(path):
             plt.close("all")
 
 
-# A minute each, most of it compilation: `make test` takes the chapters that use most of the others, `make test-all` all.
+# A minute each, most of it compilation: `make test` takes the last chapters, `make test-all` all of them.
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem < "03" else ()) for path in NOTEBOOKS],
