@@ -22,7 +22,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def reference(judge, cache, **options):
+def reference(judge, cache, **options) -> Any:
     return evaluate.reference(DIGITS, evaluate.classifier_features(judge), judge=judge, cache=cache, **options)
 
 
@@ -31,7 +31,7 @@ def real(judge, cache):
     return reference(judge, cache, num=120)
 
 
-def fidelity(*args, **options):
+def fidelity(*args, **options) -> Any:
     with pytest.warns(evaluate.FewSamplesWarning):
         return evaluate.fidelity(*args, **options)
 
@@ -64,7 +64,8 @@ def test_what_was_computed_of_the_data_is_kept_under_their_fingerprint(judge, ca
     )
     np.testing.assert_array_equal(again.real.features, real.real.features)
     np.testing.assert_array_equal(again.real.moments.scatter, evaluate.moments(real.real.features).scatter)
-    for changed in ({"num": 121}, {"split": "train", "num": 120}):
+    others: Any = ({"num": 121}, {"split": "train", "num": 120})
+    for changed in others:
         with pytest.raises(AssertionError, match="computed again"):
             evaluate.reference(DIGITS, evaluate.Features(never, known.name, known.digest), cache=cache, **changed)
 

@@ -62,8 +62,8 @@ def test_any_number_of_devices_gives_the_same_moments(num_devices):
 def test_at_full_rank_it_is_the_definition():
     for seed in range(3):
         x, y = draws(200, seed=seed), draws(150, seed=seed + 9, shift=0.3)
-        root = scipy.linalg.sqrtm(np.cov(x.T) @ np.cov(y.T)).real
-        definition = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root)
+        root: Any = scipy.linalg.sqrtm(np.cov(x.T) @ np.cov(y.T))
+        definition = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root.real)
         assert evaluate.frechet_distance(x, y) == pytest.approx(definition, rel=1e-8)
         assert evaluate.frechet_distance(y, x) == pytest.approx(definition, rel=1e-8)
 

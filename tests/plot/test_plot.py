@@ -107,3 +107,31 @@ def test_bad_arguments():
         plot.scatter({"data": np.zeros(3)}, title="")
     with pytest.raises(ValueError, match="records must hold at least one record"):
         plot.curves([], title="")
+
+
+def test_models_are_compared_in_one_picture(tmp_path):
+    x = np.random.default_rng(0).random((6, 4, 4, 1))
+    figure = plot.comparison({"real": x, "a": x}, ["", "a"], [["recall", "0.5"], ["precision", "0.7"]], title="noise")
+    assert len(figure.axes) == 3
+    cells = {cell.get_text().get_text() for cell in figure.axes[-1].tables[0].get_celld().values()}
+    assert cells == {"", "a", "recall", "0.5", "precision", "0.7"}
+    plot.save(figure, tmp_path / "a.png")
+    with pytest.raises(ValueError, match="groups must hold at least one set"):
+        plot.comparison({}, [""], [], title="none")
+    with pytest.raises(ValueError, match="numbers must have rows of 2 cells"):
+        plot.comparison({"real": x}, ["", "a"], [["recall"]], title="none")
+
+
+def test_a_page_holds_all_that_it_shows(tmp_path):
+    figure = plot.images(np.ones((1, 2, 2)), title="one")
+    picture = plot.page.picture(plot.save(figure, tmp_path / "a.png"), 'a "picture"')
+    assert 'alt="a &quot;picture&quot;"' in picture and 'src="data:image/png;base64,' in picture
+    rows = [["a < b", "1"], [plot.page.marked("good", good=True), plot.page.code("x & y")]]
+    text = plot.page.page(
+        "p < q", [plot.page.table(["what", "n"], rows, numbers=[1]), plot.page.items(["<i>"]), picture]
+    )
+    assert "<title>p &lt; q</title>" in text and "<td>a &lt; b</td>" in text and "<li>&lt;i&gt;</li>" in text
+    assert '<td class="number">1</td>' in text and "<code>x &amp; y</code>" in text
+    assert '<span class="good">good</span>' in text
+    assert plot.page.write(text, tmp_path / "sub" / "page.html").read_text() == text
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["page.html"]

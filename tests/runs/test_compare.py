@@ -5,12 +5,13 @@ import functools
 import json
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from jaxgen import cli, evaluate, runs, vae
+from jaxgen import cli, data, evaluate, runs, vae
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 
@@ -124,12 +125,12 @@ def test_without_labels_the_features_are_the_pixels_and_it_is_said(tmp_path):
     assert "class KL" not in found.text
 
 
-def test_points_have_no_fidelity(tmp_path):
-    config = dataclasses.replace(TINY, data="ring", model=dataclasses.replace(TINY.model, likelihood=vae.Normal()))
-    experiment = config.build()
-    assert experiment.dataset.spec.event_shape == (2,)
-    with pytest.raises(ValueError, match="images"):
-        evaluate.reference(experiment.dataset, evaluate.pixel_features(experiment.dataset.spec), num=20)
+def test_points_have_no_fidelity(two, monkeypatch):
+    points = data.from_arrays(np.zeros((20, 2), np.float32))
+    monkeypatch.setattr(points.__class__, "fingerprint", runs.RunFolder(two[0]).manifest["data"]["fingerprint"])
+    monkeypatch.setattr(digits_vae.Config, "build", lambda self: SimpleNamespace(dataset=points))
+    with pytest.raises(ValueError, match=r"fidelity is of images \[height, width, channels\], arrays has \(2,\)"):
+        runs.fidelity(two[0], 40)
 
 
 def test_from_the_command_line(two, tmp_path, capsys):
