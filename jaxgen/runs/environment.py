@@ -32,10 +32,16 @@ def describe() -> dict[str, Any]:
             "kind": device.device_kind,
             "count": jax.device_count(),
             "machine": platform.machine(),
-            "cores": os.cpu_count(),
+            "cores": _cores(),
         },
         "flags": {"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), **{name: _flag(name) for name in FLAGS}},
     }
+
+
+def _cores() -> int | None:
+    """Cores that this process may use, not those of the machine: XLA divides a convolution's sums among its threads, so
+    that a run pinned to one core has other bits than on two."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _flag(name: str) -> Any:
