@@ -76,7 +76,7 @@ def test_the_path_gradient_has_the_mean_of_the_other_but_not_its_noise():
 
     def gradients(q, by_path):
         def bound(q, e):
-            z = affine(*q, e)
+            z = affine(q[0], q[1], e)
             log_likelihood = normal_log_prob(x, z @ weights.T, 2 * jnp.log(model.sigma))
             first = (log_likelihood, z) if by_path else (log_likelihood,)
             negative_bound: Any = objective.path_negative_elbo if by_path else objective.negative_elbo
