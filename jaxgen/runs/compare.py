@@ -145,7 +145,7 @@ def compare(
 def _notes(results: Mapping[str, evaluate.Fidelity], real: evaluate.Reference) -> list[str]:
     notes = [f"{name}: {note}" for name, found in results.items() for note in found.notes[:-1]]
     notes.append(next(iter(results.values())).notes[-1])
-    if real.judge is not None:
+    if real.judge is not None and real.real.label is not None:
         accuracy = real.judge.accuracy(real.real.images, real.real.label)
         notes.append(f"the classifier is right of {accuracy.value:.1%} of the references")
     elif real.features.name == "pixels":
