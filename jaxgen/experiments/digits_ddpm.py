@@ -1,4 +1,4 @@
-"""A diffusion model on scikit-learn's 8x8 handwritten digits: two or three minutes on a laptop."""
+"""A diffusion model on scikit-learn's 8x8 handwritten digits."""
 
 from dataclasses import dataclass
 

@@ -39,8 +39,8 @@ def describe() -> dict[str, Any]:
 
 
 def _cores() -> int | None:
-    """Cores that this process may use, not those of the machine: XLA divides a convolution's sums among its threads, so
-    that a run pinned to one core has other bits than on two."""
+    """Cores that this process may use, not those of the machine: a convolutional run pinned to one core was seen to
+    have other bits than on two."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
