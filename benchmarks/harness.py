@@ -43,7 +43,7 @@ def compete(contestants: Mapping[str, Callable[[], float]], repetitions: int = R
         found[name] = {"rates": [], "first_turn_s": round(time.perf_counter() - begin, 2)}
     for _ in range(repetitions):
         for name, turn in contestants.items():
-            found[name]["rates"].append(round(turn(), 1))
+            found[name]["rates"].append(float(f"{turn():.3g}"))
     for result in found.values():
         result["rate"] = statistics.median(result["rates"])
     return found
@@ -56,8 +56,8 @@ def report(question: str, unit: str, found: Mapping[str, Any]) -> None:
     print(question)
     width = max(map(len, found))
     for name, result in found.items():
-        spread = f"{min(result['rates']):.0f} .. {max(result['rates']):.0f}"
-        print(f"  {name:{width}}  {result['rate']:10.1f} {unit}  ({spread}; first turn {result['first_turn_s']} s)")
+        spread = f"{min(result['rates']):g} .. {max(result['rates']):g}"
+        print(f"  {name:{width}}  {result['rate']:10g} {unit}  ({spread}; first turn {result['first_turn_s']} s)")
     versions = dict(environment.describe())
     try:
         import torch

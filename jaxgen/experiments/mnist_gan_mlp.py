@@ -57,26 +57,21 @@ class Config(Settings):
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
-            if split is dataset.test and dataset.valid is not None and self.samples:
-                train, valid, test = (
-                    np.asarray(data.to_unit(part.x, dataset.spec))
-                    for part in (dataset.train, dataset.valid, dataset.test)
-                )
-                key_centroids, key_samples = jax.random.split(key)
-                window = evaluate.parzen(
-                    _images.sampled(model, key_samples, state, self.samples),
-                    valid,
-                    test,
-                    references={
-                        "of training images": train[: self.samples],
-                        f"of {self.centroids} centroids": evaluate.kmeans_centroids(
-                            key_centroids, train, self.centroids
-                        ),
-                    },
-                )
-                for name, result in {"of samples": window, **window.references}.items():
-                    unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}"
-                    found[f"Parzen {name}"] = result.log_likelihood._replace(unit=unit)
+            if split is dataset.train or dataset.valid is None or not self.samples:
+                return found
+            key_centroids, key_samples = jax.random.split(key)
+            valid, measured = (np.asarray(data.to_unit(part.x, dataset.spec)) for part in (dataset.valid, split))
+            references = {}
+            if split is dataset.test:  # what the settings are chosen by, on the held-out images, needs no references
+                train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+                centroids = evaluate.kmeans_centroids(key_centroids, train, self.centroids)
+                references["of training images"] = train[: self.samples]
+                references[f"of {self.centroids} centroids"] = centroids
+            samples = _images.sampled(model, key_samples, state, self.samples)
+            window = evaluate.parzen(samples, valid, measured, references=references)
+            for name, result in {"of samples": window, **window.references}.items():
+                unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}"
+                found[f"Parzen {name}"] = result.log_likelihood._replace(unit=unit)
             return found
 
         return _gan.experiment(model, dataset, self.seed, report)

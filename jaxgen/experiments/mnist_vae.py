@@ -19,12 +19,17 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        valid: Training images that are held out; none in the published protocol.
         importance_samples: Draws per test image for -log p(x) at the end; 0 reports the bound alone.
         binarisations: Over how many binarisations of the test images it is averaged.
         model: Of the VAE; `--model.num-samples 5 --model.no-path-gradient` makes it the IWAE.
+
+    Raises:
+        ValueError: A negative number of images or samples, or no binarisation.
     """
 
     data: str = "mnist"
+    valid: int = 0
     importance_samples: int = 5000
     binarisations: int = 3
     model: vae.Config = vae.Config(
@@ -40,8 +45,12 @@ class Config(Settings):
     log_every: int = 2000
     checkpoint_every: int = 20_000
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.require(valid=0, importance_samples=0, binarisations=1)
+
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed, valid=0)
+        dataset = data.load(self.data, seed=self.seed, valid=self.valid)
         model = vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
 
         estimates = _images.estimates(model, dataset)

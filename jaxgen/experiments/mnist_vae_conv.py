@@ -11,7 +11,10 @@ from jaxgen.optimizers import Adam, Cosine
 class Config(mnist_vae.Config):
     """As mnist_vae, with two convolutional levels in front of a smaller dense layer.
 
+    10,000 training images are held out, as for the GAN and the diffusion model that it is compared with.
+
     Args:
+        valid: Training images that are held out.
         model: Of the VAE.
     """
 
@@ -23,6 +26,7 @@ class Config(mnist_vae.Config):
         warmup_steps=2000,
         optimizer=Adam(1e-3, schedule=Cosine()),
     )
+    valid: int = 10_000
     importance_samples: int = 500
     binarisations: int = 1
     steps: int = 20_000

@@ -10,6 +10,7 @@ The two are each other's gradients, so that gradients of every order keep the fo
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,26 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
-@jax.custom_vjp
 def channel_sums(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
     """Sum over the middle axis, accumulated in float32 where x is of lower precision, in the dtype of x."""
+    total: Any = _channel_sums(x)
+    return total
+
+
+def spread(v: Float[Array, "m c"], n: int) -> Float[Array, "m n c"]:
+    """n times the same along a new middle axis."""
+    copies: Any = _spread(v, n)
+    return copies
+
+
+def add_bias(y: Float[Array, "*batch c"], bias: Float[Array, " c"]) -> Float[Array, "*batch c"]:
+    """y plus a bias for each channel."""
+    flat = y.reshape(1, -1, y.shape[-1])
+    return (flat + spread(bias[None], flat.shape[1])).reshape(y.shape)
+
+
+@jax.custom_vjp
+def _channel_sums(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
     return lax.platform_dependent(x, cpu=_by_product, default=partial(jnp.sum, axis=1))
 
 
@@ -30,15 +48,8 @@ def _by_product(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def spread(v: Float[Array, "m c"], n: int) -> Float[Array, "m n c"]:
-    """n times the same along a new middle axis."""
+def _spread(v: Float[Array, "m c"], n: int) -> Float[Array, "m n c"]:
     return jnp.broadcast_to(v[:, None], (v.shape[0], n, v.shape[1]))
-
-
-def add_bias(y: Float[Array, "*batch c"], bias: Float[Array, " c"]) -> Float[Array, "*batch c"]:
-    """y plus a bias for each channel."""
-    flat = y.reshape(1, -1, y.shape[-1])
-    return (flat + spread(bias[None], flat.shape[1])).reshape(y.shape)
 
 
 def _channel_sums_forward(x):
@@ -57,5 +68,5 @@ def _spread_backward(n, _, g):
     return (channel_sums(g),)
 
 
-channel_sums.defvjp(_channel_sums_forward, _channel_sums_backward)
-spread.defvjp(_spread_forward, _spread_backward)
+_channel_sums.defvjp(_channel_sums_forward, _channel_sums_backward)
+_spread.defvjp(_spread_forward, _spread_backward)
