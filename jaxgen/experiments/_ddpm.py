@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import data, ddpm, evaluate, plot
+from jaxgen import ddpm, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.experiments import _images
 from jaxgen.runs import Experiment
 
 QUICK = ddpm.DDIM(num_steps=50)
@@ -27,26 +28,6 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
         return rows
 
     return found
-
-
-def beside_neighbours(model: GenerativeModel, dataset: Any, seed: int, num: int = 20) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
-
-    def figure(key: PRNGKey, state: Any) -> Any:
-        x = model.sample(key, state, 3 * num, sampler=_at_most(model, QUICK))
-        train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
-        found = evaluate.nearest(np.asarray(x[:num]), train).indices[:, 0]
-        return plot.rows(
-            {
-                "real (test set)": data.to_unit(dataset.test.x[:num], dataset.spec),
-                f"sampled, as they come, {_at_most(model, QUICK)}": x,
-                "nearest training images to the first row of samples": train[found],
-            },
-            title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {seed}",
-            columns=num,
-        )
-
-    return figure
 
 
 def uncurated(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PRNGKey, Any], Any]:
@@ -112,11 +93,14 @@ def experiment(
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None,
 ) -> Experiment:
     """A diffusion model on images: what is measured, and what is drawn, whatever the network."""
+    quick = _at_most(model, QUICK)
     return Experiment(
         model=model,
         dataset=dataset,
         evaluate=estimates(model, dataset),
-        picture=beside_neighbours(model, dataset, seed),
+        picture=_images.beside_neighbours(
+            model, dataset, "DDPM", seed, label=f"sampled, as they come, {quick}", sampler=quick
+        ),
         samples=lambda x, title: plot.images(x, title=title),
         report=report,
         pictures={

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.experiments import _images
 from jaxgen.runs import Experiment
 
 LEVELS = {
@@ -29,26 +30,6 @@ def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str,
         return {name: evaluate.estimate(column, units[name]) for name, column in values.items()}
 
     return found
-
-
-def beside_neighbours(model: GenerativeModel, dataset: Any, seed: int, num: int = 20) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
-
-    def figure(key: PRNGKey, state: Any) -> Any:
-        x = model.sample(key, state, 3 * num)
-        train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
-        found = evaluate.nearest(np.asarray(x[:num]), train).indices[:, 0]
-        return plot.rows(
-            {
-                "real (test set)": data.to_unit(dataset.test.x[:num], dataset.spec),
-                "sampled, as they come": x,
-                "nearest training images to the first row of samples": train[found],
-            },
-            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}",
-            columns=num,
-        )
-
-    return figure
 
 
 def film(frames: Mapping[str, Any], title: str) -> Any:
@@ -88,7 +69,7 @@ def experiment(
         model=model,
         dataset=dataset,
         evaluate=estimates(model),
-        picture=beside_neighbours(model, dataset, seed),
+        picture=_images.beside_neighbours(model, dataset, "GAN", seed),
         samples=lambda x, title: plot.images(x, title=title),
         report=report,
         film=film,

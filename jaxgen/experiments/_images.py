@@ -45,6 +45,34 @@ def reconstructed_and_sampled(
     return figure
 
 
+def beside_neighbours(
+    model: GenerativeModel,
+    dataset: Any,
+    name: str,
+    seed: int,
+    num: int = 20,
+    label: str = "sampled, as they come",
+    **options: Any,
+) -> Callable[[PRNGKey, Any], Any]:
+    """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
+
+    def figure(key: PRNGKey, state: Any) -> Any:
+        x = model.sample(key, state, 3 * num, **options)
+        train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+        found = evaluate.nearest(np.asarray(x[:num]), train).indices[:, 0]
+        return plot.rows(
+            {
+                "real (test set)": data.to_unit(dataset.test.x[:num], dataset.spec),
+                label: x,
+                "nearest training images to the first row of samples": train[found],
+            },
+            title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
+            columns=num,
+        )
+
+    return figure
+
+
 def sampled(model: GenerativeModel, key: PRNGKey, state: Any, num: int, chunk: int = 500, **options: Any) -> np.ndarray:
     """Samples 0 .. num - 1, some at a time; options of the model's `sample`."""
     parts = [

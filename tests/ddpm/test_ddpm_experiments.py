@@ -29,6 +29,7 @@ def test_images_from_training_to_the_last_picture(tmp_path):
     assert {"final.png", "samples.png", "chain.png", "terms.png", "curves.png"} <= pictures
 
 
+@pytest.mark.slow
 def test_points_from_training_to_the_score(tmp_path):
     config = toy_ddpm.Config(num=200, model=dataclasses.replace(SMALL, schedule=ddpm.Cosine(20)), steps=2, batch_size=8)
     found = runs.train(config, tmp_path, progress=False).results
