@@ -36,11 +36,11 @@ class Config(Settings):
         latent_dim=100,
         prior=gan.Uniform(),
         network=gan.MLP(generator_hidden=(1200, 1200), discriminator_hidden=(240, 240), maxout=5),
-        penalty=gan.ZeroCentred(r1=0.5),
-        generator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
-        discriminator_optimizer=Adam(3e-4, Cosine(), b1=0.0, b2=0.99),
+        penalty=gan.ZeroCentred(r1=2.0),
+        generator_optimizer=Adam(1e-3, Cosine(), b1=0.0, b2=0.99),
+        discriminator_optimizer=Adam(1e-3, Cosine(), b1=0.0, b2=0.99),
     )
-    steps: int = 20_000
+    steps: int = 30_000
     batch_size: int = 100
     log_every: int = 500
     checkpoint_every: int = 5000
