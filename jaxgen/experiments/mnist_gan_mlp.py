@@ -40,7 +40,7 @@ class Config(Settings):
         generator_optimizer=Adam(1e-3, Cosine(), b1=0.0, b2=0.99),
         discriminator_optimizer=Adam(1e-3, Cosine(), b1=0.0, b2=0.99),
     )
-    steps: int = 30_000
+    steps: int = 20_000
     batch_size: int = 100
     log_every: int = 500
     checkpoint_every: int = 5000
