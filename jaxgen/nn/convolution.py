@@ -13,7 +13,7 @@ stay in the fast order. Elsewhere than on a CPU everything is lax's own, which t
 Milliseconds per training step (value and both gradients), by itself / inside a scan; jax 0.10.2, 2 cores, medians of
 at least 11 alternated runs (lax inside a scan: 3). "Products": the fastest of four ways by matrix products:
 
-                                            lax          here      products
+                                            lax        in order    products
     32 x 28 x 28, 64 -> 64, 3x3             62 / 2669    61 / 60     82 / 64
     64 x 28 x 28, 1 -> 32, 3x3 stride 2    1.8 / 4.8    1.4 / 1.0   1.0 / 0.8
     64 x 14 x 14, 32 -> 64, 3x3 stride 2   5.4 / 72     5.3 / 4.7   6.0 / 5.8
@@ -21,6 +21,15 @@ at least 11 alternated runs (lax inside a scan: 3). "Products": the fastest of f
     64 x 7 x 7, 64 -> 32, 4x4 transposed    64 / 199    8.8 / 8.4    83 / 62
     encoder (32, 64), decoder by Upsample   40 / 673     36 / 36
     the same by ConvTranspose               73 / 299     22 / 22
+
+Three more forms are on top of that, each where it is the faster one (`benchmarks/convolution.py` measures all of it
+against lax). On another day, inside a scan, without and with them:
+
+    `_by_phases`  strides that divide the kernel: no zeros are multiplied, nothing is dilated
+    `_fast`       Eigen instead of YNNPACK: 32 x 28 x 28, 64 -> 64, 3x3             75 -> 56
+                                            64 x 14 x 14, 64 -> 128, 4x4 stride 2   29 -> 21
+    `_by_taps`    few outputs:              64 x 28 x 28, 1 -> 10, 5x5              10 -> 5.6
+                                            32 x 28 x 28, 32 -> 1, 3x3             3.3 -> 1.5
 """
 
 import itertools
