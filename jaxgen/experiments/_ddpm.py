@@ -91,8 +91,17 @@ def experiment(
     dataset: Any,
     seed: int,
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None,
+    sampler: ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver | None = None,
 ) -> Experiment:
-    """A diffusion model on images: what is measured, and what is drawn, whatever the network."""
+    """A diffusion model on images: what is measured, and what is drawn, whatever the network.
+
+    Args:
+        model: The model.
+        dataset: Its data.
+        seed: Named in the pictures.
+        report: What is measured at the end; None for the bound alone.
+        sampler: That draws thousands to be measured; None for the whole generative process.
+    """
     quick = _at_most(model, QUICK)
     return Experiment(
         model=model,
@@ -103,6 +112,7 @@ def experiment(
         ),
         samples=lambda x, title: plot.images(x, title=title),
         report=report,
+        sampling={} if sampler is None else {"sampler": sampler},
         pictures={
             "samples": uncurated(model, dataset, seed),
             "chain": film_strip(model, dataset),

@@ -17,7 +17,7 @@ class Config(Settings):
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
         samples: Draws that the classifier and the distances look at; 0 for none.
-        sampler: That draws them.
+        sampler: That draws them, and those of `jaxgen compare`.
         classifier_steps: Updates of the classifier, which is trained at the end.
         model: Of the diffusion model.
 
@@ -59,4 +59,4 @@ class Config(Settings):
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 
-        return _ddpm.experiment(model, dataset, self.seed, report)
+        return _ddpm.experiment(model, dataset, self.seed, report, self.sampler)

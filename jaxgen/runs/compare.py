@@ -128,7 +128,12 @@ def compare(
     results = {name: each.fidelity for name, each in found.items()}
     header, lines = rows(results)
     conditions = real.conditions(seed)
-    notes = _notes(results, real)
+    notes = [
+        f"{name}: drawn with {option} = {value}"
+        for name, each in found.items()
+        for option, value in each.sampling.items()
+    ]
+    notes += _notes(results, real)
     title = f"{real.dataset.name}: {', '.join(found)}"
     text = "\n".join([title, "", plain(header, lines), "", str(conditions), *notes, ""])
 

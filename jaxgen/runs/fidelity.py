@@ -1,7 +1,9 @@
 """Fidelity of what runs have trained: samples drawn through the contract, looked at through the same features."""
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,12 +22,14 @@ class Judged(NamedTuple):
         step: Of the state that was sampled.
         samples: In [0, 1].
         fidelity: The numbers.
+        sampling: What `sample` was asked for besides; see `Experiment`.
     """
 
     folder: RunFolder
     step: int
     samples: Float[np.ndarray, "n h w c"]
     fidelity: evaluate.Fidelity
+    sampling: Mapping[str, Any]
 
 
 def same_data(paths: list[Path]) -> str:
@@ -91,9 +95,11 @@ def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = 
     label = None
     if train.label is not None and evaluate.takes_labels(experiment.model, state):
         label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
-    x = evaluate.samples(experiment.model, jax.random.key(seed), state, num, label=label)
+    model = experiment.model._replace(sample=functools.partial(experiment.model.sample, **experiment.sampling))
+    x = evaluate.samples(model, jax.random.key(seed), state, num, label=label)
     x = np.clip(x, 0, 1)  # rounding; samples are in [0, 1]
-    return Judged(RunFolder(path), int(state.step), x, evaluate.fidelity(x, real, seed=seed, label=label))
+    fidelity = evaluate.fidelity(x, real, seed=seed, label=label)
+    return Judged(RunFolder(path), int(state.step), x, fidelity, experiment.sampling)
 
 
 def fidelity(

@@ -21,6 +21,7 @@ class Experiment(NamedTuple):
         report: The same for the end of the run and `jaxgen evaluate`, where it may take its time; None for
             `evaluate`.
         best: Name of the estimate on the validation split whose smallest value marks the best checkpoint.
+        sampling: Options of the model's `sample` where thousands are drawn to be measured, a faster sampler say.
         film: (samples by moment, title) -> a figure of how the samples of one key changed over the run; drawn at the
             end from the moments at which pictures were taken. None for no film.
         film_samples: Samples per moment.
@@ -35,6 +36,7 @@ class Experiment(NamedTuple):
     samples: Callable[[Any, str], Any]
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None
     best: str | None = None
+    sampling: Mapping[str, Any] = MappingProxyType({})
     film: Callable[[Mapping[str, Any], str], Any] | None = None
     film_samples: int = 10
     levels: Mapping[str, tuple[str, float]] = MappingProxyType({})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import json
 import shutil
 from html.parser import HTMLParser
@@ -78,6 +79,27 @@ def test_two_runs_beside_each_other(two, tmp_path):
     assert not html.open
     assert len(html.sources) == 1 and html.sources[0].startswith("data:image/png;base64,")  # no network
     assert "comparison.png.partial" not in {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_what_the_experiment_asks_of_the_sampler_is_asked_and_said(two, tmp_path, monkeypatch):
+    asked = []
+    module = importlib.import_module("jaxgen.runs.fidelity")  # the package has a function of that name
+    original = module.load
+
+    def load(path, best):
+        experiment, config, state = original(path, best=best)
+
+        def sample(key, state, num, flavour=None, **rest):
+            asked.append(flavour)
+            return experiment.model.sample(key, state, num, **rest)
+
+        model = experiment.model._replace(sample=sample)
+        return experiment._replace(model=model, sampling={"flavour": "lemon"}), config, state
+
+    monkeypatch.setattr(module, "load", load)
+    found = runs.compare(two[:1], 40, out=tmp_path / "out")
+    assert "one: drawn with flavour = lemon" in found.text
+    assert "lemon" in asked
 
 
 def test_the_same_seed_gives_the_same_numbers(two, tmp_path):
