@@ -18,7 +18,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.core import Spec
-from jaxgen.nn import Conv, Downsample, GroupNorm, SelfAttention, TimeEmbedding, Upsample, halvings
+from jaxgen.nn import (
+    Conv,
+    Downsample,
+    GroupNorm,
+    SelfAttention,
+    TimeEmbedding,
+    Upsample,
+    channels_to_phases,
+    halvings,
+    phases_to_channels,
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +190,8 @@ class Network(nn.Module):
             return SelfAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_attention")(h)
 
         channels = x.shape[-1] * config.patch ** (x.ndim - 2)
-        h = _folded(x.astype(dtype), config.patch)
+        blocks = (config.patch,) * (x.ndim - 2)
+        h = phases_to_channels(x.astype(dtype), blocks, 1)
         levels = range(len(config.widths))
         sizes = halvings(h.shape[1:-1], levels[-1])
         h = Conv(config.features, window, dtype=dtype)(h)
@@ -206,27 +217,4 @@ class Network(nn.Module):
         h = nn.swish(GroupNorm(config.num_groups, dtype=dtype)(h))
         h = Conv(self.outputs * channels, window, kernel_init=nn.initializers.zeros, dtype=dtype)(h)
         parts = jnp.split(h.astype(jnp.float32), self.outputs, axis=-1)
-        return tuple(_unfolded(part, config.patch) for part in parts)
-
-
-def _folded(x: Float[Array, "b *space c"], patch: int) -> Float[Array, "b *small d"]:
-    """Blocks of `patch` pixels in every spatial dimension as channels."""
-    if patch == 1:
-        return x
-    space = x.shape[1:-1]
-    split = x.reshape(x.shape[0], *(side for n in space for side in (n // patch, patch)), x.shape[-1])
-    outer, inner = tuple(range(1, 2 * len(space), 2)), tuple(range(2, 2 * len(space) + 1, 2))
-    small = tuple(n // patch for n in space)
-    return split.transpose(0, *outer, *inner, split.ndim - 1).reshape(x.shape[0], *small, -1)
-
-
-def _unfolded(x: Float[Array, "b *small d"], patch: int) -> Float[Array, "b *space c"]:
-    """The inverse of `_folded`."""
-    if patch == 1:
-        return x
-    small = x.shape[1:-1]
-    count = len(small)
-    split = x.reshape(x.shape[0], *small, *(patch,) * count, -1)
-    pairs = tuple(axis for i in range(count) for axis in (1 + i, 1 + count + i))
-    whole = (n * patch for n in small)
-    return split.transpose(0, *pairs, split.ndim - 1).reshape(x.shape[0], *whole, x.shape[-1] // patch**count)
+        return tuple(channels_to_phases(part, blocks) for part in parts)

@@ -17,6 +17,7 @@ def samples(
     *,
     label: Int[Array | np.ndarray, " _"] | None = None,
     chunk: int = 500,
+    **options: Any,
 ) -> Float[np.ndarray, "num ..."]:
     """Samples 0 .. num - 1 of a key, some at a time, on the host.
 
@@ -27,6 +28,7 @@ def samples(
         num: How many.
         label: The label of each, for a model that takes labels.
         chunk: Samples per call. All calls have as many, so that one compilation serves all.
+        options: Further arguments of the model's `sample`.
 
     Raises:
         ValueError: num or chunk below 1, or labels that are not `num`.
@@ -38,7 +40,6 @@ def samples(
     chunk = min(chunk, num)
     parts = []
     for first in range(0, num, chunk):
-        options = {}
         if label is not None:
             some = np.asarray(label[first : first + chunk], np.int32)
             options["label"] = np.concatenate([some, np.repeat(some[:1], chunk - len(some))])

@@ -73,15 +73,6 @@ def beside_neighbours(
     return figure
 
 
-def sampled(model: GenerativeModel, key: PRNGKey, state: Any, num: int, chunk: int = 500, **options: Any) -> np.ndarray:
-    """Samples 0 .. num - 1, some at a time; options of the model's `sample`."""
-    parts = [
-        np.asarray(model.sample(key, state, min(chunk, num - first), first=first, **options))
-        for first in range(0, num, chunk)
-    ]
-    return np.concatenate(parts)
-
-
 def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_steps: int) -> dict[str, Estimate]:
     """What a classifier and the training images say of samples.
 

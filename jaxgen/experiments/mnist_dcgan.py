@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jaxgen import data, gan
+from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
@@ -52,7 +52,7 @@ class Config(Settings):
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
             if split is dataset.test and self.samples:
-                x = _images.sampled(model, key, state, self.samples)
+                x = evaluate.samples(model, key, state, self.samples)
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jaxgen import data, ddpm
+from jaxgen import data, ddpm, evaluate
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.experiments import _ddpm, _images
 from jaxgen.optimizers import Adam, Cosine
@@ -55,7 +55,7 @@ class Config(Settings):
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
             if split is dataset.test and self.samples:
-                x = _images.sampled(model, key, state, self.samples, sampler=self.sampler)
+                x = evaluate.samples(model, key, state, self.samples, sampler=self.sampler)
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 

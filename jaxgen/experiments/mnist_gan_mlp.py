@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, PRNGKey
-from jaxgen.experiments import _gan, _images
+from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
 
@@ -67,7 +67,7 @@ class Config(Settings):
                 centroids = evaluate.kmeans_centroids(key_centroids, train, self.centroids)
                 references["of training images"] = train[: self.samples]
                 references[f"of {self.centroids} centroids"] = centroids
-            samples = _images.sampled(model, key_samples, state, self.samples)
+            samples = evaluate.samples(model, key_samples, state, self.samples)
             window = evaluate.parzen(samples, valid, measured, references=references)
             for name, result in {"of samples": window, **window.references}.items():
                 unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}"

@@ -7,6 +7,7 @@ from jaxgen.nn.attention import SelfAttention
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
 from jaxgen.nn.normalisation import BatchNorm, GroupNorm
+from jaxgen.nn.phases import channels_to_phases, phases_to_channels
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
 from jaxgen.nn.time import TimeEmbedding, sinusoidal_embedding
@@ -26,7 +27,9 @@ __all__ = [
     "SpectralEmbed",
     "TimeEmbedding",
     "Upsample",
+    "channels_to_phases",
     "conv_general_dilated",
     "halvings",
+    "phases_to_channels",
     "sinusoidal_embedding",
 ]

@@ -44,6 +44,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen.nn.phases import channels_to_phases, cut, phases_to_channels
 from jaxgen.nn.sums import add_bias
 
 
@@ -200,17 +201,17 @@ def _by_phases(
     if max(window.strides) > 1:
         steps = window.strides
         lengths = [s * (n - 1) + k for s, n, k in zip(steps, size, kernel.shape, strict=False)]
-        x = _cut(x, [-low for low in lows], lengths)
-        return _convolution(_phases_to_channels(x, steps, 1), _phases_to_channels(kernel, steps, 0), plain)
+        x = cut(x, [-low for low in lows], lengths)
+        return _convolution(phases_to_channels(x, steps, 1), phases_to_channels(kernel, steps, 0), plain)
     steps = window.lhs_dilation
     # u runs from -low on, so j from ceil(-low / s) on; u has the place s j + (s - 1 - e) = u + s - 1 among the outputs.
     first = [-(low // s) for low, s in zip(lows, steps, strict=True)]
     last = [-((low - n + 1) // s) for low, n, s in zip(lows, size, steps, strict=True)]
     taps = [k // s for k, s in zip(kernel.shape, steps, strict=False)]
-    x = _cut(x, first, [end - begin + a for begin, end, a in zip(first, last, taps, strict=True)])
-    kernel = _phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
-    y = _channels_to_phases(_convolution(x, kernel, plain), steps)
-    return _cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
+    x = cut(x, first, [end - begin + a for begin, end, a in zip(first, last, taps, strict=True)])
+    kernel = phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
+    y = channels_to_phases(_convolution(x, kernel, plain), steps)
+    return cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
 
 
 def _by_taps(
@@ -222,7 +223,7 @@ def _by_taps(
     """
     taps, outputs = kernel.shape[:-2], kernel.shape[-1]
     lengths = [n + low + high for n, (low, high) in zip(x.shape[1:-1], window.padding, strict=True)]
-    x = _cut(x, [-low for low, _ in window.padding], lengths)
+    x = cut(x, [-low for low, _ in window.padding], lengths)
     size = [n - k + 1 for n, k in zip(lengths, taps, strict=True)]
     matrix = jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
     wide = jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
@@ -233,35 +234,6 @@ def _by_taps(
         for place, tap in enumerate(itertools.product(*map(range, taps)))
     )
     return jnp.asarray(y, x.dtype)
-
-
-def _cut(x: Float[Array, "b *space c"], begins: Sequence[int], lengths: Sequence[int]) -> Float[Array, "b *cut c"]:
-    """x from `begins` on in each spatial dimension, with zeros where there is no x."""
-    edges = [(-a, a + n - m, 0) for a, n, m in zip(begins, lengths, x.shape[1:-1], strict=True)]
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-
-
-def _phases_to_channels(
-    x: Float[Array, "..."], steps: tuple[int, ...], begin: int, turned: bool = False
-) -> Float[Array, "..."]:
-    """Splits the axes from `begin` on into points and phases; the phases join the axis after them, turned or not."""
-    end = begin + len(steps)
-    split = [part for n, s in zip(x.shape[begin:end], steps, strict=True) for part in (n // s, s)]
-    x = x.reshape(*x.shape[:begin], *split, *x.shape[end:])
-    points, phases = range(begin, begin + len(split), 2), range(begin + 1, begin + len(split), 2)
-    if turned:
-        x = jnp.flip(x, phases)
-    x = jnp.moveaxis(x, points, range(begin, end))
-    return x.reshape(*x.shape[:end], -1, *x.shape[end + len(steps) + 1 :])
-
-
-def _channels_to_phases(y: Float[Array, "b *space c"], steps: tuple[int, ...]) -> Float[Array, "b *fine d"]:
-    """The phases that lead the channels become points between the points."""
-    end = 1 + len(steps)
-    fine = [n * s for n, s in zip(y.shape[1:-1], steps, strict=True)]
-    y = y.reshape(*y.shape[:-1], *steps, -1)
-    y = jnp.moveaxis(y, range(end, end + len(steps)), range(2, 2 + 2 * len(steps), 2))
-    return y.reshape(y.shape[0], *fine, y.shape[-1])
 
 
 _FEW = 16  # exchanging was the faster up to here, tried with 1 to 64 channels

@@ -1,6 +1,5 @@
 """Fidelity of what runs have trained: samples drawn through the contract, looked at through the same features."""
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,8 +94,7 @@ def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = 
     label = None
     if train.label is not None and evaluate.takes_labels(experiment.model, state):
         label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
-    model = experiment.model._replace(sample=functools.partial(experiment.model.sample, **experiment.sampling))
-    x = evaluate.samples(model, jax.random.key(seed), state, num, label=label)
+    x = evaluate.samples(experiment.model, jax.random.key(seed), state, num, label=label, **experiment.sampling)
     x = np.clip(x, 0, 1)  # rounding; samples are in [0, 1]
     fidelity = evaluate.fidelity(x, real, seed=seed, label=label)
     return Judged(RunFolder(path), int(state.step), x, fidelity, experiment.sampling)

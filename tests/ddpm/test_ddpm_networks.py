@@ -76,16 +76,6 @@ def test_it_starts_at_zero_and_its_gradient_does_not_depend_on_remat():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_a_patch_is_folded_and_unfolded():
-    from jaxgen.ddpm.networks_unet import _folded, _unfolded
-
-    x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
-    folded = _folded(jnp.asarray(x), 2)
-    assert folded.shape == (2, 2, 3, 12)
-    np.testing.assert_array_equal(folded[1, 1, 2], x[1, 2:, 4:].reshape(-1))
-    np.testing.assert_array_equal(_unfolded(folded, 2), x)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
