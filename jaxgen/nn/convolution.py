@@ -10,26 +10,20 @@ Both gradients are convolutions themselves. Here they are written as such in the
 explicitly and the smaller operand sliding over the larger, by a function that uses itself: its gradients of every order
 stay in the fast order. Elsewhere than on a CPU everything is lax's own, which the compilers there recognise.
 
-Milliseconds per training step (value and both gradients), by itself / inside a scan; jax 0.10.2, 2 cores, medians of
-at least 11 alternated runs (lax inside a scan: 3). "Products": the fastest of four ways by matrix products:
+On top of that each convolution takes the form that is fastest for it: `_by_phases` where strides divide the kernel,
+`_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand, `_fast` elsewhere.
 
-                                            lax        in order    products
-    32 x 28 x 28, 64 -> 64, 3x3             62 / 2669    61 / 60     82 / 64
-    64 x 28 x 28, 1 -> 32, 3x3 stride 2    1.8 / 4.8    1.4 / 1.0   1.0 / 0.8
-    64 x 14 x 14, 32 -> 64, 3x3 stride 2   5.4 / 72     5.3 / 4.7   6.0 / 5.8
-    64 x 28 x 28, 32 -> 1, 3x3              13 / 41     6.8 / 7.1    44 / 24
-    64 x 7 x 7, 64 -> 32, 4x4 transposed    64 / 199    8.8 / 8.4    83 / 62
-    encoder (32, 64), decoder by Upsample   40 / 673     36 / 36
-    the same by ConvTranspose               73 / 299     22 / 22
+Milliseconds per convolution and both gradients, by itself / inside a scan, by `benchmarks/convolution.py --repetitions
+3`; jax 0.10.2, 2 cores, medians:
 
-Three more forms are on top of that, each where it is the faster one (`benchmarks/convolution.py` measures all of it
-against lax). On another day, inside a scan, without and with them:
-
-    `_by_phases`  strides that divide the kernel: no zeros are multiplied, nothing is dilated
-    `_fast`       Eigen instead of YNNPACK: 32 x 28 x 28, 64 -> 64, 3x3             75 -> 56
-                                            64 x 14 x 14, 64 -> 128, 4x4 stride 2   29 -> 21
-    `_by_taps`    few outputs:              64 x 28 x 28, 1 -> 10, 5x5              10 -> 5.6
-                                            32 x 28 x 28, 32 -> 1, 3x3             3.3 -> 1.5
+                                                lax            here
+    32 x 28 x 28, 64 -> 64, 3x3               77 / 2300      58 / 57
+    32 x 14 x 14, 128 -> 128, 3x3             38 / 1170      37 / 35
+    64 x 28 x 28, 1 -> 32, 3x3 stride 2      2.3 / 4.6      1.9 / 1.9
+    64 x 14 x 14, 32 -> 64, 3x3 stride 2     6.8 / 49       4.8 / 4.7
+    64 x 14 x 14, 64 -> 128, 4x4 stride 2     20 / 298       21 / 21
+    64 x 28 x 28, 32 -> 1, 3x3               9.0 / 28       3.8 / 3.7
+    64 x 7 x 7, 64 -> 32, 4x4 transposed      34 / 102      7.2 / 7.0
 """
 
 import itertools
@@ -162,8 +156,8 @@ def _convolution(
 def _fast(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
     """The same convolution, kept away from the slower of the two libraries that XLA's CPU compiler has for it.
 
-    In two dimensions it gives convolutions to YNNPACK, which with more than a few channels takes up to 1.9 times as
-    long as Eigen, unless the input is dilated. So all distances along the first dimension are doubled, and every other
+    In two dimensions it gives convolutions to YNNPACK, which with more than a few channels takes longer than Eigen,
+    unless the input is dilated. So all distances along the first dimension are doubled, and every other
     point is empty or not asked for: the same sums, and Eigen's loop skips what is empty.
     """
     if x.ndim == 4 and max(window.lhs_dilation) == 1 and min(kernel.shape[-2:]) >= _FEW:
@@ -219,7 +213,7 @@ def _by_taps(
 ) -> Float[Array, "b *out o"]:
     """The same convolution of stride 1 as one matrix product with all points of the kernel, and a sum of shifts.
 
-    For few output channels: convolved, [64, 16, 16, 64] by [2, 2, 64, 4] takes 2.4 ms, so 0.6.
+    For few output channels, where Eigen's copies cost more than its products.
     """
     taps, outputs = kernel.shape[:-2], kernel.shape[-1]
     lengths = [n + low + high for n, (low, high) in zip(x.shape[1:-1], window.padding, strict=True)]
@@ -236,7 +230,7 @@ def _by_taps(
     return jnp.asarray(y, x.dtype)
 
 
-_FEW = 16  # exchanging was the faster up to here, tried with 1 to 64 channels
+_FEW = 16  # channels: up to here exchanging was the faster (tried with 1 to 64), and YNNPACK no slower than Eigen
 _FEW_OUTPUTS, _FEW_TAPS = 4, 32  # tried with 1 to 8 outputs of 4 to 25 taps
 
 
