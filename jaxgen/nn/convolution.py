@@ -10,8 +10,9 @@ Both gradients are convolutions themselves. Here they are written as such in the
 explicitly and the smaller operand sliding over the larger, by a function that uses itself: its gradients of every order
 stay in the fast order. Elsewhere than on a CPU everything is lax's own, which the compilers there recognise.
 
-On top of that each convolution takes the form that is fastest for it: `_by_phases` where strides divide the kernel,
-`_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand, `_fast` elsewhere.
+On top of that each convolution takes the form that is fastest for it: `_by_phases` where strides divide the kernel and
+for transposed convolutions, `_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand,
+`_fast` elsewhere.
 
 Milliseconds per convolution and both gradients, by itself / inside a scan, by `benchmarks/convolution.py --repetitions
 3`; jax 0.10.2, 2 cores, medians:
@@ -141,7 +142,8 @@ def _convolution(
     # gradient) it had better be the one with fewer channels.
     few = points_k == points_x > 1 and kernel.shape[-1] < min(x.shape[0], _FEW + 1)
     plain = max(*window.strides, *window.lhs_dilation, *window.rhs_dilation) == 1
-    if _splits(window, kernel.shape):
+    transposed = _one_sided(window) and max(window.lhs_dilation) > 1
+    if _splits(window, kernel.shape) or (transposed and points_k <= points_x):
         on_cpu = _by_phases
     elif plain and kernel.shape[-1] <= _FEW_OUTPUTS and points_k <= _FEW_TAPS:
         on_cpu = _by_taps
@@ -171,17 +173,22 @@ def _fast(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], wi
     return _native(x, kernel, window)
 
 
+def _one_sided(window: _Window) -> bool:
+    """Whether there are strides, or a transposed convolution, but not both, and no holes in the kernel."""
+    return max(window.rhs_dilation) == 1 and min(max(window.strides), max(window.lhs_dilation)) == 1
+
+
 def _splits(window: _Window, kernel_shape: tuple[int, ...]) -> bool:
     """Whether the kernel holds a whole number of points per step of a stride, or of a transposed convolution."""
     steps = window.strides if max(window.lhs_dilation) == 1 else window.lhs_dilation
-    one_sided = max(window.rhs_dilation) == 1 and min(max(window.strides), max(window.lhs_dilation)) == 1
-    return one_sided and max(steps) > 1 and all(k % s == 0 for k, s in zip(kernel_shape[:-2], steps, strict=True))
+    whole = all(k % s == 0 for k, s in zip(kernel_shape[:-2], steps, strict=True))
+    return _one_sided(window) and max(steps) > 1 and whole
 
 
 def _by_phases(
     x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
 ) -> Float[Array, "b *out o"]:
-    """The same convolution with stride 1 and without dilation: `_splits` must hold.
+    """The same convolution with stride 1 and without dilation: `_splits` must hold unless it is a transposed one.
 
     With stride s, the points m = s j + e of x that have the same phase e = 0..s-1 are channels of one point j; so are
     those of the kernel, k = s a + e. Then y_n = sum_{a, e} x_{s (n + a) + e} kernel_{s a + e} is of stride 1. Of a
@@ -198,6 +205,7 @@ def _by_phases(
         x = cut(x, [-low for low in lows], lengths)
         return _convolution(phases_to_channels(x, steps, 1), phases_to_channels(kernel, steps, 0), plain)
     steps = window.lhs_dilation
+    kernel = jnp.pad(kernel, [*((0, -k % s) for k, s in zip(kernel.shape, steps, strict=False)), (0, 0), (0, 0)])
     # u runs from -low on, so j from ceil(-low / s) on; u has the place s j + (s - 1 - e) = u + s - 1 among the outputs.
     first = [-(low // s) for low, s in zip(lows, steps, strict=True)]
     last = [-((low - n + 1) // s) for low, n, s in zip(lows, size, steps, strict=True)]
@@ -319,6 +327,7 @@ class Conv(nn.Module):
         use_bias: False before a normalisation.
         kernel_init: Initialiser of the kernel.
         dtype: Of the computation; parameters stay float32.
+        function: What is called with input and kernel, as `lax.conv_general_dilated` would be.
     """
 
     features: int
@@ -329,6 +338,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
     dtype: Any = jnp.float32
+    function: Callable[..., Array] = conv_general_dilated
 
     def setup(self):
         self.layer = nn.Conv(
@@ -340,7 +350,7 @@ class Conv(nn.Module):
             use_bias=False,
             dtype=self.dtype,
             kernel_init=self.kernel_init,
-            conv_general_dilated=conv_general_dilated,
+            conv_general_dilated=self.function,
         )
         nn.share_scope(self, self.layer)
         if self.use_bias:

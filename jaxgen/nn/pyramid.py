@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.nn.convolution import Conv
+from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.normalisation import GroupNorm
 
 
@@ -58,7 +58,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles the spatial size by nearest neighbours, then convolves.
+    """Doubles the spatial size by nearest neighbours, then convolves; as one transposed convolution where it can be.
 
     Attributes:
         features: Output channels.
@@ -89,10 +89,45 @@ class Upsample(nn.Module):
             ValueError: Another size.
         """
         size = _doubled(x.shape[1:-1], size)
-        for axis, n in enumerate(size, start=1):
-            x = lax.slice_in_dim(x.repeat(2, axis), 0, n, axis=axis)
-        window = (self.kernel_size,) * len(size)
-        return Conv(self.features, window, use_bias=self.use_bias, dtype=self.dtype)(x)
+        joined = self.kernel_size % 2 == 1 and self.kernel_size > 1 and size == _doubled(x.shape[1:-1], None)
+        if not joined:
+            for axis, n in enumerate(size, start=1):
+                x = lax.slice_in_dim(x.repeat(2, axis), 0, n, axis=axis)
+        return Conv(
+            self.features,
+            (self.kernel_size,) * len(size),
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            function=_convolved_after_doubling if joined else conv_general_dilated,
+        )(x)
+
+
+def _convolved_after_doubling(
+    x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], *_: Any, **options: Any
+) -> Float[Array, "b *double d"]:
+    """Nearest neighbours and a convolution with an odd kernel, as the one transposed convolution that they are.
+
+    With d_{2 j} = x_j and zeros between, doubling gives d_m + d_{m - 1}, so that
+
+        y_n = sum_k kernel_k (d_{n + k - p} + d_{n + k - p - 1}) = sum_k (kernel_k + kernel_{k - 1}) d_{n + k - p - 1}
+
+    Of the kernel's points, one more now, each output meets half, per dimension: 4 for 9 with 3 x 3.
+    """
+    spatial = x.ndim - 2
+    for axis in range(spatial):
+        later, earlier = ([(0, 0)] * kernel.ndim for _ in range(2))
+        later[axis], earlier[axis] = (1, 0), (0, 1)
+        kernel = jnp.pad(kernel, later) + jnp.pad(kernel, earlier)
+    padding = tuple((n // 2, n // 2) for n in kernel.shape[:-2])
+    return conv_general_dilated(
+        x,
+        kernel,
+        (1,) * spatial,
+        padding,
+        lhs_dilation=(2,) * spatial,
+        dimension_numbers=options["dimension_numbers"],
+        precision=options["precision"],
+    )
 
 
 class ConvTranspose(nn.Module):

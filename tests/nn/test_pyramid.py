@@ -79,13 +79,27 @@ def test_without_normalisation_there_are_biases(key):
     assert set(variables["params"]["Downsample_0"]["Conv_0"]) == {"kernel", "bias"}
 
 
-def test_upsample_is_nearest_neighbours_then_a_convolution(key):
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [(6, 8), (5, 8)])
+def test_upsample_is_nearest_neighbours_then_a_convolution(key, kernel_size, size):
     x = jax.random.normal(key, (2, 3, 4, 2))
-    layer = Upsample(5)
+    layer = Upsample(5, kernel_size)
     variables = init(layer, key, x)
-    doubled = jnp.kron(x, jnp.ones((1, 2, 2, 1)))[:, :5]
-    expected = apply(flax.linen.Conv(5, (3, 3)), {"params": variables["params"]["Conv_0"]}, doubled)
-    np.testing.assert_allclose(apply(layer, variables, x, (5, 8)), expected, atol=1e-5)
+    plain = flax.linen.Conv(5, (kernel_size, kernel_size))
+
+    def theirs(variables, x):
+        doubled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)[:, : size[0], : size[1]]
+        return plain.apply({"params": variables["params"]["Conv_0"]}, doubled)
+
+    def ours(variables, x):
+        return layer.apply(variables, x, size)
+
+    def gradients(function):
+        return jax.jit(jax.grad(lambda variables, x: jnp.sum(jnp.sin(function(variables, x))), argnums=(0, 1)))
+
+    np.testing.assert_allclose(jax.jit(ours)(variables, x), jax.jit(theirs)(variables, x), atol=1e-5)
+    found, expected = gradients(ours)(variables, x), gradients(theirs)(variables, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected)
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 4, 5])
