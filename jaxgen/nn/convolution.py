@@ -210,9 +210,11 @@ def _by_phases(
     first = [-(low // s) for low, s in zip(lows, steps, strict=True)]
     last = [-((low - n + 1) // s) for low, n, s in zip(lows, size, steps, strict=True)]
     taps = [k // s for k, s in zip(kernel.shape, steps, strict=False)]
-    x = cut(x, first, [end - begin + a for begin, end, a in zip(first, last, taps, strict=True)])
+    # (Padding rather than a padded copy of x, whose gradient would be computed at the padding too.)
+    ends = [end + a - n for end, a, n in zip(last, taps, x.shape[1:-1], strict=True)]
+    padded = plain._replace(padding=tuple((-begin, end) for begin, end in zip(first, ends, strict=True)))
     kernel = phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
-    y = channels_to_phases(_convolution(x, kernel, plain), steps)
+    y = channels_to_phases(_convolution(x, kernel, padded), steps)
     return cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
 
 
