@@ -36,6 +36,7 @@ def case():
     return model, state.replace(ema_params=random), batch
 
 
+@pytest.mark.slow
 def test_it_learns_gaussian_data():
     """The mean bound comes down to the entropy and what is left at T, which no model can undercut."""
     truth = GaussianData(np.array([0.5, -1.0]), 0.7)

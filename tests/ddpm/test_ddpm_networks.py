@@ -48,6 +48,7 @@ def test_every_output_has_the_events_shape(config, shape, dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_it_starts_at_zero_and_its_gradient_does_not_depend_on_remat():
     def found(config):
         network, (_, t, label), _ = applied(config, (4, 4, 1), num_classes=2)

@@ -162,6 +162,7 @@ def test_training_reaches_the_oracle(trained):
     assert abs(float(truth.log_prob(x).mean() - bound.mean())) < 0.01
 
 
+@pytest.mark.slow
 def test_trained_with_holes_imputation_reaches_the_exact_conditional():
     """Trained on data of which 30 % are missing, the imputed mean is within 1 % of the exact one (root mean square).
 
