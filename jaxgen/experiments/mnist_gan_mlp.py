@@ -38,7 +38,7 @@ class Config(Settings):
         network=gan.MLP(generator_hidden=(1200, 1200), discriminator_hidden=(240, 240), maxout=5),
         penalty=gan.ZeroCentred(r1=2.0),
         # Chosen on the held-out images, which punish speckles: a generator that moves slowly beside its discriminator
-        # has fewer of them, and one whose weights decay (by 2.5e-4 of themselves a step) forgets those of its start.
+        # has fewer of them, and one whose weights decay (at first 2.5e-4 of themselves a step) forgets its start's.
         generator_optimizer=Adam(2.5e-4, Cosine(), b1=0.0, b2=0.99, weight_decay=1.0),
         discriminator_optimizer=Adam(2e-3, Cosine(), b1=0.0, b2=0.99),
     )
