@@ -1,6 +1,6 @@
 """Configs as JSON and back: frozen dataclasses by their qualified name inside jaxgen, nothing else.
 
-    {"type": "jaxgen.vae.model.Config", "latent_dim": 8, "likelihood": {"type": "jaxgen.vae.likelihood.Bernoulli"}}
+    {"type": "jaxgen.vae.config.Config", "latent_dim": 8, "likelihood": {"type": "jaxgen.vae.likelihood.Bernoulli"}}
 
 No registry and no code in the file: a name outside jaxgen, or one that is not a frozen dataclass, is refused.
 """

@@ -13,7 +13,8 @@
 """
 
 from jaxgen.vae import objective, oracle
+from jaxgen.vae.config import Config
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
-from jaxgen.vae.model import Config, Parts, model
+from jaxgen.vae.model import Parts, model
 
 __all__ = ["Bernoulli", "Config", "DiscretizedNormal", "Normal", "Parts", "model", "objective", "oracle"]

@@ -1,0 +1,67 @@
+"""The choices of a VAE."""
+
+from dataclasses import dataclass
+
+from jaxgen import optimizers
+from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of the VAE.
+
+    Args:
+        latent_dim: Dimension of z.
+        hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
+            images of any size.
+        likelihood: P(X|z).
+        beta: Weight of the rate in the training loss; 1 is the bound.
+        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before
+            they cost; 0 for none.
+        num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
+            bound of Burda et al.
+        path_gradient: Whether Q learns through its draw alone (`objective.path_negative_elbo`): the same bound, with a
+            gradient that is less noisy the closer Q is to the posterior.
+        optimizer: How the parameters move.
+        see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
+            missing dimensions ("mask" in the batch).
+        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+
+    Raises:
+        ValueError: A size below 1, a negative weight or number of steps, another dtype, or path_gradient with several
+            draws.
+    """
+
+    latent_dim: int = 20
+    hidden: tuple[int, ...] = (400,)
+    features: tuple[int, ...] = ()
+    likelihood: Normal | Bernoulli | DiscretizedNormal = Bernoulli()
+    beta: float = 1.0
+    warmup_steps: int = 0
+    num_samples: int = 1
+    path_gradient: bool = False
+    optimizer: optimizers.Adam = optimizers.Adam()
+    see_mask: bool = False
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        if self.latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
+        if any(width < 8 or width % 8 for width in self.features):
+            raise ValueError(f"features must be multiples of 8, got {self.features}")
+        if self.beta < 0:
+            raise ValueError(f"beta must not be negative, got {self.beta}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+        if self.num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+        if self.path_gradient and self.num_samples != 1:
+            # Of the importance-weighted bound it would be the wrong gradient (Tucker et al. 2019).
+            raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
