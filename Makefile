@@ -33,11 +33,12 @@ lecture: install
 	$(BIN)/python notebooks/lecture_page.py --out lecture.html
 
 # -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
+# worksteal: neighbours stay together, so that a fixture or a compiled program of a module is made once.
 test: install
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
 
 test-all: install
-	JAXGEN_TESTS_OPTIMIZED=1 $(BIN)/python -m pytest -n 2 tests
+	JAXGEN_TESTS_OPTIMIZED=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -87,22 +87,16 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_importing_brings_nothing_heavy():
-    heavy = (
-        "tensorflow",
-        "tensorflow_datasets",
-        "grain",
-        "matplotlib",
-        "sklearn",
-        "orbax",
-        "tyro",
-        "PIL",
-    )
-    code = "import sys, jaxgen; from jaxgen import data, evaluate, plot, train, vae; "
-    code += f"print([m for m in {heavy} if m in sys.modules])"
-    assert run(code).strip() == "[]"
+def test_importing_brings_little_more_than_jax_itself():
+    """Counted, not timed: what a import costs differs by half between two processes of one busy machine."""
+    ours = "jaxgen; from jaxgen import autoencoder, data, ddpm, evaluate, gan, plot, train, vae"
+    code = "import sys, jax, flax, optax; before = set(sys.modules); import {}; "
+    code += "print(*sorted({{name.split('.')[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names))"
+    # The rest (orbax, tensorflow, grain, matplotlib, scikit-learn, tyro, Pillow) is imported where it is used.
+    assert set(run(code.format(ours)).split()) <= {"jaxgen", "jaxtyping", "numpy", "rich", "jax", "flax", "optax"}
 
 
+@pytest.mark.slow
 def test_importing_takes_little_longer_than_jax_itself():
     # Of the processor, not of the clock: other processes do not count.
     code = "import time; t = time.process_time(); {}; print(time.process_time() - t)"

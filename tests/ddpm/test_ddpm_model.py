@@ -32,7 +32,7 @@ def case():
     batch = {"x": x, "label": np.array([0, 1, 2, 0, 1, 2], np.int32), "index": np.arange(6, dtype=np.int32)}
     state = model.init(KEY, batch)
     rng = np.random.default_rng(0)
-    random = jax.tree.map(lambda p: jnp.asarray(0.3 * rng.normal(size=p.shape), p.dtype), state.ema_params)
+    random = jax.tree.map(lambda p: jnp.asarray(0.1 * rng.normal(size=p.shape), p.dtype), state.ema_params)
     return model, state.replace(ema_params=random), batch
 
 
@@ -114,10 +114,11 @@ def test_sample_k_is_the_same_in_a_batch_of_1_and_of_64(case, sampler):
     model, state, _ = case
     many = np.asarray(model.sample(KEY, state, 64, sampler=sampler, label=1, guidance=2.0))
     one = model.sample(KEY, state, 1, first=37, sampler=sampler, label=1, guidance=2.0)
-    np.testing.assert_allclose(one[0], many[37], atol=1e-4)
+    assert np.isfinite(many).all()
+    np.testing.assert_allclose(one[0], many[37], rtol=1e-5, atol=1e-4)
     chain = model.parts.chain(KEY, state, 64, sampler=sampler, label=1, guidance=2.0, keep=2)
     assert chain.shape == (4, 64, 4)
-    np.testing.assert_allclose(chain[-1], many, atol=1e-5)
+    np.testing.assert_allclose(chain[-1], many, rtol=1e-5, atol=1e-5)
 
 
 def test_the_program_is_as_long_for_1000_steps_as_for_10():

@@ -313,7 +313,8 @@ SMALL_FLAGS = "--steps 30 --batch-size 16 --log-every 5 --checkpoint-every 10 --
 
 
 def command(*arguments, **options):
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
+    environment = {**os.environ, "XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options
     )
