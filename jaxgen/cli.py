@@ -16,6 +16,7 @@ from jaxgen import experiments
 from jaxgen.core import Estimate
 from jaxgen.evaluate import FewSamplesWarning
 from jaxgen.runs.config import nearest
+from jaxgen.train.progress import activity
 
 
 def _number(estimate: Estimate) -> str:
@@ -105,7 +106,8 @@ def sample(run: Path, /, num: int = 64, seed: int = 1, first: int = 0, best: boo
     """
     from jaxgen import runs
 
-    _, path = runs.sample(run, num, seed=seed, first=first, best=best)
+    with activity(f"{num} samples"):
+        _, path = runs.sample(run, num, seed=seed, first=first, best=best)
     Console().print(f"look at {path}", highlight=False, soft_wrap=True)
     return 0
 
@@ -129,10 +131,11 @@ def evaluate(
     if not fidelity:
         if num is not None or seed:
             raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
-        results = runs.evaluate(run, split=split, best=best)
+        with activity(f"report on the {split} split"):
+            results = runs.evaluate(run, split=split, best=best)
         Console().print(_results({split: results}, f"{run.name}: mean ± standard error over examples"))
         return 0
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), activity(f"samples beside the {split} split"):
         warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
         found = runs.fidelity(run, num, seed=seed, best=best, split=split)
     table = Table("", "samples", "real images", "expected bias", "better", title=run.name, title_justify="left")
@@ -217,6 +220,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         console.print(f"jaxgen: {error}", highlight=False, markup=False, soft_wrap=True)
         return 2
+    except KeyboardInterrupt:  # elsewhere than in the training loop, which saves first
+        rest = "; the same command goes on from what is saved" if verb in ("train", "resume") else ""
+        console.print(f"jaxgen: interrupted{rest}", highlight=False)
+        return 130
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from jaxgen import evaluate, plot
 from jaxgen.core import Estimate
 from jaxgen.runs.fidelity import Judged, judged, reference, same_data
+from jaxgen.train.progress import activity
 
 _SHOWN = 20
 """Images in a row of the picture."""
@@ -98,6 +99,7 @@ def compare(
     split: str = "test",
     features: evaluate.Features | None = None,
     out: Path | str = "comparison",
+    progress: bool = True,
 ) -> Comparison:
     """Compare the samples of several runs on the same data.
 
@@ -109,6 +111,7 @@ def compare(
         split: Where the references are from.
         features: None for the library's own classifier, or pixels where there are no labels.
         out: Folder for the text, the picture and the page.
+        progress: Whether to say what is being done.
 
     Raises:
         FileNotFoundError: There is no run, or no checkpoint yet.
@@ -119,12 +122,16 @@ def compare(
     if not folders or len({path.resolve() for path in folders}) < len(folders):
         raise ValueError(f"compare needs runs, each once, got {', '.join(map(str, folders)) or 'none'}")
     same_data(folders)
-    real = reference(folders[0], num, split=split, features=features)
+    with activity("features of the real images", enabled=progress):
+        real = reference(folders[0], num, split=split, features=features)
     alone = len({path.name for path in folders}) == len(folders)
-    with warnings.catch_warnings():
-        # It is said on the page.
-        warnings.simplefilter("ignore", evaluate.FewSamplesWarning)
-        found = {path.name if alone else str(path): judged(path, real, seed=seed, best=best) for path in folders}
+    found = {}
+    for path in folders:
+        name = path.name if alone else str(path)
+        with warnings.catch_warnings(), activity(f"samples of {name}", enabled=progress):
+            # It is said on the page.
+            warnings.simplefilter("ignore", evaluate.FewSamplesWarning)
+            found[name] = judged(path, real, seed=seed, best=best)
     results = {name: each.fidelity for name, each in found.items()}
     header, lines = rows(results)
     conditions = real.conditions(seed)

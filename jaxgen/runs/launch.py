@@ -17,6 +17,7 @@ from jaxgen.runs.folder import RunFolder, lock
 from jaxgen.runs.settings import Experiment, Settings
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
+from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
 
 # Folded into the root key for what is not a step; like INIT, out of the reach of step numbers.
@@ -229,7 +230,10 @@ def _train(
 
     report = experiment.report or experiment.evaluate
     splits = {name: dataset.splits[name] for name in ("valid", "test") if name in dataset.splits}
-    results = {name: dict(report(key_evaluate, state, split)) for name, split in splits.items()}
+    results = {}
+    for name, split in splits.items():
+        with activity(f"report on the {name} split", enabled=progress):
+            results[name] = dict(report(key_evaluate, state, split))
     folder.update(
         results={
             split: {name: estimate._asdict() for name, estimate in values.items()} for split, values in results.items()
@@ -239,7 +243,8 @@ def _train(
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
     key_picture = jax.random.fold_in(root, PICTURE)
     for name, draw in {"final": experiment.picture, **experiment.pictures}.items():
-        plot.save(draw(key_picture, state), folder.pictures / f"{name}.png")
+        with activity(f"picture: {name}", enabled=progress):
+            plot.save(draw(key_picture, state), folder.pictures / f"{name}.png")
     frames = folder.frames()
     if experiment.film is not None and frames:
         film = experiment.film(frames, f"{title}: the same draws of z over the run")

@@ -1,16 +1,42 @@
 """A progress bar where someone looks, plain lines where output goes to a file."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 def brief(record: dict[str, Any]) -> str:
     """The metrics of a record in one line, timing left out."""
     return "  ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("step", "steps_per_second"))
+
+
+@contextmanager
+def activity(what: str, *, enabled: bool = True) -> Iterator[None]:
+    """Say what is being done where no steps are counted: in a terminal with a clock, elsewhere in a line."""
+    console = Console(stderr=True)
+    if not enabled:
+        yield
+    elif console.is_terminal and not console.is_jupyter:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as shown:
+            shown.add_task(what, total=None)
+            yield
+    else:
+        console.print(f"{what} ...", highlight=False, markup=False, soft_wrap=True)
+        yield
 
 
 class Bar:

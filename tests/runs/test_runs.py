@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen import runs, train, vae
+from jaxgen import cli, runs, train, vae
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 from jaxgen.runs import folder as run_folder
@@ -353,3 +353,13 @@ def test_the_command_line_refuses_with_a_reason(tmp_path, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_an_interruption_outside_the_loop_is_no_traceback(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    for verb, message in (("train", "; the same command goes on from what is saved"), ("list", "")):
+        monkeypatch.setattr(cli, {"train": "train", "list": "list_experiments"}[verb], interrupted)
+        assert cli.main([verb]) == 130
+        assert capsys.readouterr().err == f"jaxgen: interrupted{message}\n"

@@ -9,6 +9,7 @@ import pytest
 from toy import Feed, counter
 
 from jaxgen import train
+from jaxgen.train.progress import activity
 
 KEY = jax.random.key(3)
 
@@ -134,6 +135,19 @@ def test_progress_in_a_log_is_lines(capsys):
     assert lines[0].startswith("compiled in")
     assert 8 <= len(lines) <= 14
     assert lines[-1].startswith("step 100/100")
+
+
+def test_what_takes_long_is_said(capsys, monkeypatch):
+    with activity("report on the test split"):
+        pass
+    assert capsys.readouterr().err == "report on the test split ...\n"
+    with activity("report on the test split", enabled=False):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with activity("report on the [test] split"):
+        pass
+    assert "report on the [test] split" in capsys.readouterr().err
 
 
 def test_more_devices_than_there_are():
