@@ -88,7 +88,7 @@ def run(code: str) -> str:
 
 
 def test_importing_brings_little_more_than_jax_itself():
-    """Counted, not timed: what a import costs differs by half between two processes of one busy machine."""
+    """Counted, not timed: what an import costs differs by half between two processes of one busy machine."""
     ours = "jaxgen; from jaxgen import autoencoder, data, ddpm, evaluate, gan, plot, train, vae"
     code = "import sys, jax, flax, optax; before = set(sys.modules); import {}; "
     code += "print(*sorted({{name.split('.')[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names))"

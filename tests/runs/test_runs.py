@@ -11,6 +11,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from processes import xla_flags
 
 from jaxgen import cli, runs, train, vae
 from jaxgen.experiments import digits_vae
@@ -313,8 +314,7 @@ SMALL_FLAGS = "--steps 30 --batch-size 16 --log-every 5 --checkpoint-every 10 --
 
 
 def command(*arguments, **options):
-    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
-    environment = {**os.environ, "XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    environment = {**os.environ, "XLA_FLAGS": xla_flags(), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options
     )
@@ -355,11 +355,14 @@ def test_the_command_line_refuses_with_a_reason(tmp_path, arguments, message):
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_an_interruption_outside_the_loop_is_no_traceback(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("verb", "function", "message"),
+    [("train", "train", "; the same command goes on from what is saved"), ("list", "list_experiments", "")],
+)
+def test_an_interruption_outside_the_loop_is_no_traceback(monkeypatch, capsys, verb, function, message):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    for verb, message in (("train", "; the same command goes on from what is saved"), ("list", "")):
-        monkeypatch.setattr(cli, {"train": "train", "list": "list_experiments"}[verb], interrupted)
-        assert cli.main([verb]) == 130
-        assert capsys.readouterr().err == f"jaxgen: interrupted{message}\n"
+    monkeypatch.setattr(cli, function, interrupted)
+    assert cli.main([verb]) == 130
+    assert capsys.readouterr().err == f"jaxgen: interrupted{message}\n"
