@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import checks
 from jaxgen.data.dataset import Dataset, Split
@@ -140,7 +141,7 @@ def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict
         raise ValueError(
             f"valid and test must leave an example of x to train on, got {num_valid} + {num_test} of {num}"
         )
-    order = shuffled(num, checks.whole_number("seed", seed, 0, 2**32 - 1))
+    order = shuffled(num, require.integer("seed", seed, 0, 2**32 - 1))
     parts = np.split(order, [num_train, num_train + num_valid])
     result = {}
     for name, index in zip(("train", "valid", "test"), parts, strict=True):

@@ -20,8 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Integer, UInt32
 
 from jaxgen.core import Batch
-from jaxgen.data.checks import whole_number
 from jaxgen.data.permutation import permute, round_keys
+from jaxgen.require import integer
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("arrays", "key"), meta_fields=("batch_size", "n"))
@@ -51,8 +51,8 @@ class Batches:
 
     def __post_init__(self):
         # Sizes only: as a pytree it is also rebuilt around tracers, shardings and other stand-ins for arrays.
-        whole_number("n", self.n, 1, 2**31 - 1)
-        if whole_number("batch_size", self.batch_size, 1) > self.n:
+        integer("n", self.n, 1, 2**31 - 1)
+        if integer("batch_size", self.batch_size, 1) > self.n:
             raise ValueError(f"batch_size must be at most the number of examples, {self.n}, got {self.batch_size}")
         if self.n * self.batch_size >= 2**32:
             raise ValueError(
@@ -74,7 +74,7 @@ class Batches:
             ValueError: A step out of range or of another kind.
         """
         if not isinstance(step, jax.Array):
-            step = whole_number("step", step, 0, 2**31 - 1)
+            step = integer("step", step, 0, 2**31 - 1)
         elif not jnp.issubdtype(step.dtype, jnp.integer):
             raise ValueError(f"step must be an integer, got {step.dtype}")
         return _batch(self, jnp.asarray(step, jnp.uint32))

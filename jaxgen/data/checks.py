@@ -4,7 +4,6 @@ Nothing is cast silently: a float64 array that becomes float32, or NaN that trai
 """
 
 import difflib
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,22 +12,6 @@ import numpy as np
 
 _INT32_MAX = 2**31 - 1
 _CONDITION_DTYPES = tuple(np.dtype(name) for name in ("bool", "uint8", "int32", "float32"))
-
-
-def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """`value` as an int in low..high; neither 2.0 nor True counts as one.
-
-    Raises:
-        ValueError: Not an integer, or out of range.
-    """
-    rule = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be {rule}, got {value!r}") from None
-    if isinstance(value, bool) or number < low or (high is not None and number > high):
-        raise ValueError(f"{name} must be {rule}, got {value!r}")
-    return number
 
 
 def events(name: str, value: Any) -> np.ndarray:

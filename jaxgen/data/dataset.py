@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import checks
 from jaxgen.data.batches import Batches
@@ -76,8 +77,8 @@ class Split:
         Raises:
             ValueError: A seed or batch_size that is none.
         """
-        seed = checks.whole_number("seed", seed, 0, 2**32 - 1)
-        batch_size = checks.whole_number("batch_size", batch_size, 1)
+        seed = require.integer("seed", seed, 0, 2**32 - 1)
+        batch_size = require.integer("batch_size", batch_size, 1)
         return Batches(jax.tree.map(jnp.array, self.arrays), jax.random.key(seed), batch_size, len(self))
 
     def evaluation_batches(self, batch_size: int) -> Iterator[dict[str, Any]]:
@@ -95,7 +96,7 @@ class Split:
         Raises:
             ValueError: batch_size below 1 or no integer.
         """
-        batch_size = checks.whole_number("batch_size", batch_size, 1)
+        batch_size = require.integer("batch_size", batch_size, 1)
         return (self._padded(first, batch_size) for first in range(0, len(self), batch_size))
 
     def _padded(self, first: int, batch_size: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.data import checks
 from jaxgen.data.dataset import Split, agree
 from jaxgen.data.stream import Stream
 
@@ -85,7 +85,7 @@ class Examples:
         Raises:
             ValueError: batch_size below 1 or no integer.
         """
-        batch_size = checks.whole_number("batch_size", batch_size, 1)
+        batch_size = require.integer("batch_size", batch_size, 1)
         return (self._padded(first, batch_size) for first in range(0, len(self), batch_size))
 
     def _padded(self, first: int, batch_size: int) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import numpy as np
 from jaxgen.core import Spec
 from jaxgen.data import images, tree
 from jaxgen.data.arrays import divided
-from jaxgen.data.checks import whole_number
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.examples import Examples
+from jaxgen.require import integer
 
 MAX_BYTES = 2**33
 """What is decoded into memory at once: 8 GiB."""
@@ -123,7 +123,7 @@ def image_size(size: Any, crop: bool) -> tuple[int, int] | None:
         return None
     if not isinstance(size, Sequence) or len(size) != 2:
         raise ValueError(f"size must be (height, width), got {size!r}")
-    return whole_number("size[0]", size[0], 1), whole_number("size[1]", size[1], 1)
+    return integer("size[0]", size[0], 1), integer("size[1]", size[1], 1)
 
 
 def fits_into_memory(what: str, splits: Mapping[str, Examples]) -> None:

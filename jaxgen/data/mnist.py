@@ -15,9 +15,9 @@ import numpy as np
 
 from jaxgen.core import Spec
 from jaxgen.data import cache as caching
-from jaxgen.data.checks import whole_number
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.official import OfficialFile, contents, source
+from jaxgen.require import integer
 
 _CVDF = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -123,7 +123,7 @@ def binarized_mnist(*, folder: str | Path | None = None, cache: str | Path | Non
 def _labelled(
     name: str, files: tuple[OfficialFile, ...], valid: int, folder: str | Path | None, cache: str | Path | None
 ) -> Dataset:
-    valid = whole_number("valid", valid, 0, 59_999)
+    valid = integer("valid", valid, 0, 59_999)
 
     def decode() -> dict[str, np.ndarray]:
         arrays = (_idx(content) for content in contents(name, files, folder, place).values())

@@ -11,12 +11,12 @@ from jaxtyping import Array
 from jaxgen.core import Spec
 from jaxgen.data import checks, toys
 from jaxgen.data.arrays import from_file
-from jaxgen.data.checks import whole_number
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.folder import from_folder
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.prepared import from_tfds, tfds_names
+from jaxgen.require import integer
 
 
 def names() -> tuple[str, ...]:
@@ -112,9 +112,8 @@ def _drawn(
     name: str, toy: Callable[..., Array], seed: int, num: tuple[int, int, int] = (50_000, 5_000, 10_000)
 ) -> Dataset:
     # The generator is named: what "ring, seed 0" means is no matter of a user's `jax_default_prng_impl`.
-    root = jax.random.key(whole_number("seed", seed, 0, 2**32 - 1), impl="threefry2x32")
+    root = jax.random.key(integer("seed", seed, 0, 2**32 - 1), impl="threefry2x32")
     train, valid, test = (
-        Split(np.asarray(toy(jax.random.fold_in(root, i), whole_number(f"num[{i}]", size, 1))))
-        for i, size in enumerate(num)
+        Split(np.asarray(toy(jax.random.fold_in(root, i), integer(f"num[{i}]", size, 1)))) for i, size in enumerate(num)
     )
     return Dataset(name=name, spec=Spec(event_shape=(2,)), train=train, valid=valid, test=test)

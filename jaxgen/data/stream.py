@@ -22,8 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Integer
 
 from jaxgen.core import Batch
-from jaxgen.data.checks import whole_number
 from jaxgen.data.permutation import permute, round_keys
+from jaxgen.require import integer
 
 BLOCK_BYTES = 2**26
 """64 MiB a block; two of them, and for a moment three, lie on the device."""
@@ -77,8 +77,8 @@ class Stream:
     ):
         if importlib.util.find_spec("grain") is None:
             raise ImportError("streaming needs grain: pip install 'jaxgen[data]'")
-        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
-        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.seed = integer("seed", seed, 0, 2**32 - 1)
+        self.batch_size = integer("batch_size", batch_size, 1)
         if batch_size > len(examples):
             raise ValueError(f"batch_size must be at most the number of examples, {len(examples)}, got {batch_size}")
         if mesh is not None and batch_size % mesh.devices.size:
@@ -86,11 +86,11 @@ class Stream:
         self.examples, self._sharding = examples, None
         if mesh is not None:
             self._sharding = NamedSharding(mesh, PartitionSpec(None, mesh.axis_names))
-        self.num_threads = whole_number("num_threads", num_threads, 1)
+        self.num_threads = integer("num_threads", num_threads, 1)
         if block_steps is None:
             row = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(examples[0]))
             block_steps = min(max(BLOCK_BYTES // (batch_size * row), 1), MAX_STEPS)
-        self.block_steps = whole_number("block_steps", block_steps, 1)
+        self.block_steps = integer("block_steps", block_steps, 1)
         self._rows = _own_rows(self._sharding, (self.block_steps, self.batch_size))
         self._order = _Order(self.seed, len(examples), batch_size, self.block_steps)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="jaxgen-stream")
@@ -115,7 +115,7 @@ class Stream:
         Raises:
             ValueError: A step that is none.
         """
-        step = whole_number("step", step, 0, 2**31 - 1)
+        step = integer("step", step, 0, 2**31 - 1)
         index = self._order(step)
         rows = [self.examples[i] for i in index.tolist()]
         return {**jax.tree.map(lambda *values: jnp.asarray(np.stack(values)), *rows), "index": jnp.asarray(index)}

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float32
 
 from jaxgen.core import PRNGKey, example_keys
-from jaxgen.data.checks import whole_number
+from jaxgen.require import integer
 
 
 def ring_centres(modes: int = 8, radius: float = 1.0) -> Float32[np.ndarray, "m 2"]:
@@ -23,7 +23,7 @@ def ring_centres(modes: int = 8, radius: float = 1.0) -> Float32[np.ndarray, "m 
     Raises:
         ValueError: modes below 1.
     """
-    angle = 2 * np.pi * np.arange(whole_number("modes", modes, 1)) / modes
+    angle = 2 * np.pi * np.arange(integer("modes", modes, 1)) / modes
     return (radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ def grid_centres(modes: int = 25, spacing: float = 2.0) -> Float32[np.ndarray, "
     Raises:
         ValueError: modes is no square.
     """
-    side = math.isqrt(whole_number("modes", modes, 1))
+    side = math.isqrt(integer("modes", modes, 1))
     if side**2 != modes:
         raise ValueError(f"modes must be a square, got {modes}")
     axis = spacing * (np.arange(side) - (side - 1) / 2)
@@ -118,5 +118,5 @@ def _noisy(key: PRNGKey, num: int, point: Callable[[PRNGKey], Array], std: float
         key_point, key_eps = jax.random.split(key)
         return point(key_point) + std * jax.random.normal(key_eps, (2,))
 
-    index = jnp.arange(whole_number("num", num, 1), dtype=jnp.int32)
+    index = jnp.arange(integer("num", num, 1), dtype=jnp.int32)
     return jax.vmap(draw)(example_keys(key, index))

@@ -11,7 +11,8 @@ import pytest
 
 from jaxgen.core import Spec
 from jaxgen.data import Dataset, Split, digits
-from jaxgen.data.checks import events, labels, whole_number
+from jaxgen.data.checks import events, labels
+from jaxgen.require import integer
 
 ROOT = Path(__file__).parents[2]
 SPEC = Spec((2, 3), "uint8", levels=17, num_classes=4)
@@ -132,7 +133,7 @@ def test_columns_that_do_not_go_with_the_examples(case):
 def test_what_is_no_whole_number(value):
     # Called directly: in these tests beartype would be the first to refuse it elsewhere.
     with pytest.raises(ValueError, match="num must be an integer of at least 1, got"):
-        whole_number("num", value, 1)
+        integer("num", value, 1)
 
 
 @pytest.mark.parametrize("check", [lambda value: events("a", value), lambda value: labels("a", value, 2)])
