@@ -42,11 +42,11 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
 def number(
     name: str,
     value: Any,
-    low: float | None = None,
-    high: float | None = None,
+    low: int | float | None = None,
+    high: int | float | None = None,
     *,
-    above: float | None = None,
-    below: float | None = None,
+    above: int | float | None = None,
+    below: int | float | None = None,
 ) -> float:
     """`value` as a float, if it is finite and in range; True, strings and arrays of several numbers are refused.
 
