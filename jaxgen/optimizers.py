@@ -4,6 +4,7 @@ Whoever wants another optimizer hands any `optax.GradientTransformation` to the 
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,6 +160,40 @@ def update(tx: optax.GradientTransformation, state: TrainState, gradient: Any, v
         opt_state=opt_state,
         variables=state.variables if variables is None else variables,
     )
+
+
+def updates_made(state: TrainState) -> jax.Array:
+    """Number of updates of the parameters so far: fewer than steps where gradients are accumulated."""
+
+    def accumulates(node: Any) -> bool:
+        return isinstance(node, optax.MultiStepsState)
+
+    counts = [node.gradient_step for node in jax.tree.leaves(state.opt_state, is_leaf=accumulates) if accumulates(node)]
+    # Several, where parts of the parameters have optimizers of their own: the one that moves most often.
+    return functools.reduce(jnp.maximum, counts) if counts else state.step
+
+
+def moving_average(decay: float, before: TrainState, after: TrainState, average: Any, of: Any) -> Any:
+    """The exponential moving average after a step; it moves where the step made an update and only there.
+
+        average <- keep average + (1 - keep) of,     keep = min(decay, (1 + n) / (10 + n)),     n updates made before
+
+    Young averages forget faster, or the first random parameters would stay in them for long.
+
+    Args:
+        decay: Largest share of the average that an update leaves, in [0, 1); 0 for no average, `of` itself.
+        before: The state before the step.
+        after: The state after it.
+        average: The average so far, a pytree.
+        of: The same pytree of new values.
+    """
+    n = updates_made(before).astype(jnp.float32)
+    keep = jnp.minimum(jnp.float32(decay), (1 + n) / (10 + n)) if decay else jnp.float32(0)
+    moved = optax.incremental_update(of, average, 1 - keep)
+    if not decay or updates_made(before) is before.step:  # every step is an update
+        return moved
+    updated = updates_made(after) > updates_made(before)
+    return jax.tree.map(lambda new, old: jnp.where(updated, new, old), moved, average)
 
 
 def average_gradient(

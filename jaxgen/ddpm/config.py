@@ -26,8 +26,8 @@ class Config:
             learned as well: guidance needs it.
         flip: Whether half of the training images are mirrored left to right.
         optimizer: How the parameters move.
-        ema_decay: Of the parameters' moving average, which evaluation and samples come from; 0 for the parameters
-            themselves.
+        ema_decay: Decay of the parameters' moving average per update, from which evaluation and samples come; 0 for the
+            parameters themselves.
         num_draws: How many t of the denoising cost are drawn for each example by `evaluate`, which weighs them so that
             its mean is that of all; all, where there are no more.
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.

@@ -4,7 +4,7 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps,     t spread evenly ove
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import flax.struct
 import jax
@@ -95,9 +95,9 @@ def training(
             state.params, key_loss, drawn_t(key_t, x_0.shape[0]), x_0, label
         )
         train = optimizers.update(tx, state.train, gradient)
-        # Young averages forget faster, or the first random parameters would stay in them for long.
-        n = state.step.astype(jnp.float32)
-        keep = jnp.minimum(jnp.float32(config.ema_decay), (1 + n) / (10 + n)) if config.ema_decay else jnp.float32(0)
-        return State(train, cast(Any, optax.incremental_update(train.params, state.ema_params, 1 - keep))), metrics
+        ema_params = optimizers.moving_average(
+            config.ema_decay, state.train, train, average=state.ema_params, of=train.params
+        )
+        return State(train, ema_params), metrics
 
     return step

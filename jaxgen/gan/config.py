@@ -31,13 +31,15 @@ class Config:
         conditional: Whether both networks see the label.
         loss: What the two players minimise.
         penalty: What is added to the discriminator's loss.
-        penalty_schedule: How the penalty's weight moves over the rounds, `Cosine(final=...)` from the whole of it down:
-            a strong penalty first makes D smooth, so that G finds every mode, a weak one then lets it see them sharply.
+        penalty_schedule: Schedule of the penalty's weight over the rounds (steps, whatever the optimizers accumulate),
+            `Cosine(final=...)` from the whole of it down: a strong penalty first makes D smooth, so that G finds every
+            mode, a weak one then lets it see them sharply.
         augmentation: How images are disturbed before the discriminator sees them.
         n_critic: Discriminator updates per generator update; it divides the batch, each update takes its part.
         generator_optimizer: How the generator moves.
         discriminator_optimizer: How the discriminator moves.
-        ema_decay: Of the generator's moving average, which samples are drawn from; 0 for the generator itself.
+        ema_decay: Decay of the generator's moving average per update, from which samples are drawn; 0 for the generator
+            itself.
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 

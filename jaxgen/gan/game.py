@@ -159,15 +159,12 @@ def game(
         variables = of_last.pop("variables")
         metrics |= _of("generator", of_last)
         of_generator = optimizers.update(generator_tx, of_generator, gradient, variables)
-        # Young averages forget faster, or the first random parameters would stay in them for long.
-        n = state.step.astype(jnp.float32)
-        keep = jnp.minimum(jnp.float32(config.ema_decay), (1 + n) / (10 + n)) if config.ema_decay else jnp.float32(0)
-        ema_params, ema_variables = (
-            cast(Any, optax.incremental_update(new, old, 1 - keep))
-            for new, old in (
-                (of_generator.params, state.ema_params),
-                (of_generator.variables, state.ema_variables),
-            )
+        ema_params, ema_variables = optimizers.moving_average(
+            config.ema_decay,
+            state.generator,
+            of_generator,
+            average=(state.ema_params, state.ema_variables),
+            of=(of_generator.params, of_generator.variables),
         )
         return State(state.step + 1, of_generator, critic, ema_params, ema_variables), metrics
 

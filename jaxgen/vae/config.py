@@ -17,8 +17,8 @@ class Config:
             images of any size.
         likelihood: P(X|z).
         beta: Weight of the rate in the training loss; 1 is the bound.
-        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before
-            they cost; 0 for none.
+        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before they
+            cost; 0 for none. Steps count batches, however many of them the optimizer accumulates.
         num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
             bound of Burda et al.
         path_gradient: Whether Q learns through its draw alone (`objective.path_negative_elbo`): the same bound, with a
