@@ -27,6 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgen import number
+
 PRNGKey: TypeAlias = Key[Array, ""]
 
 Batch: TypeAlias = Mapping[str, Any]
@@ -130,6 +132,11 @@ class Estimate(NamedTuple):
     value: float
     standard_error: float | None = None
     unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """The number with its error and without its unit, as tables have it: "86.42 ± 0.31"; see `jaxgen.number`."""
+        return number.text(self.value, self.standard_error)
 
 
 def example_keys(key: PRNGKey, index: Int[Array, " b"]) -> Key[Array, " b"]:

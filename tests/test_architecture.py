@@ -13,6 +13,7 @@ FLOORS = {
     "core": 0,
     "digest": 0,
     "events": 0,
+    "number": 0,
     "require": 0,
     "distributions": 0,
     "optimizers": 1,

@@ -18,10 +18,10 @@ from jaxgen.evaluate.modes import ModeStatistics, mode_statistics
 from jaxgen.evaluate.moments import Moments, merged, moments
 from jaxgen.evaluate.neighbours import Distances, Memorisation, Nearest, memorisation, nearest
 from jaxgen.evaluate.parzen import ParzenResult, choose_sigma, kmeans_centroids, parzen, parzen_log_prob
-from jaxgen.evaluate.reference import RealImages, Reference, largest_num, reference
+from jaxgen.evaluate.reference import RealImages, Reference, checked_num, largest_num, reference
 from jaxgen.evaluate.representation import Features, classifier_features, pixel_features, trained_judge
 from jaxgen.evaluate.samples import samples, takes_labels
-from jaxgen.evaluate.score import Conditions, Score, alike, ranking
+from jaxgen.evaluate.score import Conditions, Score, alike, leader, ranking
 
 __all__ = [
     "Classifier",
@@ -45,6 +45,7 @@ __all__ = [
     "alike",
     "balanced_choice",
     "bits_per_dim",
+    "checked_num",
     "choose_sigma",
     "class_histogram",
     "class_kl",
@@ -61,6 +62,7 @@ __all__ = [
     "kernel_distance",
     "kmeans_centroids",
     "largest_num",
+    "leader",
     "linear_probe",
     "memorisation",
     "merged",

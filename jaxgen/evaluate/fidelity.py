@@ -10,6 +10,7 @@ the samples' place, from the same number of them, and a difference between two m
 distance to the floor is none.
 """
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -144,10 +145,10 @@ def _measured(
     found = {
         "frechet_distance": Estimate(frechet_distance(moments(features), real.real.moments), None, "features²"),
         "kernel_distance": kernel_distance(key_subsets, features, real.real.features),
-        "precision": Estimate(quality, None, "share of samples"),
-        "recall": Estimate(variety, None, "share of data"),
+        "precision": _share(quality, len(features), "share of samples"),
+        "recall": _share(variety, len(real.real.features), "share of data"),
         "density": Estimate(density, None, "balls, by k"),
-        "coverage": Estimate(coverage, None, "share of data"),
+        "coverage": _share(coverage, len(real.real.features), "share of data"),
         "nearest_train": estimate(distances, "distance in pixels"),
     }
     if real.judge is not None:
@@ -162,6 +163,15 @@ def _measured(
             num_steps=1000, batch_size=min(128, len(images)),
         )  # fmt: skip
     return found
+
+
+def _share(value: float, num: int, unit: str) -> Estimate:
+    """A share of `num` images, with the standard error of a count of so many, the neighbourhoods held fixed.
+
+    One more image on either side is counted for the error, so that shares of 0 and 1 have one too.
+    """
+    expected = (num * value + 1) / (num + 2)
+    return Estimate(value, math.sqrt(expected * (1 - expected) / num), unit)
 
 
 def _floors(real: Reference, seed: int, *, with_labels: bool) -> dict[str, Estimate]:

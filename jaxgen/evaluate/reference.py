@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgen import require
 from jaxgen.data import cache as cached_arrays
 from jaxgen.data import to_unit
 from jaxgen.evaluate.classifier import TrainedClassifier
@@ -95,6 +96,22 @@ def largest_num(dataset: Any, split: str = "test") -> int:
     return min(len(dataset.splits[split]), others)
 
 
+def checked_num(dataset: Any, num: int | None, split: str = "test") -> int:
+    """How many references a split gives, if it can: to be asked before anything is trained to look at them.
+
+    Raises:
+        ValueError: A split that is not there, or a number that is no integer, below 4 or more than there are.
+    """
+    most = largest_num(dataset, split)
+    number = require.integer("num", min(most, MOST) if num is None else num)
+    if not 4 <= number <= most:
+        raise ValueError(
+            f"num must lie in 4..{most}, so that there are as many images of {dataset.name} {split} and as many others "
+            f"for the floor, got {num if num is not None else number}"
+        )
+    return number
+
+
 def reference(
     dataset: Any,
     features: Features,
@@ -118,13 +135,7 @@ def reference(
     Raises:
         ValueError: A split that is not there, data that are no images in [0, 1], or more images than there are.
     """
-    most = largest_num(dataset, split)
-    num = min(most, MOST) if num is None else num
-    if not 4 <= num <= most:
-        raise ValueError(
-            f"num must lie in 4..{most}, so that there are as many images of {dataset.name} {split} and as many others "
-            f"for the floor, got {num}"
-        )
+    num = checked_num(dataset, num, split)
     folder = cached_arrays.folder(cache) / "fidelity"
     # Those that no model was trained on come first.
     others = sorted((name for name in dataset.splits if name != split), key=("test", "valid", "train").index)

@@ -75,6 +75,41 @@ def ranking(scores: Mapping[str, Score]) -> list[str]:
     return sorted(scores, key=cost)
 
 
+def leader(scores: Mapping[str, Score]) -> str | None:
+    """Name of the best model, if its lead on every other is larger than the standard error of that lead.
+
+        lead > sqrt(e_1^2 + e_2^2),     errors of the floor too where it lies between two that should be near it
+
+    A score without a standard error counts as exact.
+
+    Args:
+        scores: By name of the model, at least two for any of them to lead.
+
+    Returns:
+        None where no model is ahead: equal scores, a difference within the errors, NaN.
+
+    Raises:
+        ValueError: As `ranking`.
+    """
+    best, *others = ranking(scores)
+
+    def ahead(other: str) -> bool:
+        first, second = scores[best], scores[other]
+        a, b, floor = first.value.value, second.value.value, first.floor.value
+        if math.isnan(b):
+            return True
+        error = math.hypot(first.value.standard_error or 0.0, second.value.standard_error or 0.0)
+        lead = abs(a - b)
+        if first.better == "near":
+            lead = abs(b - floor) - abs(a - floor)
+            if (a - floor) * (b - floor) < 0:
+                error = math.hypot(error, 2 * (first.floor.standard_error or 0.0))
+        return lead > error
+
+    value = scores[best].value.value
+    return best if others and not math.isnan(value) and all(map(ahead, others)) else None
+
+
 def alike(scores: Mapping[str, Score]) -> None:
     """Refuse scores that do not compare.
 

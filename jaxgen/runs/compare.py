@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgen import evaluate, plot
-from jaxgen.core import Estimate
 from jaxgen.runs.fidelity import Judged, judged, reference, same_data
 from jaxgen.train.progress import activity
 
@@ -51,16 +50,10 @@ class Comparison(NamedTuple):
     files: tuple[Path, ...]
 
 
-def number(estimate: Estimate) -> str:
-    """A number with its standard error."""
-    error = "" if estimate.standard_error is None else f" ± {estimate.standard_error:.2g}"
-    return f"{estimate.value:.3g}{error}"
-
-
 def rows(results: Mapping[str, evaluate.Fidelity]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table: a line per metric, a column per model, the floor at the end.
 
-    The best model of a metric has an asterisk.
+    The best model of a metric has an asterisk, unless another is as good within the standard errors (`leader`).
 
     Raises:
         ValueError: Results that do not compare.
@@ -70,12 +63,10 @@ def rows(results: Mapping[str, evaluate.Fidelity]) -> tuple[list[str], list[list
     lines = []
     for metric in metrics:
         scores = {name: found.scores[metric] for name, found in results.items() if metric in found.scores}
-        best = evaluate.ranking(scores)[0] if len(scores) > 1 else None
-        cells = [
-            number(scores[name].value) + (" *" if name == best else "") if name in scores else "" for name in results
-        ]
+        best = evaluate.leader(scores)
+        cells = [scores[name].value.text + (" *" if name == best else "") if name in scores else "" for name in results]
         floor = next(iter(scores.values())).floor
-        lines.append([*_METRICS[metric][:2], *cells, number(floor)])
+        lines.append([*_METRICS[metric][:2], *cells, floor.text])
     return ["", "better", *results, "real images"], lines
 
 
@@ -162,7 +153,10 @@ def _notes(results: Mapping[str, evaluate.Fidelity], real: evaluate.Reference) -
         notes.append(f"the classifier is right of {accuracy.value:.1%} of the references")
     elif real.features.name == "pixels":
         notes.append("the data have no labels, so that there is no classifier: the features are the pixels")
-    notes.append("* the best of the models; a difference that is small beside that to real images says nothing")
+    notes.append(
+        "* the best of the models, by more than the standard error of the difference where there is one; "
+        "a difference that is small beside that to real images says nothing"
+    )
     return notes
 
 

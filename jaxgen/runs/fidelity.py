@@ -71,6 +71,7 @@ def reference(
         raise ValueError(f"the data have changed since the run in {path} was started (fingerprint differs)")
     if len(spec.event_shape) != 3:
         raise ValueError(f"fidelity is of images [height, width, channels], {dataset.name} has {spec.event_shape}")
+    evaluate.checked_num(dataset, num, split)  # before the classifier is trained
     judge = None if spec.num_classes is None else evaluate.trained_judge(dataset)
     if features is None:
         features = evaluate.pixel_features(spec) if judge is None else evaluate.classifier_features(judge)

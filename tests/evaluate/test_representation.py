@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgen import data, evaluate
-from jaxgen.core import GenerativeModel
+from jaxgen.core import Estimate, GenerativeModel
 from jaxgen.evaluate import representation
 
 SMALL = evaluate.ImageClassifier(10, channels=(8,), num_features=16)
@@ -115,6 +115,28 @@ def test_models_are_ranked_by_what_compares():
     assert evaluate.ranking({"a": score(3.0, "higher"), "b": score(2.0, "higher")}) == ["a", "b"]
     assert evaluate.ranking({"a": score(0.2, "near"), "b": score(1.5, "near")}) == ["b", "a"]
     assert evaluate.ranking({"a": score(np.nan), "b": score(2.0)}) == ["b", "a"]
+
+
+def measured(value, error, better: Any = "lower", floor=1.0, floor_error=0.0):
+    return evaluate.Score(Estimate(value, error), Estimate(floor, floor_error), better, None, conditions())
+
+
+def test_a_model_leads_by_more_than_the_errors():
+    assert evaluate.leader({"a": measured(0.50, 0.03), "b": measured(0.55, 0.03)}) == "a"  # 0.05 > 0.042
+    assert evaluate.leader({"a": measured(0.50, 0.03), "b": measured(0.54, 0.03)}) is None
+    third = {"a": measured(0.5, 0.01), "b": measured(0.9, 0.01), "c": measured(0.505, 0.01)}
+    assert evaluate.leader(third) is None  # ahead of one of the two others
+    assert evaluate.leader({"a": measured(0.5, None), "b": measured(0.5, None)}) is None
+    assert evaluate.leader({"a": measured(0.5, None), "b": measured(0.501, None)}) == "a"
+    assert evaluate.leader({"a": measured(0.9, 0.1, "higher"), "b": measured(0.7, 0.1, "higher")}) == "a"
+    assert evaluate.leader({"a": measured(np.nan, None), "b": measured(2.0, 0.5)}) == "b"
+    assert evaluate.leader({"a": measured(np.nan, None), "b": measured(np.nan, None)}) is None
+    assert evaluate.leader({"a": measured(2.0, 0.5)}) is None  # alone
+    # 0.2 below and 0.4 above the floor: which is nearer depends on where the floor is.
+    near = {"a": measured(0.8, 0.01, "near", floor_error=0.0), "b": measured(1.4, 0.01, "near", floor_error=0.0)}
+    assert evaluate.leader(near) == "a"
+    near = {"a": measured(0.8, 0.01, "near", floor_error=0.15), "b": measured(1.4, 0.01, "near", floor_error=0.15)}
+    assert evaluate.leader(near) is None
 
 
 @pytest.mark.parametrize(

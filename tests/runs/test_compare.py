@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from jaxgen import cli, data, evaluate, runs, vae
+from jaxgen.core import Estimate
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 
+compare = importlib.import_module("jaxgen.runs.compare")  # the package has a function of that name
 TINY = digits_vae.Config(
     steps=5, batch_size=16, log_every=5, checkpoint_every=5,
     model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
@@ -167,3 +169,31 @@ def test_from_the_command_line(two, tmp_path, capsys):
     assert "go with --fidelity" in capsys.readouterr().err
     assert cli.main(["compare", *paths, "--num", "400", "--out", str(tmp_path / "out")]) == 2
     assert "num must lie in 4..300" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num", [0, -1, 3, True])
+def test_a_bad_number_is_refused_before_the_classifier_is_trained(two, monkeypatch, num):
+    monkeypatch.setattr(evaluate, "trained_judge", lambda dataset: pytest.fail("the classifier was trained"))
+    with pytest.raises(ValueError, match=r"num must (lie in 4..300|be an integer)"):
+        runs.fidelity(two[0], num)
+    with pytest.raises(ValueError, match="split must be one of train, valid, test, got 'tes'"):
+        runs.fidelity(two[0], 40, split="tes")
+
+
+def test_no_star_within_the_errors(two):
+    """Numbers have the digits that their errors leave them, and no model is best by less than these."""
+    conditions = evaluate.Conditions(40, "digits test", "digits valid", "f", "pixels", "1", 0)
+
+    def results(**recalls):
+        floor = Estimate(0.9, 0.05)
+        return {
+            name: evaluate.Fidelity(
+                {"recall": evaluate.Score(Estimate(value, 0.0534), floor, "higher", None, conditions)}, None, None, ()
+            )
+            for name, value in recalls.items()
+        }
+
+    _, ((*_, first, second, real),) = compare.rows(results(a=0.5123, b=0.5511))
+    assert (first, second, real) == ("0.512 ± 0.053", "0.551 ± 0.053", "0.900 ± 0.050")
+    _, ((*_, first, second, _),) = compare.rows(results(a=0.5123, b=0.7))
+    assert (first, second) == ("0.512 ± 0.053", "0.700 ± 0.053 *")
