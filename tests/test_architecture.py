@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "jaxgen"
 
 FLOORS = {
+    "atomic": 0,
     "core": 0,
     "digest": 0,
     "events": 0,

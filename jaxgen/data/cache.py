@@ -9,19 +9,16 @@ for and its digest that of its arrays; otherwise a warning says so and it is mad
 
 import hashlib
 import os
-import tempfile
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from jaxgen import atomic
+
 FORMAT = 1
 """Raised by whoever changes what a cached array means."""
-
-_DAMAGED = (ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def folder(cache: str | Path | None) -> Path:
@@ -44,14 +41,19 @@ def cached(path: Path, source: str, decode: Callable[[], Mapping[str, np.ndarray
     Returns:
         The arrays by name. A cache that cannot be read or written costs time and a warning, nothing else.
     """
-    if path.exists():
-        try:
-            return _read(path, source)
-        except _DAMAGED as error:
-            warnings.warn(f"the cache {path} is made anew: {error}", stacklevel=2)
+    try:
+        return _read(path, source)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    # A flipped byte in a zip archive or in the header of an array raises nearly anything, a MemoryError too.
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        warnings.warn(f"the cache {path} is made anew: {reason[:200]}", stacklevel=2)
     arrays = dict(decode())
     try:
-        _write(path, source, arrays)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = {"format": FORMAT, "source": source, "digest": _digest(arrays)}
+        atomic.write_arrays(path, {**{name: np.array(value) for name, value in beside.items()}, **arrays})
     except OSError as error:
         warnings.warn(
             f"nothing was cached, set JAXGEN_CACHE_DIR to a folder that can be written: {error}", stacklevel=2
@@ -70,21 +72,6 @@ def _read(path: Path, source: str) -> dict[str, np.ndarray]:
         if str(content["digest"]) != _digest(arrays):
             raise ValueError("its digest is not that of its arrays")
     return arrays
-
-
-def _write(path: Path, source: str, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary file is of this process alone: two that decode at once both finish, and the later one stays.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, format=FORMAT, source=source, digest=_digest(arrays), **arrays)  # pyright: ignore[reportArgumentType]
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from jaxgen import atomic
+
 
 def subplots(
     rows: int, columns: int, *, width: float, height: float, title: str, heights: list[float] | None = None
@@ -32,8 +34,9 @@ def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=dpi)
-    partial.replace(path)
-    plt.close(figure)
+    try:
+        with atomic.writing(path) as file:
+            figure.savefig(file, format="png", dpi=dpi)
+    finally:
+        plt.close(figure)
     return path

@@ -5,9 +5,10 @@ Parts are strings of HTML; whatever text they are given is escaped.
 
 import base64
 import html
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from jaxgen import atomic
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8882; }
@@ -107,12 +108,7 @@ def write(text: str, path: Path | str) -> Path:
     """Write text as UTF-8; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    atomic.write_text(path, text)
     return path
 
 

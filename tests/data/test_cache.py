@@ -80,6 +80,33 @@ def test_a_damaged_cache_is_made_anew_with_a_warning(tmp_path, case):
     assert decode.calls == 2
 
 
+def test_any_flipped_byte_is_noticed_or_harmless(tmp_path):
+    """Of the headers as well: numpy and zipfile then raise nearly anything, from a MemoryError to a TokenError."""
+    path, decode = tmp_path / "a.npz", Decoder()
+    cache.cached(path, "source", decode)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place in rng.integers(0, len(whole), 150):
+            content = bytearray(whole)
+            content[place] ^= 1 << rng.integers(0, 8)
+            path.write_bytes(content)
+            assert_whole(cache.cached(path, "source", decode))
+    assert decode.calls > 50
+
+
+def test_what_runs_out_of_memory_is_made_anew(tmp_path, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError
+
+    path, decode = tmp_path / "a.npz", Decoder()
+    cache.cached(path, "source", decode)
+    monkeypatch.setattr(cache, "_read", out_of_memory)
+    with pytest.warns(UserWarning, match="is made anew: MemoryError"):
+        assert_whole(cache.cached(path, "source", decode))
+
+
 def test_a_cache_of_another_version_or_of_other_files_is_made_anew(tmp_path, monkeypatch):
     path, decode = tmp_path / "a.npz", Decoder()
     cache.cached(path, "source", decode)
