@@ -15,6 +15,7 @@ FLOORS = {
     "digest": 0,
     "events": 0,
     "number": 0,
+    "rehearsal": 0,
     "require": 0,
     "distributions": 0,
     "optimizers": 1,

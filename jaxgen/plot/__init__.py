@@ -6,10 +6,24 @@ Importing this package does not import matplotlib; drawing does.
 from jaxgen.plot import page
 from jaxgen.plot.comparison import comparison
 from jaxgen.plot.curves import curves
+from jaxgen.plot.examples import examples
 from jaxgen.plot.fields import arrows, fields
 from jaxgen.plot.figures import save
-from jaxgen.plot.images import images, rows
+from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
 from jaxgen.plot.points import scatter
 
-__all__ = ["arrows", "comparison", "curves", "fields", "images", "lines", "page", "rows", "save", "scatter"]
+__all__ = [
+    "arrows",
+    "comparison",
+    "curves",
+    "examples",
+    "fields",
+    "images",
+    "lines",
+    "page",
+    "rows",
+    "save",
+    "scatter",
+    "tile",
+]

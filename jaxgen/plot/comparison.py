@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxgen.plot.figures import subplots
-from jaxgen.plot.images import tile
+from jaxgen.plot.images import draw, heights_of, tiled
 
 
 def comparison(
@@ -14,38 +14,38 @@ def comparison(
     *,
     title: str,
     columns: int = 20,
+    vmin: int | float | None = None,
+    vmax: int | float | None = None,
+    cmap: str | None = None,
 ) -> Any:
     """Rows of images, each with its name, and a table under them.
 
     Args:
         groups: Images by name, as `images` takes them.
         header: Names of the table's columns.
-        numbers: Its rows.
-        title: What is shown.
+        numbers: Rows of the table.
+        title: Title of the figure.
         columns: Images per row.
+        vmin: Value of the first colour, as in `images`, over all groups.
+        vmax: Value of the last colour.
+        cmap: Name of matplotlib's colour map for images of one channel.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: No images, or rows of another length than the header.
+        ValueError: As `rows`, or rows of the table of another length than the header.
     """
-    if not groups:
-        raise ValueError("groups must hold at least one set of images, got none")
+    canvases, values = tiled(groups, columns, vmin, vmax)
     if any(len(row) != len(header) for row in numbers):
         raise ValueError(f"numbers must have rows of {len(header)} cells, got {[len(row) for row in numbers]}")
-    canvases = {name: tile(x, columns) for name, x in groups.items()}
     width = 8.0
-    heights = [width * canvas.shape[0] / canvas.shape[1] for canvas in canvases.values()]
+    heights = heights_of(canvases, width)
     heights.append(0.22 * (len(numbers) + 1) + 0.1)
     figure, axes = subplots(
         len(heights), 1, width=width, height=sum(heights) + 0.25 * len(canvases) + 0.4, title=title, heights=heights
     )
-    for axis, (name, canvas) in zip(axes[:, 0], canvases.items(), strict=False):
-        grey = canvas.shape[-1] == 1
-        axis.imshow(canvas[..., 0] if grey else canvas, cmap="gray_r" if grey else None, vmin=0, vmax=1)
-        axis.set_title(name, fontsize=9, loc="left")
-        axis.axis("off")
+    draw(figure, list(axes[:-1, 0]), canvases, values, cmap, width)
     axis = axes[-1, 0]
     axis.axis("off")
     drawn = axis.table(

@@ -5,7 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.plot.figures import subplots
+from jaxgen.plot import checks
+from jaxgen.plot.figures import name_panel, panels
+from jaxgen.plot.points import name_axes
+
+_WIDTH = 3.4
 
 
 def fields(
@@ -14,38 +18,47 @@ def fields(
     *,
     title: str,
     points: Any = None,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[int | float, int | float] | None = None,
+    label: str = "",
 ) -> Any:
     """Functions on the same rectangle of the plane side by side, in the same colours: the learnt beside the true.
 
     Args:
         values: By name, [h, w]: the value at row i, column j is that at (x_j, y_i), y upwards.
         box: (left, right, bottom, top) of the rectangle.
-        title: What is shown.
+        title: Title of the figure.
         points: Points [n, 2] drawn on top.
         limits: Values of the ends of the colours; None takes the smallest and the largest.
+        label: Name of the values, with their unit, beside the colour bar.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: Values that are not [h, w].
+        ValueError: No values, or values that are not [h, w].
     """
-    grids = {name: np.asarray(field) for name, field in values.items()}
+    given = checks.groups("values", values, "fields")
+    grids = {name: checks.numbers(name or "values", field) for name, field in given.items()}
     for name, grid in grids.items():
-        if grid.ndim != 2:
+        if grid.ndim != 2 or grid.size == 0:
             raise ValueError(f"{name or 'values'} must be [h, w], got shape {grid.shape}")
-    low, high = limits or (min(g.min() for g in grids.values()), max(g.max() for g in grids.values()))
-    figure, axes = subplots(1, len(grids), width=3.4 * len(grids) + 0.6, height=3.6, title=title)
+    finite = [grid[np.isfinite(grid)] for grid in grids.values()]
+    finite = [grid for grid in finite if grid.size] or [np.zeros(1)]
+    low, high = limits or (min(g.min() for g in finite), max(g.max() for g in finite))
+    figure, axes = panels(len(grids), width=_WIDTH + 0.2, height=3.6, title=title)
     image = None
-    for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
+    for axis, (name, grid) in zip(axes, grids.items(), strict=True):
+        # NaN is a gap, in no colour of the scale.
         image = axis.imshow(grid, extent=box, origin="lower", vmin=low, vmax=high, cmap="coolwarm", aspect="equal")
         if points is not None:
-            axis.scatter(*np.asarray(points).T, s=2, c="black", alpha=0.4, linewidths=0)
+            axis.scatter(*checks.numbers("points", points).T, s=2, c="black", alpha=0.4, linewidths=0)
         axis.set_xlim(box[0], box[1])
         axis.set_ylim(box[2], box[3])
-        axis.set_title(name, fontsize=9)
-    figure.colorbar(image, ax=list(axes[0]), shrink=0.8)
+        name_panel(axis, name, _WIDTH - 0.4)
+        name_axes(axis)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label(label, fontsize=8)
     return figure
 
 
@@ -62,26 +75,29 @@ def arrows(
         values: By name, [h, w, 2]: the vector at row i, column j is that at (x_j, y_i), y upwards. Each field has
             its own scale.
         box: (left, right, bottom, top) of the rectangle.
-        title: What is shown.
+        title: Title of the figure.
         points: By name of the field, points [n, 2] drawn beneath it.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: Values that are not [h, w, 2].
+        ValueError: No values, or values that are not [h, w, 2].
     """
-    grids = {name: np.asarray(field) for name, field in values.items()}
-    figure, axes = subplots(1, len(grids), width=3.4 * len(grids), height=3.8, title=title)
-    for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
-        if grid.ndim != 3 or grid.shape[2] != 2:
+    given = checks.groups("values", values, "fields")
+    grids = {name: checks.numbers(name or "values", field) for name, field in given.items()}
+    for name, grid in grids.items():
+        if grid.ndim != 3 or grid.shape[2] != 2 or grid.size == 0:
             raise ValueError(f"{name or 'values'} must be [h, w, 2], got shape {grid.shape}")
+    figure, axes = panels(len(grids), width=_WIDTH, height=3.6, title=title)
+    for axis, (name, grid) in zip(axes, grids.items(), strict=True):
         x, y = np.linspace(*box[:2], grid.shape[1]), np.linspace(*box[2:], grid.shape[0])
         if points is not None and name in points:
-            axis.scatter(*np.asarray(points[name]).T, s=2, alpha=0.3, linewidths=0)
+            axis.scatter(*checks.numbers(name, points[name]).T, s=2, alpha=0.3, linewidths=0)
         axis.quiver(x, y, grid[..., 0], grid[..., 1], angles="xy", width=0.004)
         axis.set_xlim(box[0], box[1])
         axis.set_ylim(box[2], box[3])
         axis.set_aspect("equal")
-        axis.set_title(name, fontsize=9)
+        name_panel(axis, name, _WIDTH - 0.4)
+        name_axes(axis)
     return figure

@@ -1,9 +1,18 @@
 """Making and saving figures."""
 
+import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from jaxgen import atomic
+
+
+def wrapped(text: str, inches: float, fontsize: int) -> str:
+    """Text in lines that fit into a width; a break that is there stays."""
+    # 0.56 em is the mean width of a letter of the default font.
+    columns = max(8, int(inches * 72 / (0.56 * fontsize)))
+    return "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def subplots(
@@ -12,11 +21,32 @@ def subplots(
     """A figure with a title and an array [rows, columns] of axes, the rows in proportion to `heights`."""
     import matplotlib.pyplot as plt
 
+    lines = wrapped(title, width, 10)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", height_ratios=heights
+        rows,
+        columns,
+        figsize=(width, height + 0.17 * lines.count("\n")),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
     )
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(lines, fontsize=10)
     return figure, axes
+
+
+def panels(num: int, *, width: float, height: float, title: str, columns: int = 3) -> tuple[Any, list[Any]]:
+    """A figure with a title and `num` axes of this size in inches, at most `columns` in a row."""
+    columns = min(num, columns)
+    rows = math.ceil(num / columns)
+    figure, axes = subplots(rows, columns, width=width * columns, height=height * rows + 0.3, title=title)
+    for axis in axes.flat[num:]:
+        axis.axis("off")
+    return figure, list(axes.flat[:num])
+
+
+def name_panel(axis: Any, text: str, width: float) -> None:
+    """The title of a panel that is so many inches wide."""
+    axis.set_title(wrapped(text, width, 9), fontsize=9)
 
 
 def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
@@ -24,7 +54,7 @@ def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
 
     Args:
         figure: What a function of this package returned.
-        path: Where; the file appears whole or not at all.
+        path: Path of the file, which appears whole or not at all.
         dpi: Dots per inch.
 
     Returns:

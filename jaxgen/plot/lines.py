@@ -5,41 +5,72 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.plot.figures import subplots
+from jaxgen.plot import checks, figures
+
+_WIDTH = 3.6
 
 
 def lines(
-    panels: Mapping[str, Mapping[str, tuple[Any, Any]]], *, title: str, x_label: str, log: tuple[str, ...] = ()
+    panels: Mapping[str, Mapping[str, tuple[Any, Any]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str = "",
+    log: tuple[str, ...] = (),
 ) -> Any:
     """Panels side by side, each with lines of its own.
 
     Args:
         panels: By name of the panel and of the line, (x [n], y [n]).
-        title: What is shown.
-        x_label: What x is.
-        log: Axes with a logarithmic scale, of "x" and "y".
+        title: Title of the figure.
+        x_label: Name of x, with its unit.
+        y_label: Name of y, with its unit.
+        log: Axes with a logarithmic scale, of "x" and "y". An axis that must show values of 0 or below is linear
+            around 0 and logarithmic beyond, and its label says so.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: x and y of different lengths, or no panel.
+        ValueError: No panel, a panel without lines, x and y of different lengths, or another axis in `log`.
     """
+    for axis_name in log:
+        if axis_name not in ("x", "y"):
+            raise ValueError(f'log must hold "x" or "y", got {axis_name!r}')
     if not panels:
         raise ValueError("panels must hold at least one panel, got none")
-    figure, axes = subplots(1, len(panels), width=3.6 * len(panels), height=3.0, title=title)
-    for axis, (name, members) in zip(axes[0], panels.items(), strict=True):
-        for label, (x, y) in members.items():
-            x, y = np.asarray(x), np.asarray(y)
+    figure, axes = figures.panels(len(panels), width=_WIDTH, height=3.0, title=title)
+    for axis, (name, members) in zip(axes, panels.items(), strict=True):
+        shown: dict[str, list[np.ndarray]] = {"x": [], "y": []}
+        for label, pair in checks.groups(f"panels[{name!r}]", members, "lines").items():
+            x, y = (checks.numbers(label or name or "a line", column) for column in pair)
             if x.shape != y.shape or x.ndim != 1:
                 raise ValueError(f"{label or name} must be two arrays of one length, got {x.shape} and {y.shape}")
             axis.plot(x, y, linewidth=1, marker="." if len(x) < 30 else None, label=label)
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel(x_label, fontsize=8)
+            shown["x"].append(x)
+            shown["y"].append(y)
+        figures.name_panel(axis, name, _WIDTH - 0.6)
+        for which, text in (("x", x_label), ("y", y_label)):
+            text += _scale(axis, which, np.concatenate(shown[which])) if which in log else ""
+            axis.set(**{f"{which}label": text})
+            getattr(axis, f"{which}axis").label.set_size(8)
+        axis.margins(0.06)  # in the scales chosen: a single point must not lie in the corner
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-        axis.set_xscale("log" if "x" in log else "linear")
-        axis.set_yscale("log" if "y" in log else "linear")
         if any(members):
             axis.legend(fontsize=7)
     return figure
+
+
+def _scale(axis: Any, which: str, values: np.ndarray) -> str:
+    """Give an axis a logarithmic scale on which all values can be seen, and return what to say of it."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if sizes.size == 0:
+        return ""
+    if (values[np.isfinite(values)] > 0).all():
+        axis.set(**{f"{which}scale": "log"})
+        return ""
+    # From where most values lie on the logarithmic parts, however small a single one is.
+    limit = float(f"{np.quantile(sizes, 0.05):.0e}")
+    getattr(axis, f"set_{which}scale")("symlog", linthresh=limit)
+    return f" (linear within ±{limit:g})"

@@ -5,36 +5,58 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.plot.figures import subplots
+from jaxgen import require
+from jaxgen.plot import checks
+from jaxgen.plot.figures import name_panel, panels
+
+_WIDTH = 3.4
 
 
-def scatter(groups: Mapping[str, Any], *, title: str) -> Any:
+def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
     """Clouds of points side by side on the same axes: data beside samples.
 
     Args:
         groups: Points [n, 2] by name.
-        title: What is shown.
+        title: Title of the figure.
+        columns: Panels per row.
 
     Returns:
         A matplotlib figure.
 
     Raises:
-        ValueError: Points that are not [n, 2].
+        ValueError: No group, or points that are not [n, 2] with n > 0.
     """
-    clouds = {name: np.asarray(points) for name, points in groups.items()}
+    columns = require.integer("columns", columns, 1)
+    clouds = {
+        name: checks.numbers(name or "points", x) for name, x in checks.groups("groups", groups, "points").items()
+    }
     for name, points in clouds.items():
-        if points.ndim != 2 or points.shape[1] != 2:
-            raise ValueError(f"{name or 'points'} must be [n, 2], got shape {points.shape}")
-    figure, axes = subplots(1, len(clouds), width=3.4 * len(clouds), height=3.8, title=title)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+            more = " with n > 0" if points.shape[1:] == (2,) else ""
+            raise ValueError(f"{name or 'points'} must be [n, 2]{more}, got shape {points.shape}")
+    figure, axes = panels(len(clouds), width=_WIDTH, height=3.6, title=title, columns=columns)
+    finite = {name: points[np.isfinite(points).all(axis=1)] for name, points in clouds.items()}
     # The first group, the data, sets the frame: stray samples must not shrink the picture.
-    first = next(iter(clouds.values()))
+    first = next((points for points in finite.values() if len(points)), np.zeros((1, 2)))
     low, high = first.min(axis=0), first.max(axis=0)
     margin = 0.25 * (high - low).max() + 1e-3
-    for axis, (name, points) in zip(axes[0], clouds.items(), strict=True):
+    for axis, (name, points) in zip(axes, finite.items(), strict=True):
         axis.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0)
         outside = int(((points < low - margin) | (points > high + margin)).any(axis=1).sum())
-        axis.set_title(f"{name} (n = {len(points)}{f', {outside} outside' if outside else ''})", fontsize=9)
+        num = len(clouds[name])
+        said = [f"n = {num}"]
+        said += [f"{outside} outside"] if outside else []
+        said += [f"{num - len(points)} not finite"] if len(points) < num else []
+        name_panel(axis, f"{name} ({', '.join(said)})", _WIDTH - 0.4)
         axis.set_xlim(low[0] - margin, high[0] + margin)
         axis.set_ylim(low[1] - margin, high[1] + margin)
+        name_axes(axis)
         axis.set_aspect("equal")
     return figure
+
+
+def name_axes(axis: Any) -> None:
+    """Names of the two coordinates of the plane."""
+    axis.set_xlabel("$x_1$", fontsize=8)
+    axis.set_ylabel("$x_2$", fontsize=8)
+    axis.tick_params(labelsize=7)
