@@ -24,7 +24,7 @@ from jaxgen.data.embedded import digits
 from jaxgen.data.examples import Examples
 from jaxgen.data.folder import from_folder, open_folder
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
-from jaxgen.data.names import load, names
+from jaxgen.data.names import load, located, names
 from jaxgen.data.prepared import from_tfds, open_tfds
 from jaxgen.data.space import from_signed, to_signed, to_unit
 from jaxgen.data.stream import Stream
@@ -47,6 +47,7 @@ __all__ = [
     "grid",
     "grid_centres",
     "load",
+    "located",
     "mnist",
     "names",
     "open_folder",

@@ -1,5 +1,6 @@
 """Data sets by the word that a user has for them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,19 @@ def names() -> tuple[str, ...]:
     """The names that `load` knows, those of TFDS and paths aside."""
     toy_names = ("ring", "grid", "two_moons", "swiss_roll")
     return ("digits", "mnist", "fashion_mnist", "binarized_mnist", *toy_names)
+
+
+def located(name: str | Path) -> str:
+    """A name that means the same data in every folder: a path made absolute, any other name as it is.
+
+    Args:
+        name: As `load` takes it.
+    """
+    text = str(name)
+    known = text in names() or text.startswith("tfds:")
+    is_path = text.endswith((".npy", ".npz")) or Path(text).expanduser().is_dir()
+    # `Path.resolve` would follow links, whose targets may be another tomorrow.
+    return os.path.abspath(Path(text).expanduser()) if is_path and not known else text  # noqa: PTH100
 
 
 def load(

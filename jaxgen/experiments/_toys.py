@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import data, evaluate, gan, plot, train
-from jaxgen.core import Estimate, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -27,6 +28,8 @@ class Config(Settings):
         samples: Draws that the modes are counted in.
         model: Of the GAN.
     """
+
+    toy: ClassVar[str]  # name of the data set
 
     num: int = 100_000
     members: int = 5
@@ -54,12 +57,22 @@ class Config(Settings):
                 f"got {self.batch_size}"
             )
 
+    def dataset(self) -> data.Dataset:
+        """The points, drawn from the seed."""
+        return data.load(self.toy, seed=self.seed, num=(self.num, 5_000, 10_000))
 
-def experiment(config: Config, name: str, centres: np.ndarray, std: float) -> Experiment:
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return train.ensemble(gan.model(self.model.lasting(self.steps), spec), self.members)
+
+    def samples_figure(self, spec: Spec, x: Any, title: str) -> Any:
+        return plot.scatter({"data": self.dataset().test.x[: len(x)], "samples": x}, title=title)
+
+
+def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
     """A GAN on equal Gaussians of this spread around these centres."""
-    dataset = data.load(name, seed=config.seed, num=(config.num, 5_000, 10_000))
-    alone = gan.model(config.model.lasting(config.steps), dataset.spec)
-    model = train.ensemble(alone, config.members)
+    dataset = config.dataset()
+    model = config.model_for(dataset.spec)
+    alone = model.parts.model
     reach = float(np.abs(centres).max() + max(10 * std, 0.35 * np.abs(centres).max()))
 
     def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
@@ -113,7 +126,7 @@ def experiment(config: Config, name: str, centres: np.ndarray, std: float) -> Ex
         dataset=dataset,
         evaluate=_gan.estimates(model),
         picture=picture,
-        samples=lambda x, title: plot.scatter({"data": dataset.test.x[: len(x)], "samples": x}, title=title),
+        samples=partial(config.samples_figure, dataset.spec),
         report=report,
         film=film,
         film_samples=500 * config.members,

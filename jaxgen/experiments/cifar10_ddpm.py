@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from jaxgen import data, ddpm
+from jaxgen.core import GenerativeModel, Spec
 from jaxgen.experiments import _ddpm
 from jaxgen.optimizers import Adam
 from jaxgen.runs import Experiment, Settings
@@ -36,7 +37,10 @@ class Config(Settings):
     checkpoint_every: int = 20_000
     picture_every: int = 20_000
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return ddpm.model(self.model.lasting(self.steps), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = ddpm.model(self.model.lasting(self.steps), dataset.spec)
+        model = self.model_for(dataset.spec)
         return _ddpm.experiment(model, dataset, self.seed)

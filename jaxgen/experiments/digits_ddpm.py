@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from jaxgen import data, ddpm
+from jaxgen.core import GenerativeModel, Spec
 from jaxgen.experiments import _ddpm
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -32,7 +33,10 @@ class Config(Settings):
     log_every: int = 50
     checkpoint_every: int = 500
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return ddpm.model(self.model.lasting(self.steps), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = ddpm.model(self.model.lasting(self.steps), dataset.spec)
+        model = self.model_for(dataset.spec)
         return _ddpm.experiment(model, dataset, self.seed)

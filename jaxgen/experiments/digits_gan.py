@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from jaxgen import data, gan
+from jaxgen.core import GenerativeModel, Spec
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -30,7 +31,10 @@ class Config(Settings):
     checkpoint_every: int = 2000
     picture_every: int = 1000
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return gan.model(self.model.lasting(self.steps), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = gan.model(self.model.lasting(self.steps), dataset.spec)
+        model = self.model_for(dataset.spec)
         return _gan.experiment(model, dataset, self.seed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from jaxgen import data, plot, vae
+from jaxgen.core import GenerativeModel, Spec
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -27,9 +28,12 @@ class Config(Settings):
     steps: int = 4000
     checkpoint_every: int = 1000
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
+        model = self.model_for(dataset.spec)
         return Experiment(
             model=model,
             dataset=dataset,

@@ -19,6 +19,8 @@ class Config(_toys.Config):
         model: Of the GAN.
     """
 
+    toy = "grid"
+
     model: gan.Config = gan.Config(
         latent_dim=2,
         network=gan.MLP(generator_hidden=(128, 128, 128), discriminator_hidden=(128, 128, 128), octaves=4),
@@ -30,4 +32,4 @@ class Config(_toys.Config):
     )
 
     def build(self) -> Experiment:
-        return _toys.experiment(self, "grid", data.grid_centres(), std=0.05)
+        return _toys.experiment(self, data.grid_centres(), std=0.05)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen import autoencoder, data, evaluate, plot
-from jaxgen.core import Estimate, PRNGKey, TrainState
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec, TrainState
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
 
@@ -46,6 +46,9 @@ class Config(Settings):
         super().__post_init__()
         self.require(probe_examples=1, labels_per_class=1, label_draws=1, fine_tuning_steps=1)
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         train, num_classes = dataset.train, dataset.spec.num_classes
@@ -53,7 +56,7 @@ class Config(Settings):
             raise ValueError(
                 f"labels_per_class must be at most {smallest}, the smallest class, got {self.labels_per_class}"
             )
-        model = autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
+        model = self.model_for(dataset.spec)
 
         def encode(params: Any, x: Any) -> Any:
             """z, of a state that holds nothing but an encoder."""

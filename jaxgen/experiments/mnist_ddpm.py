@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxgen import data, ddpm, evaluate
-from jaxgen.core import Estimate, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _ddpm, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -47,9 +47,12 @@ class Config(Settings):
         super().__post_init__()
         self.require(samples=0, classifier_steps=1)
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return ddpm.model(self.model.lasting(self.steps), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
-        model = ddpm.model(self.model.lasting(self.steps), dataset.spec)
+        model = self.model_for(dataset.spec)
         estimates = _ddpm.estimates(model, dataset)
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxgen import data, evaluate, gan
-from jaxgen.core import Estimate, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -52,9 +52,12 @@ class Config(Settings):
         super().__post_init__()
         self.require(held_out=1, samples=0, centroids=1)
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return gan.model(self.model.lasting(self.steps), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed, valid=self.held_out)
-        model = gan.model(self.model.lasting(self.steps), dataset.spec)
+        model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxgen import data, evaluate, plot, vae
-from jaxgen.core import Estimate, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -49,9 +49,12 @@ class Config(Settings):
         super().__post_init__()
         self.require(valid=0, importance_samples=0, binarisations=1)
 
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed, valid=self.valid)
-        model = vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), dataset.spec)
+        model = self.model_for(dataset.spec)
 
         estimates = _images.estimates(model, dataset)
 

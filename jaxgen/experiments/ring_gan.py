@@ -11,5 +11,7 @@ from jaxgen.runs import Experiment
 class Config(_toys.Config):
     """8 modes; see `_toys.Config` for the settings."""
 
+    toy = "ring"
+
     def build(self) -> Experiment:
-        return _toys.experiment(self, "ring", data.ring_centres(), std=0.01)
+        return _toys.experiment(self, data.ring_centres(), std=0.01)

@@ -1,13 +1,15 @@
 """A diffusion model of points in the plane: samples, and the score field that leads to them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import data, ddpm, plot
-from jaxgen.core import PRNGKey
+from jaxgen.core import GenerativeModel, PRNGKey, Spec
+from jaxgen.data import Dataset
 from jaxgen.experiments import _ddpm
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -42,9 +44,19 @@ class Config(Settings):
         super().__post_init__()
         self.require(num=1)
 
+    def dataset(self) -> Dataset:
+        """The points, drawn from the seed."""
+        return data.load(self.data, seed=self.seed, num=(self.num, 2_000, 5_000))
+
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        return ddpm.model(self.model.lasting(self.steps), spec)
+
+    def samples_figure(self, spec: Spec, x: Any, title: str) -> Any:
+        return plot.scatter({"data": self.dataset().test.x[: min(len(x), 2000)], "samples": x}, title=title)
+
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed, num=(self.num, 2_000, 5_000))
-        model = ddpm.model(self.model.lasting(self.steps), dataset.spec)
+        dataset = self.dataset()
+        model = self.model_for(dataset.spec)
         shown = np.asarray(dataset.test.x[:2000])
         reach = 1.15 * float(np.abs(shown).max())
 
@@ -83,6 +95,6 @@ class Config(Settings):
             dataset=dataset,
             evaluate=_ddpm.estimates(model, dataset),
             picture=picture,
-            samples=lambda x, title: plot.scatter({"data": shown[: len(x)], "samples": x}, title=title),
+            samples=partial(self.samples_figure, dataset.spec),
             pictures={"score": score},
         )

@@ -16,7 +16,7 @@ from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.launch import Outcome, resume, train
 from jaxgen.runs.settings import Experiment, Settings
-from jaxgen.runs.use import evaluate, load, sample
+from jaxgen.runs.use import Trained, evaluate, load, load_model, sample
 from jaxgen.runs.verify import Report, verify
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "Report",
     "RunFolder",
     "Settings",
+    "Trained",
     "compare",
     "evaluate",
     "fidelity",
     "load",
+    "load_model",
     "resume",
     "sample",
     "train",

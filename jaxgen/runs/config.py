@@ -8,6 +8,7 @@ No registry and no code in the file: a name outside jaxgen, or one that is not a
 import dataclasses
 import difflib
 import importlib
+from collections.abc import Collection
 from typing import Any
 
 
@@ -75,6 +76,11 @@ def difference(old: Any, new: Any, at: str = "") -> list[str]:
             lines += difference(old.get(name, "absent"), new.get(name, "absent"), f"{at}.{name}" if at else name)
         return lines
     return [] if old == new else [f"{at}: {old!r} -> {new!r}"]
+
+
+def without(tree: Any, names: Collection[str]) -> Any:
+    """A config's JSON without some of its fields, those of its parts untouched."""
+    return {name: value for name, value in tree.items() if name not in names} if isinstance(tree, dict) else tree
 
 
 def _config_type(name: Any) -> type:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxgen import evaluate
+from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.use import load
 
@@ -65,10 +66,10 @@ def reference(
         ValueError: Data that are no images, or that have changed since the run.
     """
     folder = RunFolder(path)
-    dataset = folder.config.build().dataset
+    config = folder.config
+    dataset = built(folder, config).dataset
     spec = dataset.spec
-    if dataset.fingerprint != folder.manifest["data"]["fingerprint"]:
-        raise ValueError(f"the data have changed since the run in {path} was started (fingerprint differs)")
+    belongs(folder, config, fingerprint=dataset.fingerprint)
     if len(spec.event_shape) != 3:
         raise ValueError(f"fidelity is of images [height, width, channels], {dataset.name} has {spec.event_shape}")
     evaluate.checked_num(dataset, num, split)  # before the classifier is trained

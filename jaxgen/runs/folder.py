@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from jaxgen.runs.config import completed, difference, from_json, to_json
+from jaxgen.runs.config import from_json
 
 
 class RunFolder:
@@ -116,15 +116,6 @@ class RunFolder:
         """Add a record to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
-
-    def same_config(self, config: Any) -> None:
-        """Raise ValueError, naming the fields, unless the run has this config."""
-        changes = difference(completed(self.manifest["config"]), to_json(config))
-        if changes:
-            raise ValueError(
-                f"{self.path} holds a run with another config ({'; '.join(changes)}); "
-                "resume it as it was, or give a new folder"
-            )
 
 
 def lock(path: Path | str, needed_bytes: int = 0) -> FileLock:

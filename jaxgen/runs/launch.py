@@ -11,8 +11,9 @@ import numpy as np
 
 from jaxgen import plot
 from jaxgen.core import Estimate
-from jaxgen.runs import environment
-from jaxgen.runs.config import completed, difference, to_json
+from jaxgen.runs import described, environment
+from jaxgen.runs.belonging import belongs, built
+from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder, lock
 from jaxgen.runs.settings import Experiment, Settings
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
@@ -56,37 +57,41 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
     """
-    described = to_json(config)
-    experiment = config.build()
+    config = config.located()
+    begun = (Path(path) / "manifest.json").exists()
+    experiment = built(RunFolder(path), config) if begun else config.build()
     root = jax.random.key(config.seed)
     batches = experiment.dataset.train.batches(seed=config.seed, batch_size=config.batch_size)
     mesh = parallel.mesh(config.devices) if config.devices > 1 else None
     if config.batch_size % config.devices:
         raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {config.batch_size}")
     like = jax.eval_shape(experiment.model.init, root, batches(0))
+    dataset = experiment.dataset
+    data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": described.describe(dataset.spec)}
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
 
     with lock(path, needed_bytes=(config.keep + 3) * size + 2**24):
         if (Path(path) / "manifest.json").exists():
             folder = RunFolder(path)
-            folder.same_config(config)
-            if folder.manifest["data"]["fingerprint"] != experiment.dataset.fingerprint:
-                raise ValueError(f"the data have changed since the run in {path} was started (fingerprint differs)")
+            belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
             _tell_of_changes(folder)
+            if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
+                folder.update(config=config.described(), data=data, best=experiment.best)
         else:
             folder = RunFolder.create(
                 path,
                 {
-                    "config": described,
+                    "config": config.described(),
                     "environment": environment.describe(),
-                    "data": {"name": experiment.dataset.name, "fingerprint": experiment.dataset.fingerprint},
+                    "data": data,
+                    "best": experiment.best,
                     "digests": {},
                     "results": {},
                 },
             )
         try:
             with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
-                state, window = _continue(folder, checkpoints, like, described)
+                state, window = _continue(folder, checkpoints, like, config)
                 return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
         except OSError as error:
             if error.errno != errno.ENOSPC:
@@ -115,9 +120,7 @@ def _tell_of_changes(folder: RunFolder) -> None:
         )
 
 
-def _continue(
-    folder: RunFolder, checkpoints: Checkpoints, like: Any, described: dict[str, Any]
-) -> tuple[Any, Window | None]:
+def _continue(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Settings) -> tuple[Any, Window | None]:
     """The state to start from: the newest whole checkpoint, or None for the beginning."""
     if not checkpoints.steps():
         folder.rewind(-1)
@@ -129,10 +132,8 @@ def _continue(
         checkpoints.set_aside(after=-1)
         folder.rewind(-1)
         return None, None
-    changes = difference(completed(meta["config"]), described)
-    if changes:
-        raise ValueError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
     step = int(state.step)
+    belongs(folder, config, checkpoint=(step, meta))
     checkpoints.set_aside(after=step)
     folder.rewind(step)
     saved = meta["window"]
@@ -181,7 +182,7 @@ def _train(
             folder.append(record)
             tensorboard.write(record)
         meta = {
-            "config": to_json(config),
+            "config": config.described(),
             "window": {
                 "count": int(window.count),
                 "sums": {name: float(value) for name, value in window.sums.items()},

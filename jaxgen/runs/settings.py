@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen import data, plot
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.runs.config import to_json
 
 
 class Experiment(NamedTuple):
@@ -61,6 +63,13 @@ class Settings(ABC):
         ValueError: A number that is no integer, or below what makes sense.
     """
 
+    at_hand: ClassVar[tuple[str, ...]] = ("devices", "log_every", "checkpoint_every", "picture_every", "keep")
+    """Fields that change no bit of what is learned, but for the order of sums on another number of devices. They belong
+    to the machine at hand and may change in a run; an experiment adds those that only its report needs."""
+
+    paths: ClassVar[tuple[str, ...]] = ("data",)
+    """Fields that may hold the path of data."""
+
     seed: int = 0
     steps: int = 1000
     batch_size: int = 128
@@ -80,6 +89,39 @@ class Settings(ABC):
             if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
                 raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
 
+    def located(self) -> "Settings":
+        """The same config with absolute paths, so that it means the same data in every folder."""
+        given = {name: getattr(self, name, None) for name in self.paths}
+        return replace(self, **{name: data.located(path) for name, path in given.items() if isinstance(path, str)})
+
+    def described(self) -> dict[str, Any]:
+        """The config as JSON, as it stands in a manifest."""
+        return to_json(self.located())
+
     @abstractmethod
     def build(self) -> Experiment:
         """The experiment that this config describes."""
+
+    def model_for(self, spec: Spec) -> GenerativeModel:
+        """The model for data of this kind: all that sampling needs. `init` may lack what the data alone can tell.
+
+        An experiment that does not say it is sampled from through `build`, which needs its data.
+
+        Args:
+            spec: What is known of the data.
+
+        Raises:
+            NotImplementedError: The experiment does not say.
+        """
+        raise NotImplementedError
+
+    def samples_figure(self, spec: Spec, x: Any, title: str) -> Any:
+        """A figure of samples where the data are not at hand; `Experiment.samples` where they are.
+
+        Args:
+            spec: What is known of the data.
+            x: Samples [num, *event].
+            title: Title of the figure.
+        """
+        points = spec.event_shape == (2,)
+        return plot.scatter({"samples": x}, title=title) if points else plot.images(x, title=title)

@@ -1,13 +1,17 @@
 """Using what a run has trained."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen import plot
-from jaxgen.core import Estimate
+from jaxgen.core import Estimate, GenerativeModel, Spec
+from jaxgen.runs import described
+from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.launch import EVALUATE
 from jaxgen.runs.settings import Experiment, Settings
@@ -15,31 +19,88 @@ from jaxgen.train import Checkpoints
 
 
 def load(path: Path | str, *, best: bool = False) -> tuple[Experiment, Settings, Any]:
-    """A run's experiment, config and state.
+    """A run's experiment, with its data, its config and its state. Where the data are not needed: `load_model`.
 
     Args:
         path: The run's folder.
         best: Take the best checkpoint on the validation split instead of the last.
 
     Raises:
-        FileNotFoundError: There is no run, or no checkpoint yet.
-        ValueError: The manifest is damaged, or the checkpoint is of another model.
+        FileNotFoundError: There is no run, no checkpoint yet, or no data where the run had them.
+        ValueError: The manifest is damaged, or data or checkpoint are not those of the run.
     """
     folder = RunFolder(path)
     config = folder.config
-    experiment = config.build()
-    batches = experiment.dataset.train.batches(seed=config.seed, batch_size=config.batch_size)
-    like = jax.eval_shape(experiment.model.init, jax.random.key(config.seed), batches(0))
+    experiment = built(folder, config)
+    belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
+    state = _state(folder, config, experiment.model, experiment.dataset.spec, experiment.best, best)
+    return experiment, config, state
+
+
+class Trained(NamedTuple):
+    """What a run has trained, as far as it can be used without data.
+
+    Attributes:
+        model: The model. Its `init` may lack what the data alone can tell.
+        state: Its state.
+        config: Config of the run.
+        spec: What is known of the data.
+        samples: (samples, title) -> a figure of samples.
+    """
+
+    model: GenerativeModel
+    state: Any
+    config: Settings
+    spec: Spec
+    samples: Callable[[Any, str], Any]
+
+
+def load_model(path: Path | str, *, best: bool = False) -> Trained:
+    """A run's model and state, without its data: enough for samples.
+
+    An experiment that cannot be built from a `Spec`, and a run of before a manifest had one, load the data after all.
+
+    Args:
+        path: The run's folder.
+        best: Take the best checkpoint on the validation split instead of the last.
+
+    Raises:
+        FileNotFoundError: There is no run, no checkpoint yet, or no data where they are needed.
+        ValueError: The manifest is damaged, or the checkpoint is not of the run.
+    """
+    folder = RunFolder(path)
+    config, tree = folder.config, folder.manifest["data"].get("spec")
+    if tree is not None:
+        try:
+            spec = described.rebuild(tree)
+            model = config.model_for(spec)
+        except NotImplementedError:
+            pass
+        else:
+            figure = partial(config.samples_figure, spec)
+            state = _state(folder, config, model, spec, folder.manifest.get("best"), best)
+            return Trained(model, state, config, spec, figure)
+    experiment, config, state = load(path, best=best)
+    return Trained(experiment.model, state, config, experiment.dataset.spec, experiment.samples)
+
+
+def _state(
+    folder: RunFolder, config: Settings, model: GenerativeModel, spec: Spec, metric: str | None, best: bool
+) -> Any:
+    """The state of the newest whole checkpoint, or of the best, if it is the run's."""
+    batch = described.stand_in(spec, config.batch_size)
+    like = jax.eval_shape(model.init, jax.random.key(config.seed), batch)
     if not folder.checkpoints.exists():
-        raise FileNotFoundError(f"the run in {path} has no checkpoint yet")
-    with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best, read_only=True) as checkpoints:
+        raise FileNotFoundError(f"the run in {folder.path} has no checkpoint yet")
+    with Checkpoints(folder.checkpoints, keep=config.keep, best=metric, read_only=True) as checkpoints:
         step = checkpoints.best_step() if best else None
         if best and step is None:
             raise FileNotFoundError(
-                f"the run in {path} has no best checkpoint: none was evaluated on a validation split"
+                f"the run in {folder.path} has no best checkpoint: none was evaluated on a validation split"
             )
-        state, _ = checkpoints.restore(like, step)
-    return experiment, config, jax.tree.map(jnp.asarray, state)
+        state, meta = checkpoints.restore(like, step)
+    belongs(folder, config, checkpoint=(int(state.step), meta))
+    return jax.tree.map(jnp.asarray, state)
 
 
 def sample(
@@ -63,11 +124,12 @@ def sample(
     """
     if num < 1 or first < 0:
         raise ValueError(f"num must be at least 1 and first at least 0, got num={num}, first={first}")
-    experiment, _, state = load(path, best=best)
-    x = experiment.model.sample(jax.random.key(seed), state, num, first=first, **options)
+    trained = load_model(path, best=best)
+    state = trained.state
+    x = trained.model.sample(jax.random.key(seed), state, num, first=first, **options)
     title = f"{Path(path).name}: samples {first} to {first + num - 1} of seed {seed}, step {int(state.step)}"
     name = f"samples_seed{seed}_{first}_{first + num - 1}.png"
-    return x, plot.save(experiment.samples(x, title), RunFolder(path).pictures / name)
+    return x, plot.save(trained.samples(x, title), RunFolder(path).pictures / name)
 
 
 def evaluate(path: Path | str, *, split: str = "test", best: bool = False) -> dict[str, Estimate]:

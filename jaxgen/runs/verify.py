@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxgen.runs import environment
+from jaxgen.runs.belonging import built
 from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder
 from jaxgen.train import Hook, digest, fit, parallel
@@ -59,7 +60,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     """
     folder = RunFolder(path)
     config = folder.config
-    experiment = config.build()
+    experiment = built(folder, config)
     differences = []
     if experiment.dataset.fingerprint != folder.manifest["data"]["fingerprint"]:
         differences.append(

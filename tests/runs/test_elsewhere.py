@@ -1,0 +1,185 @@
+"""A run works wherever it is used from, and is sampled from without its data."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen import cli, data, experiments, runs, train, vae
+from jaxgen.core import Spec
+from jaxgen.digest import flatten
+from jaxgen.experiments import digits_vae, mnist_vae, toy_ddpm
+from jaxgen.optimizers import Adam
+from jaxgen.runs import described
+
+TINY = digits_vae.Config(
+    steps=4, batch_size=16, log_every=2, checkpoint_every=2,
+    model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A folder with data and a run that was started there, by relative paths."""
+    folder = tmp_path_factory.mktemp("here")
+    np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 256, (120, 6, 5, 1), dtype=np.uint8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        runs.train(dataclasses.replace(TINY, data="x.npy"), "run", progress=False)
+    return folder
+
+
+@pytest.fixture
+def here(started, tmp_path):
+    """A copy of the run; its data stay where they are."""
+    shutil.copytree(started / "run", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def manifest(path):
+    return json.loads((path / "manifest.json").read_text())
+
+
+def test_a_manifest_has_the_absolute_path_and_the_spec(started):
+    found = manifest(started / "run")
+    assert found["config"]["data"] == str(started / "x.npy")
+    assert described.rebuild(found["data"]["spec"]) == data.load(started / "x.npy").spec
+
+
+def test_every_use_from_another_folder(started, here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runs.evaluate("run")["negative_elbo"].value > 0
+    assert runs.resume("run", progress=False).results
+    assert runs.verify("run", progress=False).passed
+    monkeypatch.chdir(started)
+    # The same relative path is the same run, however it is written.
+    for path in ("x.npy", "./x.npy", f"../{started.name}/x.npy"):
+        assert runs.train(dataclasses.replace(TINY, data=path), here, progress=False).results
+
+
+def test_sampling_needs_no_data(here, monkeypatch):
+    expected, _ = runs.sample(here, 5, seed=3)
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("the data were loaded"))
+    x, picture = runs.sample(here, 5, seed=3)
+    np.testing.assert_array_equal(x, expected)
+    assert x.shape == (5, 6, 5, 1) and picture.stat().st_size > 1000
+    best = runs.load_model(here, best=True)
+    assert int(best.state.step) in (2, 4) and best.spec.levels == 256
+
+
+def test_missing_data_are_missed_by_name(here, tmp_path, capsys):
+    gone = tmp_path / "gone.npy"
+    text = (here / "manifest.json").read_text()
+    (here / "manifest.json").write_text(text.replace(manifest(here)["config"]["data"], str(gone)))
+    assert cli.main(["sample", str(here), "--num", "2"]) == 0
+    for use in (runs.evaluate, runs.resume, runs.verify, runs.load, runs.fidelity):
+        with pytest.raises(FileNotFoundError, match=f"the data of the run in {here} are no longer at {gone}"):
+            use(here)
+    assert cli.main(["evaluate", str(here)]) == 2
+    assert str(here) in capsys.readouterr().err
+
+
+def older(path):
+    """The run as it was before manifests had absolute paths and specs."""
+    tree = manifest(path)
+    tree["config"]["data"] = "x.npy"
+    del tree["data"]["spec"], tree["best"]
+    (path / "manifest.json").write_text(json.dumps(tree))
+    for meta in (path / "checkpoints").glob("*/meta/metadata"):
+        kept = json.loads(meta.read_text())
+        kept["config"]["data"] = "x.npy"
+        meta.write_text(json.dumps(kept))
+
+
+def test_a_run_of_before_works_where_it_was_started(started, here, tmp_path, monkeypatch):
+    older(here)
+    with pytest.raises(FileNotFoundError, match=f"the run in {here} cannot be built: .*where it was started"):
+        runs.sample(here, 2)
+    monkeypatch.chdir(started)
+    assert runs.sample(here, 2)[0].shape == (2, 6, 5, 1)
+    state = runs.load(here, best=True)[2]
+    runs.resume(here, progress=False)
+    monkeypatch.chdir(tmp_path)  # resumed, it is as any other
+    assert runs.sample(here, 2)[0].shape == (2, 6, 5, 1)
+    assert train.digest(runs.load(here, best=True)[2]) == train.digest(state)
+
+
+@pytest.mark.parametrize("name", [n for n in experiments.names() if n != "cifar10_ddpm"])
+def test_every_experiment_has_its_model_without_data(name):
+    """Its state is the one that `build` has, in structure, dtypes and shapes."""
+    config = experiments.find(name).Config()
+    spec = Spec((2,)) if hasattr(config, "num") else Spec((28, 28, 1), "uint8", 256, 10)
+    model = config.model_for(spec)
+    state = jax.eval_shape(model.init, jax.random.key(0), described.stand_in(spec, config.batch_size))
+    assert any(path.endswith("step") for path in flatten(state))
+
+
+def test_the_model_of_mnist_vae_differs_in_its_start_alone(monkeypatch, tmp_path):
+    """Its decoder begins at the mean of all images, which samples do not need."""
+    config = mnist_vae.Config(
+        data="digits", steps=2, batch_size=16, checkpoint_every=2, importance_samples=0, model=TINY.model
+    )
+    digits = data.load("digits")
+    monkeypatch.setattr(data, "load", lambda *_, **__: digits)
+    runs.train(config, tmp_path / "run", progress=False)
+    experiment, _, state = runs.load(tmp_path / "run")
+    x, _ = runs.sample(tmp_path / "run", 3)
+    np.testing.assert_array_equal(x, experiment.model.sample(jax.random.key(1), state, 3))
+
+
+def test_an_experiment_with_build_alone_goes_through_its_data(here, monkeypatch):
+    def unsaid(self, spec):
+        raise NotImplementedError
+
+    experiment = runs.RunFolder(here).config.build()
+    monkeypatch.setattr(digits_vae.Config, "build", lambda self: experiment)
+    monkeypatch.setattr(digits_vae.Config, "model_for", unsaid)
+    assert runs.sample(here, 2)[0].shape == (2, 6, 5, 1)
+
+
+def test_toys_show_their_points_beside_samples(tmp_path):
+    config = toy_ddpm.Config(num=300, steps=2, batch_size=16)
+    points = config.dataset().spec
+    assert config.samples_figure(points, np.zeros((4, 2), np.float32), "title") is not None
+
+
+def test_located(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "mnist").mkdir()
+    for name, expected in {
+        "photos": tmp_path / "photos",
+        "photos/": tmp_path / "photos",
+        "a.npz": tmp_path / "a.npz",
+        tmp_path / "b.npy": tmp_path / "b.npy",
+        "digits": "digits",
+        "mnist": "mnist",  # a name comes before a path, as in `load`
+        "tfds:photos": "tfds:photos",
+        "emnist/letters": "emnist/letters",
+    }.items():
+        assert data.located(name) == str(expected)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        None,
+        jax.ShapeDtypeStruct((3,), np.float32),
+        {"low": jax.ShapeDtypeStruct((4, 4, 1), np.uint8), "past": [jax.ShapeDtypeStruct((), np.int32)]},
+        (jax.ShapeDtypeStruct((2,), np.bool_), None),
+    ],
+)
+def test_a_spec_as_json(condition):
+    spec = Spec((4, 4, 1), "uint8", 256, 10, condition)
+    tree = json.loads(json.dumps(described.describe(spec)))
+    assert described.rebuild(tree) == spec
+    assert described.stand_in(spec, 7)["x"].shape == (7, 4, 4, 1)
+
+
+def test_a_spec_that_json_cannot_hold_is_not_described():
+    assert described.describe(Spec((2,), condition=object())) is None
+    with pytest.raises(ValueError, match="a spec's type must be"):
+        described.rebuild({"type": "jaxgen.optimizers.Constant"})
