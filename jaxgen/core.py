@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgen import number
+from jaxgen import number, require
 
 PRNGKey: TypeAlias = Key[Array, ""]
 
@@ -64,16 +64,14 @@ class Spec:
     condition: Any = None
 
     def __post_init__(self):
-        if any(size < 1 for size in self.event_shape):
-            raise ValueError(f"event_shape must hold sizes of at least 1, got {self.event_shape}")
-        if self.dtype not in ("uint8", "float32"):
-            raise ValueError(f'dtype must be "uint8" or "float32", got {self.dtype!r}')
-        if self.levels is not None and not 2 <= self.levels <= 256:
-            raise ValueError(f"levels must lie in 2..256, got {self.levels}")
+        require.sizes("event_shape", self.event_shape)
+        require.one_of("dtype", self.dtype, ("uint8", "float32"))
+        if self.levels is not None:
+            require.integer("levels", self.levels, 2, 256)
         if (self.dtype == "uint8") != (self.levels is not None):
             raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
-        if self.num_classes is not None and self.num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {self.num_classes}")
+        if self.num_classes is not None:
+            require.size("num_classes", self.num_classes)
 
     @property
     def num_dimensions(self) -> int:

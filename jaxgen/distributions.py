@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key
 
+from jaxgen import require
 from jaxgen.events import flat, require_shape, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
@@ -109,8 +110,7 @@ def discretized_normal_log_prob(
     """
     require_shape(x.shape, mu=mu, mask=mask)
     require_shape(x.shape, (), log_scale=log_scale)
-    if levels < 2:
-        raise ValueError(f"levels must be at least 2, got {levels}")
+    require.size("levels", levels, 2)
     x, mu, log_scale, mask = flat(x, mu, log_scale, mask)
     if mask is not None:
         x = jnp.where(mask, x, 0)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, TrainState
 
 
@@ -40,7 +41,8 @@ class Cosine:
         final: Last rate over the peak rate.
 
     Raises:
-        ValueError: decay_steps not larger than warmup_steps, or still None when it is needed.
+        ValueError: A number outside its range, decay_steps not larger than warmup_steps, or still None when it is
+            needed.
     """
 
     decay_steps: int | None = None
@@ -48,8 +50,10 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self):
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+        require.size("warmup_steps", self.warmup_steps, 0)
+        require.number("final", self.final, 0, 1)
+        if self.decay_steps is not None:
+            require.size("decay_steps", self.decay_steps)
         if self.decay_steps is not None and self.warmup_steps >= self.decay_steps:
             raise ValueError(
                 f"decay_steps must be larger than warmup_steps={self.warmup_steps}, got {self.decay_steps}"
@@ -105,17 +109,15 @@ class Adam:
     accumulate: int = 1
 
     def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        require.number("learning_rate", self.learning_rate, above=0)
         for name in ("b1", "b2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive or None, got {self.clip_norm}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
-        if self.accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
+            require.number(name, getattr(self, name), 0, below=1)
+        require.number("tiny", self.tiny, above=0)
+        require.number("weight_decay", self.weight_decay, 0)
+        if self.clip_norm is not None:
+            require.number("clip_norm", self.clip_norm, above=0)
+        require.size("accumulate", self.accumulate)
+        require.fields(self)
 
     def lasting(self, num_steps: int) -> "Adam":
         """With the schedule's end, where it is left open, at the last of `num_steps` steps."""

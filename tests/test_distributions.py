@@ -352,7 +352,7 @@ def test_shapes_that_would_broadcast_and_single_levels_raise(key):
         ("normal_log_prob", (x, x, x, column > 0), "mask must have shape"),
         ("bernoulli_log_prob", (x, column), "logits must have shape"),
         ("discretized_normal_log_prob", (x, x, column), "log_scale must have shape"),
-        ("discretized_normal_log_prob", (x, x, x, 1), "levels must be at least 2, got 1"),
+        ("discretized_normal_log_prob", (x, x, x, 1), "levels must be an integer of at least 2, got 1"),
         ("standard_normal_kl", (x, column), "log_var must have shape"),
         ("normal_kl", (x, x, x, column), "log_var_1 must have shape"),
         ("multivariate_normal_kl", (x, k, x[:1], k), "mu_1 must have shape"),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.autoencoder.networks import Decoder, Encoder
 from jaxgen.autoencoder.objective import reconstruction_loss
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals
@@ -19,7 +19,7 @@ from jaxgen.data import space
 
 @dataclass(frozen=True)
 class Config:
-    """Of the autoencoder.
+    """Configuration of an autoencoder.
 
     Args:
         latent_dim: Dimension of z.
@@ -33,7 +33,7 @@ class Config:
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
 
     Raises:
-        ValueError: A size below 1, or another dtype.
+        ValueError: A size below 1, another dtype, or a field of another kind.
     """
 
     latent_dim: int = 32
@@ -45,14 +45,11 @@ class Config:
     axis_name: str | None = None
 
     def __post_init__(self):
-        if self.latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
-        if any(width < 8 or width % 8 for width in self.features):
-            raise ValueError(f"features must be multiples of 8, got {self.features}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+        require.size("latent_dim", self.latent_dim)
+        require.sizes("hidden", self.hidden)
+        require.sizes("features", self.features, 8, multiple=8)
+        require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
+        require.fields(self)
 
 
 class Parts(NamedTuple):

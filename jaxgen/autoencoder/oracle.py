@@ -18,6 +18,8 @@ import flax.struct
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgen import require
+
 
 @flax.struct.dataclass
 class LinearAutoencoder:
@@ -62,8 +64,7 @@ def principal_components(x: Float[Array | np.ndarray, "n x"], latent_dim: int) -
     Source: Bourlard & Kamp 1988; Baldi & Hornik 1989.
     """
     exact = np.asarray(x, np.float64)
-    if not 1 <= latent_dim <= exact.shape[1]:
-        raise ValueError(f"latent_dim must lie in 1..{exact.shape[1]}, the dimension of x, got {latent_dim}")
+    require.integer("latent_dim", latent_dim, 1, exact.shape[1], "the dimension of x")
     mean = exact.mean(axis=0)
     centred = exact - mean
     eigenvalues, vectors = np.linalg.eigh(centred.T @ centred / len(exact))

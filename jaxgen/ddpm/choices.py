@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm import sampler
 from jaxgen.ddpm.process import Denoise, Variance, beta_variance, posterior_variance
@@ -34,7 +35,7 @@ class LearnedVariance:
     """sigma_t^2 is the network's, between the two, see `process.interpolated_variance` and `objective.hybrid_loss`.
 
     Args:
-        weight: Of the bound in the loss, which the variance learns from.
+        weight: Weight of the bound in the loss, which the variance learns from.
 
     Raises:
         ValueError: A weight that is not positive.
@@ -43,12 +44,11 @@ class LearnedVariance:
     weight: float = 0.001
 
     def __post_init__(self):
-        if not self.weight > 0:
-            raise ValueError(f"weight must be positive, got {self.weight}")
+        require.number("weight", self.weight, above=0)
 
     @property
     def fixed(self) -> Variance:
-        """What has no say where the network gives a fraction."""
+        """Ignored when the network predicts the variance."""
         return posterior_variance
 
 
@@ -90,6 +90,7 @@ class Ancestral:
     num_steps: int | None = None
 
     def __post_init__(self):
+        require.fields(self)
         _require_steps(self.num_steps)
 
     def __call__(
@@ -122,9 +123,9 @@ class DDIM:
     eta: float = 0.0
 
     def __post_init__(self):
+        require.fields(self)
         _require_steps(self.num_steps)
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta must lie in [0, 1], got {self.eta}")
+        require.number("eta", self.eta, 0, 1)
 
     def __call__(
         self,
@@ -156,9 +157,9 @@ class DPMSolver:
     order: int = 2
 
     def __post_init__(self):
+        require.fields(self)
         _require_steps(self.num_steps)
-        if self.order not in (1, 2):
-            raise ValueError(f"order must be 1 or 2, got {self.order}")
+        require.one_of("order", self.order, (1, 2))
 
     def __call__(
         self,
@@ -175,8 +176,8 @@ class DPMSolver:
 
 
 def _require_steps(num_steps: int | None) -> None:
-    if num_steps is not None and num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1 or None, got {num_steps}")
+    if num_steps is not None:
+        require.size("num_steps", num_steps)
 
 
 def _levels(schedule: Schedule, num_steps: int | None) -> tuple[int, ...] | None:

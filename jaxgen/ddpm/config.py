@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.ddpm.choices import BetaVariance, LearnedVariance, PosteriorVariance
 from jaxgen.ddpm.networks import MLP, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
@@ -13,7 +13,7 @@ from jaxgen.ddpm.weighting import MinSNR, Uniform
 
 @dataclass(frozen=True)
 class Config:
-    """Of the diffusion model.
+    """Configuration of a diffusion model.
 
     Args:
         schedule: Of beta.
@@ -53,12 +53,10 @@ class Config:
 
     def __post_init__(self):
         for name in ("label_dropout", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.num_draws < 1:
-            raise ValueError(f"num_draws must be at least 1, got {self.num_draws}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+            require.number(name, getattr(self, name), 0, below=1)
+        require.size("num_draws", self.num_draws)
+        require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
+        require.fields(self)
 
     @property
     def learned(self) -> LearnedVariance | None:

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.ddpm.networks_unet import UNet
 from jaxgen.nn import TimeEmbedding
@@ -52,10 +53,8 @@ class MLP:
     time_features: int = 32
 
     def __post_init__(self):
-        if not self.hidden or any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold at least one width of at least 1, got {self.hidden}")
-        if self.time_features < 4 or self.time_features % 2:
-            raise ValueError(f"time_features must be an even number of at least 4, got {self.time_features}")
+        require.sizes("hidden", self.hidden, fewest=1)
+        require.even("time_features", self.time_features, 4)
 
     def check(self, spec: Spec) -> None:
         """Dense layers take events of any shape."""

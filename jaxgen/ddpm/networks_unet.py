@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.nn import (
     Conv,
@@ -71,12 +72,12 @@ class UNet:
 
     def __post_init__(self):
         for name in ("num_blocks", "num_heads", "num_groups", "patch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.features < 4 or self.features % 2:
-            raise ValueError(f"features must be an even number of at least 4, got {self.features}")
-        if not self.multipliers or any(m < 1 for m in self.multipliers):
-            raise ValueError(f"multipliers must hold at least one number of at least 1, got {self.multipliers}")
+            require.size(name, getattr(self, name))
+        require.even("features", self.features, 4)
+        require.sizes("multipliers", self.multipliers, fewest=1)
+        require.sizes("attention", self.attention, 0)
+        require.number("dropout", self.dropout, 0, below=1)
+        require.fields(self)
         for width in self.widths:
             if width % self.num_groups or width % self.num_heads:
                 raise ValueError(
@@ -85,8 +86,6 @@ class UNet:
                 )
         if any(not 0 <= level < len(self.multipliers) for level in self.attention):
             raise ValueError(f"attention must name levels 0..{len(self.multipliers) - 1}, got {self.attention}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 
     @classmethod
     def cifar10(cls, **changes: Any) -> "UNet":

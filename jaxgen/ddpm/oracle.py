@@ -20,6 +20,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, Float64
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Table, Time, coefficient
@@ -45,8 +46,9 @@ class GaussianData:
     std: float = 1.0
 
     def __post_init__(self):
-        if not self.std > 0:
-            raise ValueError(f"std must be positive, got {self.std}")
+        require.number("std", self.std, above=0)
+        if not np.isfinite(self.mean).all():
+            raise ValueError(f"mean must be finite, got {self.mean}")
 
     def variances(self, schedule: Schedule) -> Table:
         """V_t of every level."""
@@ -131,8 +133,13 @@ class GaussianMixtureData:
     weights: Float64[np.ndarray, " k"]
 
     def __post_init__(self):
-        if not (self.stds > 0).all():
-            raise ValueError(f"stds must be positive, got {self.stds}")
+        if not (len(self.means) == len(self.stds) == len(self.weights) and np.isfinite(self.means).all()):
+            raise ValueError(
+                f"means, stds and weights must have equal lengths and finite means, got {len(self.means)}, "
+                f"{len(self.stds)} and {len(self.weights)}"
+            )
+        if not ((self.stds > 0) & (self.stds < math.inf)).all():
+            raise ValueError(f"stds must be positive and finite, got {self.stds}")
         if not (self.weights > 0).all() or not math.isclose(self.weights.sum(), 1):
             raise ValueError(f"weights must be positive and sum to 1, got {self.weights}")
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.ddpm.prediction import eps_from_x_0, x_0_from_eps
 from jaxgen.ddpm.schedule import Schedule
@@ -256,8 +257,7 @@ def clipped(
     x_0_hat = x_0_from_eps(schedule, x_t, t, eps_hat)
     if clip is None:
         return x_0_hat, eps_hat
-    if not clip > 0:
-        raise ValueError(f"clip must be positive or None, got {clip}")
+    require.number("clip", clip, above=0)
     x_0_hat = jnp.clip(x_0_hat, -clip, clip)
     return x_0_hat, eps_from_x_0(schedule, x_t, t, x_0_hat)
 

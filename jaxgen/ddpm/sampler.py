@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.ddpm.process import (
     Denoise,
@@ -141,8 +142,7 @@ def ddim(
 
     Source: beyond the lecture; Song et al. 2021 (DDIM), equations 12 and 16.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must lie in [0, 1], got {eta}")
+    require.number("eta", eta, 0, 1)
     times, visited = _levels(schedule, timesteps, until)
     keys = sample_keys(key, x_T, index)
     below = np.append(1.0, visited.alpha_bar[:-1])  # alpha_bar_s at the place of t
@@ -202,8 +202,7 @@ def dpm_solver_pp(
 
     Source: beyond the lecture; Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
     """
-    if order not in (1, 2):
-        raise ValueError(f"order must be 1 or 2, got {order}")
+    require.one_of("order", order, (1, 2))
     times, visited = _levels(schedule, timesteps, until)
     signal, sigma = np.sqrt(visited.alpha_bar), np.sqrt(1 - visited.alpha_bar)
     rest = np.append(0.0, sigma[:-1] / sigma[1:])  # sigma_s / sigma_t at the place of t
@@ -226,8 +225,7 @@ def _levels(schedule: Schedule, timesteps: Sequence[int] | None, until: int) -> 
     """The t from which a step starts, descending, and the schedule of all levels that are visited."""
     timesteps = range(schedule.num_timesteps, 0, -1) if timesteps is None else timesteps
     check_timesteps(schedule.num_timesteps, timesteps)
-    if not 0 <= until < timesteps[0]:
-        raise ValueError(f"until must lie in 0..{timesteps[0] - 1}, below where the steps start, got {until}")
+    require.integer("until", until, 0, timesteps[0] - 1, "below where the steps start")
     times = tuple(t for t in timesteps if t > until)
     return np.asarray(times, np.int32), respaced(schedule, times if until == 0 else (*times, until))
 
@@ -240,8 +238,8 @@ def _descend(
     move: _Move, x_T: Array, times: np.ndarray, visited: Schedule, keep: int | None, memory: Any = None
 ) -> Array:
     """All steps in one scan."""
-    if keep is not None and keep < 1:
-        raise ValueError(f"keep must be at least 1 or None, got {keep}")
+    if keep is not None:
+        require.size("keep", keep)
     steps = len(times)
     positions = np.arange(visited.num_timesteps, visited.num_timesteps - steps, -1, dtype=np.int32)
     # Each state is written to the place of the next one that is kept, which overwrites it.

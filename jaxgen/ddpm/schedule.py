@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+from jaxgen import require
+
 # Below it, sqrt(1 / alpha_bar) and its products leave float32.
 _SMALLEST_ALPHA_BAR = 1e-60
 
@@ -71,6 +73,9 @@ def from_betas(beta: Sequence[float] | Float[np.ndarray, " steps"], monotone: bo
 
     Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, equation 2.
     """
+    require.one_of("monotone", monotone, (True, False))
+    if isinstance(beta, str) or np.ndim(beta) != 1 or np.asarray(beta).dtype.kind != "f":
+        raise ValueError(f"beta must be a sequence of numbers in (0, 1), at least one, got {beta!r}")
     beta = np.asarray(beta, np.float64)
     if beta.size == 0:
         raise ValueError("beta must hold at least one step, got none")
@@ -111,7 +116,9 @@ def linear(num_timesteps: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02
 
     Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, section 4.
     """
-    _require_steps(num_timesteps)
+    require.size("num_timesteps", num_timesteps)
+    for name, beta in (("beta_1", beta_1), ("beta_T", beta_T)):
+        require.number(name, beta, above=0, below=1)
     return from_betas(np.linspace(beta_1, beta_T, num_timesteps))
 
 
@@ -129,9 +136,8 @@ def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
 
     Source: beyond the lecture; Nichol & Dhariwal 2021, equation 17.
     """
-    _require_steps(num_timesteps)
-    if s < 0:
-        raise ValueError(f"s must not be negative, got {s}")
+    require.size("num_timesteps", num_timesteps)
+    require.number("s", s, 0)
     f = np.cos((np.arange(num_timesteps + 1) / num_timesteps + s) / (1 + s) * np.pi / 2) ** 2
     return from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
@@ -181,8 +187,8 @@ def uniform_timesteps(num_timesteps: int, num: int) -> tuple[int, ...]:
 
     Source: beyond the lecture; Song et al. 2021 (DDIM), appendix D.2, ending in noise (Lin et al. 2024, section 3.3).
     """
-    if not 1 <= num <= num_timesteps:
-        raise ValueError(f"num must lie in 1..{num_timesteps}, the number of timesteps, got {num}")
+    require.size("num_timesteps", num_timesteps)
+    require.integer("num", num, 1, num_timesteps, "the number of timesteps")
     return tuple(num_timesteps - i * num_timesteps // num for i in range(num))
 
 
@@ -197,8 +203,7 @@ def check_timesteps(num_timesteps: int, timesteps: Sequence[int]) -> None:
     if len(timesteps) > num_timesteps:
         raise ValueError(f"timesteps must be at most T={num_timesteps} many, got {len(timesteps)}")
     for t in timesteps:
-        if not 1 <= t <= num_timesteps:
-            raise ValueError(f"timesteps must lie in 1..{num_timesteps}, got {t}")
+        require.integer("each of timesteps", t, 1, num_timesteps)
     for t, s in itertools.pairwise(timesteps):
         if not t > s:
             raise ValueError(f"timesteps must fall strictly, got {s} after {t}")
@@ -222,6 +227,7 @@ class Linear:
     beta_T: float = 0.02
 
     def __post_init__(self):
+        require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
@@ -244,6 +250,7 @@ class Cosine:
     s: float = 0.008
 
     def __post_init__(self):
+        require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
@@ -266,12 +273,8 @@ class Betas:
     monotone: bool = True
 
     def __post_init__(self):
+        require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
         return from_betas(self.beta, self.monotone)
-
-
-def _require_steps(num_timesteps: int) -> None:
-    if num_timesteps < 1:
-        raise ValueError(f"num_timesteps must be at least 1, got {num_timesteps}")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm.prediction import Prediction, signal_to_noise
 from jaxgen.ddpm.schedule import Schedule
@@ -44,8 +45,7 @@ class MinSNR:
     gamma: float = 5.0
 
     def __post_init__(self):
-        if not self.gamma > 0:
-            raise ValueError(f"gamma must be positive, got {self.gamma}")
+        require.number("gamma", self.gamma, above=0)
 
     def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
         """The weight of each example's squared error, given what the network predicts."""
@@ -67,12 +67,12 @@ def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num
         num_timesteps: T.
 
     Raises:
-        ValueError: num below 1, or T num not below 2^31.
+        ValueError: num or T below 1, or T num not below 2^31.
 
     Source: Kingma et al. 2021 (VDM), appendix I.1.
     """
-    if num < 1:
-        raise ValueError(f"num must be at least 1, got {num}")
+    require.size("num", num)
+    require.size("num_timesteps", num_timesteps)
     if num * num_timesteps >= 2**31:
         raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
     # In integers, u = offset / (T num), every t is exactly as likely as the others.

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.core import Estimate, PRNGKey, Spec, TrainState
 from jaxgen.data import Batches, Split, to_unit
 from jaxgen.data.dataset import agree
@@ -139,8 +139,10 @@ def train_classifier(
         ValueError: Images, labels or numbers outside their range.
         FloatingPointError: The training diverged.
     """
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+    require.typed_key("key", key)
+    for name, value in (("num_classes", num_classes), ("num_steps", num_steps), ("batch_size", batch_size)):
+        require.size(name, value)
+    require.number("learning_rate", learning_rate, above=0)
     split = Split(np.asarray(x), np.asarray(label))
     spec = Spec(split.x.shape[1:], split.x.dtype.name, levels=levels, num_classes=num_classes)
     agree("train", split, spec)
@@ -183,7 +185,12 @@ def class_histogram(
     Raises:
         ValueError: No images, a class out of range, or probabilities of another number of classes.
     """
+    require.size("num_classes", num_classes)
     found = np.asarray(classes)
+    if found.ndim not in (1, 2) or found.dtype.kind not in ("iu" if found.ndim == 1 else "f"):
+        raise ValueError(
+            f"classes must be integers [n] or probabilities [n, num_classes], got {found.dtype}{list(found.shape)}"
+        )
     if len(found) == 0:
         raise ValueError("classes must hold at least one image, got none")
     if found.ndim == 2:

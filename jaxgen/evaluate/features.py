@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.likelihood import estimate
 
@@ -61,8 +61,11 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if not strengths or not min(strengths) > 0:
-        raise ValueError(f"strengths must be positive, at least one, got {strengths}")
+    if not strengths:
+        raise ValueError("strengths must hold at least one number above 0, got none")
+    for strength in strengths:
+        require.number("each of strengths", strength, above=0)
+    require.size("max_iterations", max_iterations)
     x, label = np.asarray(features_train, np.float64), np.asarray(labels_train)
     classes = np.unique(label)
     if len(classes) < 2:
@@ -177,10 +180,12 @@ def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_cla
     Raises:
         ValueError: per_class below 1, or a class with fewer examples.
     """
+    require.typed_key("key", key)
     labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.size == 0:
+        raise ValueError(f"labels must be integers [n], at least one, got {labels.dtype}{list(labels.shape)}")
     _, counts = np.unique(labels, return_counts=True)
-    if not 1 <= per_class <= counts.min():
-        raise ValueError(f"per_class must lie in 1..{counts.min()}, the size of the smallest class, got {per_class}")
+    require.integer("per_class", per_class, 1, int(counts.min()), "the size of the smallest class")
     # Sorted by class and, within each, by a random number: the first of each class are its draw.
     order = np.lexsort((np.asarray(jax.random.uniform(key, labels.shape)), labels))
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -220,8 +225,10 @@ def few_label_accuracy(
     Raises:
         ValueError: num_draws below 1; see also `balanced_choice`.
     """
-    if num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
+    require.typed_key("key", key)
+    for name, value in (("num_classes", num_classes), ("num_draws", num_draws), ("num_steps", num_steps)):
+        require.size(name, value)
+    require.number("learning_rate", learning_rate, above=0)
     accuracies = []
     for key_draw, key_initial in jax.random.split(key, (num_draws, 2)):
         rows = balanced_choice(key_draw, train.label, per_class)

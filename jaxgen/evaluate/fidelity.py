@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
+from jaxgen import require
 from jaxgen.core import Estimate
 from jaxgen.digest import digest
 from jaxgen.evaluate.accuracy_score import classification_accuracy_score
@@ -93,6 +94,7 @@ def fidelity(
     Raises:
         ValueError: Images of another kind or number, or what the metrics refuse.
     """
+    require.seed("seed", seed)
     samples, _ = image_sets(samples=samples, references=real.real.images)
     num = len(real.real.images)
     if len(samples) != num:

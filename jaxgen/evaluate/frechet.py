@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.evaluate.moments import Moments, moments
 from jaxgen.evaluate.sets import feature_sets
@@ -82,6 +83,7 @@ def frechet_bias(key: PRNGKey, x: Real[Array | np.ndarray, "n d"], reference: Re
 
     Source: Chong & Forsyth 2020, section 3, who extrapolate along 1 / n.
     """
+    require.typed_key("key", key)
     x, reference = feature_sets(x=x, reference=reference)
     if min(len(x), len(reference)) < 4:
         raise ValueError(f"x and reference must hold at least four examples, got {len(x)} and {len(reference)}")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
+from jaxgen import require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.sets import feature_sets
 
@@ -64,10 +65,9 @@ def kernel_distance(
 
     Source: Bińkowski et al. 2018 (KID).
     """
-    if num_subsets < 2 or subset_size < 2:
-        raise ValueError(
-            f"num_subsets and subset_size must be at least 2, got num_subsets={num_subsets}, subset_size={subset_size}"
-        )
+    require.typed_key("key", key)
+    require.size("num_subsets", num_subsets, 2)
+    require.size("subset_size", subset_size, 2)
     x, reference = feature_sets(x=x, reference=reference)
     smaller = min(len(x), len(reference))
     if smaller < 4:

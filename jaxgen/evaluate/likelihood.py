@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from jaxgen import require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 
 
@@ -64,8 +65,7 @@ def bits_per_dim(nats: Estimate, num_dimensions: int) -> Estimate:
     Raises:
         ValueError: No dimension.
     """
-    if num_dimensions < 1:
-        raise ValueError(f"num_dimensions must be at least 1, got {num_dimensions}")
+    require.size("num_dimensions", num_dimensions)
     scale = 1 / (math.log(2) * num_dimensions)
     error = None if nats.standard_error is None else nats.standard_error * scale
     return Estimate(nats.value * scale, error, "bits/dim")

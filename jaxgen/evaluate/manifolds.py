@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
+from jaxgen import require
 from jaxgen.evaluate.neighbours import BLOCK_VALUES, distance_blocks, nearest, squared_distances
 from jaxgen.evaluate.sets import feature_sets
 
@@ -105,8 +106,9 @@ def neighbour_memory(num_x: int, num_reference: int, num_features: int, block_va
 
 
 def _radii(name: str, features: np.ndarray, k: int, block_values: int) -> Float[np.ndarray, " n"]:
-    if not 1 <= k < len(features):
-        raise ValueError(f"k must lie in 1..{len(features) - 1}, below the number of examples of {name}, got {k}")
+    if len(features) < 2:
+        raise ValueError(f"{name} must hold at least two examples, got {len(features)}")
+    require.integer("k", k, 1, len(features) - 1, f"below the number of examples of {name}")
     # The nearest of all is the example itself, or a copy with itself beyond.
     return nearest(features, features, k + 1, block_values=block_values).distances[:, k]
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.distributions import kl_divergence
 
 
@@ -70,8 +71,8 @@ def mode_statistics(
             f"samples and centres must be [n, d] and [m, d] and not empty, got {samples.shape} and {centres.shape}"
         )
     for name, value in (("std", std), ("within", within)):
-        if not isinstance(value, jax.Array) and not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")
+        if not isinstance(value, jax.Array):
+            require.number(name, value, above=0)
     return _statistics(samples, centres, within * std)
 
 

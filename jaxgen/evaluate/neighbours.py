@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
+from jaxgen import require
 from jaxgen.core import Estimate
 from jaxgen.evaluate.likelihood import estimate
 
@@ -61,8 +62,8 @@ def nearest(
     Source: the test of memorisation in Goodfellow et al. 2014, figure 2, whose last column is the nearest neighbour.
     """
     x, reference = comparable(x=x, reference=reference)
-    if not 1 <= k <= len(reference):
-        raise ValueError(f"k must lie in 1..{len(reference)}, the number of references, got {k}")
+    require.integer("k", k, 1, len(reference), "the number of references")
+    require.size("block_values", block_values)
     squares = np.full((len(x), k), np.inf)
     indices = np.full((len(x), k), len(reference))
     for block in distance_blocks(x, reference, block_values):
@@ -201,8 +202,7 @@ def distance_blocks(
     Raises:
         ValueError: block_values below 1.
     """
-    if block_values < 1:
-        raise ValueError(f"block_values must be at least 1, got {block_values}")
+    require.size("block_values", block_values)
     dimensions = x.shape[1]
     centre = reference.mean(axis=0, dtype=np.float64)
     length = max(1, min(math.isqrt(block_values), block_values // dimensions))

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
+from jaxgen import require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.likelihood import estimate
 from jaxgen.evaluate.neighbours import BLOCK_VALUES, comparable, distance_blocks
@@ -163,8 +164,8 @@ def kmeans_centroids(key: PRNGKey, x: Float[Array | np.ndarray, "n ..."], k: int
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    if not 1 <= k <= len(x):
-        raise ValueError(f"k must lie in 1..{len(x)}, the number of examples, got {k}")
+    require.typed_key("key", key)
+    require.integer("k", k, 1, len(x), "the number of examples")
     seed = int(jax.random.bits(key, (), jnp.uint32))
     # Examples to begin with: the careful choice of k-means++ takes longer than everything after it.
     clusters: Any = MiniBatchKMeans(k, init="random", batch_size=max(1024, k), random_state=seed)
@@ -191,8 +192,7 @@ def _log_prob(
     if not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"x and samples must be floating, pixels in [0, 1], got {x.dtype} and {samples.dtype}")
     for sigma in sigmas:
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"sigma must be positive and finite, got {sigma}")
+        require.number("sigma", sigma, above=0)
     # log sum exp, streaming: the sum is relative to the largest term so far, that of the closest sample.
     closest = np.full(len(x), np.inf)
     total = np.zeros((len(sigmas), len(x)))

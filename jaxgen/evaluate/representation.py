@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import cache as cached_arrays
 from jaxgen.data import to_unit
@@ -101,6 +102,8 @@ def trained_judge(
     Raises:
         ValueError: Data without labels, or that are not images.
     """
+    require.seed("seed", seed)
+    require.size("num_steps", num_steps)
     spec = dataset.spec
     if spec.num_classes is None or len(spec.event_shape) != 3:
         raise ValueError(

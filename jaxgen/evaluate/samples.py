@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import GenerativeModel, PRNGKey
 
 
@@ -33,8 +34,9 @@ def samples(
     Raises:
         ValueError: num or chunk below 1, or labels that are not `num`.
     """
-    if num < 1 or chunk < 1:
-        raise ValueError(f"num and chunk must be at least 1, got num={num}, chunk={chunk}")
+    require.typed_key("key", key)
+    require.size("num", num)
+    require.size("chunk", chunk)
     if label is not None and len(label) != num:
         raise ValueError(f"label must hold num={num} labels, got {len(label)}")
     chunk = min(chunk, num)

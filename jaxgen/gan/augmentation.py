@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 
 
@@ -38,10 +39,8 @@ class Augmentation:
 
     def __post_init__(self):
         for name in ("translation", "cutout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.brightness < 0:
-            raise ValueError(f"brightness must not be negative, got {self.brightness}")
+            require.number(name, getattr(self, name), 0, 1)
+        require.number("brightness", self.brightness, 0)
 
     def __bool__(self) -> bool:
         return bool(self.translation or self.cutout or self.brightness)

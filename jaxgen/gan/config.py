@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.gan import losses
 from jaxgen.gan.augmentation import Augmentation
 from jaxgen.gan.latent import Normal, Uniform
@@ -22,7 +22,7 @@ Penalty = losses.NoPenalty | losses.ZeroCentred | losses.GradientPenalty
 
 @dataclass(frozen=True)
 class Config:
-    """Of the GAN.
+    """Configuration of a GAN.
 
     Args:
         latent_dim: Dimension of z.
@@ -64,12 +64,10 @@ class Config:
 
     def __post_init__(self):
         for name in ("latent_dim", "n_critic"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+            require.size(name, getattr(self, name))
+        require.number("ema_decay", self.ema_decay, 0, below=1)
+        require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
+        require.fields(self)
 
     def lasting(self, num_steps: int) -> "Config":
         """With the ends of all schedules, where they are left open, at the last of `num_steps` steps."""

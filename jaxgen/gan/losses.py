@@ -12,6 +12,7 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.gan import objective, penalties
 
@@ -141,17 +142,16 @@ class GradientPenalty:
     """weight (||grad D|| - 1)^2 between data and samples (Gulrajani et al. 2017).
 
     Args:
-        weight: Of the penalty.
+        weight: Weight of the penalty.
 
     Raises:
-        ValueError: A negative weight.
+        ValueError: A negative weight, or one that is not finite.
     """
 
     weight: float = 10.0
 
     def __post_init__(self):
-        if self.weight < 0:
-            raise ValueError(f"weight must not be negative, got {self.weight}")
+        require.number("weight", self.weight, 0)
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
         return self.weight * penalties.gradient_penalty(key, discriminate, x_real, x_fake)
@@ -166,15 +166,17 @@ class ZeroCentred:
         r2: Weight at the samples.
 
     Raises:
-        ValueError: A negative weight, or none positive.
+        ValueError: A negative weight or one that is not finite, or none positive.
     """
 
     r1: float = 1.0
     r2: float = 0.0
 
     def __post_init__(self):
-        if min(self.r1, self.r2) < 0 or max(self.r1, self.r2) == 0:
-            raise ValueError(f"r1 and r2 must not be negative, and one positive, got r1={self.r1}, r2={self.r2}")
+        require.number("r1", self.r1, 0)
+        require.number("r2", self.r2, 0)
+        if self.r1 == self.r2 == 0:
+            raise ValueError("r1 or r2 must be above 0, got r1=0 and r2=0; NoPenalty() is none")
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
         total = jnp.zeros(x_real.shape[0])

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
 from jaxgen.nn import BatchNorm, Conv, ConvTranspose, GroupNorm, SpectralConv, halvings
@@ -46,12 +47,11 @@ class DCGAN:
     num_groups: int | None = 8
 
     def __post_init__(self):
-        if self.features < 1:
-            raise ValueError(f"features must be at least 1, got {self.features}")
-        if self.levels is not None and self.levels < 1:
-            raise ValueError(f"levels must be at least 1 or None, got {self.levels}")
-        if self.num_groups is not None and self.num_groups < 1:
-            raise ValueError(f"num_groups must be at least 1 or None, got {self.num_groups}")
+        require.size("features", self.features)
+        for name in ("levels", "num_groups"):
+            if getattr(self, name) is not None:
+                require.size(name, getattr(self, name))
+        require.fields(self)
         grouped = not (self.batch_norm and self.spectral)
         if grouped and self.num_groups is not None and self.features % self.num_groups:
             raise ValueError(f"num_groups={self.num_groups} must divide features, got {self.features}")

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, model_space
 from jaxgen.nn import SpectralDense
@@ -44,15 +45,12 @@ class MLP:
 
     def __post_init__(self):
         for name in ("generator_hidden", "discriminator_hidden"):
-            if any(width < 1 for width in getattr(self, name)):
-                raise ValueError(f"{name} must hold widths of at least 1, got {getattr(self, name)}")
-        if self.maxout < 1:
-            raise ValueError(f"maxout must be at least 1, got {self.maxout}")
-        if not 0 <= self.octaves <= 16:
-            raise ValueError(f"octaves must lie in 0..16, got {self.octaves}")
+            require.sizes(name, getattr(self, name))
+        require.size("maxout", self.maxout)
+        require.integer("octaves", self.octaves, 0, 16)
         for name in ("dropout_input", "dropout_hidden"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+            require.number(name, getattr(self, name), 0, below=1)
+        require.fields(self)
 
     def check(self, spec: Spec) -> None:
         """Dense layers make events of any shape."""

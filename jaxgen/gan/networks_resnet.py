@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
 from jaxgen.nn import BatchNorm, Conv, SpectralConv, Upsample, halvings
@@ -42,14 +43,9 @@ class SNResNet:
 
     def __post_init__(self):
         for name, fewest in (("generator_features", 2), ("discriminator_features", 1)):
-            widths = getattr(self, name)
-            if len(widths) < fewest or min(widths) < 1:
-                raise ValueError(f"{name} must hold {fewest} or more widths of at least 1, got {widths}")
-        if not 0 <= self.num_halvings <= len(self.discriminator_features):
-            raise ValueError(
-                f"num_halvings must lie in 0..{len(self.discriminator_features)}, the number of the discriminator's "
-                f"blocks, got {self.num_halvings}"
-            )
+            require.sizes(name, getattr(self, name), fewest=fewest)
+        most = len(self.discriminator_features)
+        require.integer("num_halvings", self.num_halvings, 0, most, "the number of the discriminator's blocks")
 
     def check(self, spec: Spec) -> None:
         """Raises ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""

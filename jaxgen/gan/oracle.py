@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.data.toys import grid_centres, ring_centres
 from jaxgen.gan import objective
@@ -49,8 +50,8 @@ class Mixture:
         Raises:
             ValueError: std not above 0 (jax arrays go unchecked).
         """
-        if not isinstance(std, jax.Array) and not std > 0:
-            raise ValueError(f"std must be positive, got {std}")
+        if not isinstance(std, jax.Array):
+            require.number("std", std, above=0)
         means = jnp.asarray(centres)
         num, dtype = means.shape[0], means.dtype
         return cls(jnp.full(num, 1 / num, dtype), means, jnp.full(num, std, dtype))
@@ -156,8 +157,9 @@ def kernel_density(
     Raises:
         ValueError: bandwidth not above 0 (jax arrays go unchecked), block below 1.
     """
-    if not isinstance(bandwidth, jax.Array) and not bandwidth > 0:
-        raise ValueError(f"bandwidth must be positive, got {bandwidth}")
+    if not isinstance(bandwidth, jax.Array):
+        require.number("bandwidth", bandwidth, above=0)
+    require.size("block", block)
     return _kernel_density(samples, x, bandwidth, block)
 
 
@@ -192,8 +194,9 @@ def box_quadrature(low: Sequence[float], high: Sequence[float], num: int) -> Qua
     """
     if len(low) != len(high) or any(not a < b for a, b in zip(low, high, strict=True)):
         raise ValueError(f"low must be below high in every dimension, got {tuple(low)} and {tuple(high)}")
-    if num < 2:
-        raise ValueError(f"num must be at least 2, got {num}")
+    for value in (*low, *high):
+        require.number("each of low and high", value)
+    require.size("num", num, 2)
     # In float64 on the host, then in jax's default dtype.
     axes = [np.linspace(a, b, num) for a, b in zip(low, high, strict=True)]
     ends = np.where((np.arange(num) == 0) | (np.arange(num) == num - 1), 0.5, 1.0)
@@ -289,8 +292,7 @@ def _kernel_density(samples: Array, x: Array, bandwidth: float | Array, block: i
 
 def _in_blocks(function: Callable[[Array], Array], x: Array, block: int) -> Array:
     """function(x), computed for a block of rows at a time."""
-    if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}")
+    require.size("block", block)
     num = x.shape[0]
     block = min(block, num)
     padding = -num % block

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.nn.normalisation import GroupNorm
 
 
@@ -32,6 +33,7 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
+        require.size("num_heads", self.num_heads)
         batch, channels = x.shape[0], x.shape[-1]
         if channels % self.num_heads:
             raise ValueError(f"num_heads={self.num_heads} must divide the number of channels, got {channels}")

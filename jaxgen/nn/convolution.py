@@ -39,6 +39,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.nn.phases import channels_to_phases, cut, phases_to_channels
 from jaxgen.nn.sums import add_bias
 
@@ -343,6 +344,9 @@ class Conv(nn.Module):
     function: Callable[..., Array] = conv_general_dilated
 
     def setup(self):
+        for name in ("features", "strides", "input_dilation"):
+            require.size(name, getattr(self, name))
+        require.sizes("kernel_size", self.kernel_size, fewest=1)
         self.layer = nn.Conv(
             self.features,
             self.kernel_size,

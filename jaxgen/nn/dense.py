@@ -7,14 +7,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen import require
+
 
 class MLP(nn.Module):
     """Dense layers with the same activation after each.
 
     Attributes:
         features: Width of each layer.
-        activation: Applied after every layer.
-        dtype: Of the computation; parameters stay float32.
+        activation: Function applied after every layer.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: tuple[int, ...]
@@ -23,6 +25,6 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b _"]) -> Float[Array, "b _"]:
-        for width in self.features:
+        for width in require.sizes("features", self.features):
             x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
         return x

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.nn.sums import add_bias, channel_sums, spread
 
 
@@ -40,6 +41,8 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
+        require.size("num_groups", self.num_groups)
+        require.number("tiny", self.tiny, above=0)
         channels = x.shape[-1]
         if channels % self.num_groups:
             raise ValueError(f"num_groups={self.num_groups} must divide the number of channels, got {channels}")
@@ -92,6 +95,8 @@ class BatchNorm(nn.Module):
         Returns:
             The input normalised.
         """
+        require.number("momentum", self.momentum, 0, below=1)
+        require.number("tiny", self.tiny, above=0)
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.normalisation import GroupNorm
 
 
 def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
     """Spatial sizes from `size` down, `levels` times halved and rounded up: levels + 1 of them."""
+    require.size("levels", levels, 0)
     sizes = [size]
     for _ in range(levels):
         sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
@@ -53,7 +55,7 @@ class Downsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *half d"]:
-        window = (self.kernel_size,) * (x.ndim - 2)
+        window = (require.size("kernel_size", self.kernel_size),) * (x.ndim - 2)
         return Conv(self.features, window, strides=2, use_bias=self.use_bias, dtype=self.dtype)(x)
 
 
@@ -88,6 +90,7 @@ class Upsample(nn.Module):
         Raises:
             ValueError: Another size.
         """
+        require.size("kernel_size", self.kernel_size)
         size = _doubled(x.shape[1:-1], size)
         joined = self.kernel_size % 2 == 1 and self.kernel_size > 1 and size == _doubled(x.shape[1:-1], None)
         if not joined:
@@ -150,6 +153,7 @@ class ConvTranspose(nn.Module):
         self, x: Float[Array, "b *space c"], size: tuple[int, ...] | None = None
     ) -> Float[Array, "b *double d"]:
         """Upsamples, as `Upsample` does: the same arguments, output and error."""
+        require.size("kernel_size", self.kernel_size)
         size = _doubled(x.shape[1:-1], size)
         low = -(-self.kernel_size // 2)  # as flax's ConvTranspose with "SAME"
         padding = tuple((low, self.kernel_size - low - (2 * n - m)) for n, m in zip(x.shape[1:-1], size, strict=True))
@@ -178,7 +182,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *small d"]:
-        for width in self.features:
+        for width in require.sizes("features", self.features):
             x = Downsample(width, self.kernel_size, use_bias=self.num_groups is None, dtype=self.dtype)(x)
             x = self.activation(_normalised(x, self.num_groups, self.dtype))
         return x
@@ -207,8 +211,7 @@ class ConvDecoder(nn.Module):
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         if len(self.event_shape) < 2:
             raise ValueError(f"event_shape must be (*space, channels), got {self.event_shape}")
-        if not self.features:
-            raise ValueError(f"features must name at least one level, got {self.features}")
+        require.sizes("features", self.features, fewest=1)
         *space, channels = self.event_shape
         smallest, *sizes = reversed(halvings(tuple(space), len(self.features)))
         bias = self.num_groups is None

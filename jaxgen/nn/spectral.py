@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.nn.convolution import conv_general_dilated
 from jaxgen.nn.sums import add_bias
 
@@ -68,6 +69,7 @@ class SpectralDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch d"]:
+        require.size("features", self.features)
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         y = x.astype(self.dtype) @ _of_norm_one(self, kernel).astype(self.dtype)
         return _shifted(self, y) if self.use_bias else y
@@ -94,6 +96,9 @@ class SpectralConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *out d"]:
+        require.size("features", self.features)
+        require.size("strides", self.strides)
+        require.sizes("kernel_size", self.kernel_size, fewest=1)
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features), jnp.float32)
         spatial = len(self.kernel_size)
         space = "DHW"[3 - spatial :]
@@ -124,7 +129,7 @@ class SpectralEmbed(nn.Module):
 
     @nn.compact
     def __call__(self, label: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
-        shape = (self.num_embeddings, self.features)
+        shape = (require.size("num_embeddings", self.num_embeddings), require.size("features", self.features))
         embedding = self.param("embedding", self.embedding_init, shape, jnp.float32)
         return jnp.take(_of_norm_one(self, embedding), label, axis=0).astype(self.dtype)
 

@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
+
 
 def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b features"]:
     """sin and cos of t at frequencies that fall geometrically from 1 to 1/10,000 per step.
@@ -20,8 +22,7 @@ def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b 
 
     Source: Vaswani et al. 2017, section 3.5; for t, Ho et al. 2020, appendix B.
     """
-    if features < 4 or features % 2:
-        raise ValueError(f"features must be an even number of at least 4, got {features}")
+    require.even("features", features, 4)
     half = features // 2
     frequencies = jnp.exp(-math.log(10_000) / (half - 1) * jnp.arange(half, dtype=jnp.float32))
     angles = t.astype(jnp.float32)[:, None] * frequencies[None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
-from jaxgen import data, plot
+from jaxgen import data, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.runs.config import to_json
 
@@ -50,7 +50,7 @@ class Settings(ABC):
     """Settings that every experiment shares; an experiment's Config adds its own and builds it.
 
     Args:
-        seed: Seed of everything random: initial parameters, order of the data, noise.
+        seed: Seed of everything random: initial parameters, order of the data, noise; 0 .. 2^32 - 1.
         steps: Training steps.
         batch_size: Examples per step, over all devices.
         devices: Number of devices to train on.
@@ -60,7 +60,7 @@ class Settings(ABC):
         keep: How many of the latest checkpoints to keep, the best besides.
 
     Raises:
-        ValueError: A number that is no integer, or below what makes sense.
+        ValueError: A number that is no integer or out of its range, or a field of another kind.
     """
 
     at_hand: ClassVar[tuple[str, ...]] = ("devices", "log_every", "checkpoint_every", "picture_every", "keep")
@@ -80,14 +80,14 @@ class Settings(ABC):
     keep: int = 3
 
     def __post_init__(self):
-        self.require(seed=0, steps=1, batch_size=1, devices=1, log_every=1, checkpoint_every=1, picture_every=0, keep=1)
+        require.seed("seed", self.seed)
+        self.require(steps=1, batch_size=1, devices=1, log_every=1, checkpoint_every=1, picture_every=0, keep=1)
+        require.fields(self)  # of every experiment's own fields the kind
 
     def require(self, **least: int) -> None:
-        """Raise ValueError unless these fields are integers of at least so much."""
+        """Raise ValueError unless these fields are integers of at least so much (and at most what int32 holds)."""
         for name, lowest in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+            require.size(name, getattr(self, name), lowest)
 
     def located(self) -> "Settings":
         """The same config with absolute paths, so that it means the same data in every folder."""

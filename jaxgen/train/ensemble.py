@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
 
 
@@ -62,8 +63,7 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
     Raises:
         ValueError: num below 1; when traced, a batch that is no multiple of it.
     """
-    if num < 1:
-        raise ValueError(f"num must be at least 1, got {num}")
+    require.size("num", num)
 
     def keys(key: PRNGKey) -> Array:
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num))

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxgen import require
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
 
 AXIS = "batch"
@@ -27,9 +28,9 @@ def mesh(num_devices: int | None = None) -> Mesh:
         ValueError: More devices than there are, or less than one.
     """
     devices = jax.devices()
-    count = len(devices) if num_devices is None else num_devices
-    if not 1 <= count <= len(devices):
-        raise ValueError(f"num_devices must lie in 1..{len(devices)} (the devices at hand), got {num_devices}")
+    count = len(devices)
+    if num_devices is not None:
+        count = require.integer("num_devices", num_devices, 1, len(devices), "the devices at hand")
     return Mesh(np.array(devices[:count]), (AXIS,), axis_types=(AxisType.Auto,))
 
 

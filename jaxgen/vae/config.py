@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
 
 
 @dataclass(frozen=True)
 class Config:
-    """Of the VAE.
+    """Configuration of a VAE.
 
     Args:
         latent_dim: Dimension of z.
@@ -31,7 +31,7 @@ class Config:
 
     Raises:
         ValueError: A size below 1, a negative weight or number of steps, another dtype, or path_gradient with several
-            draws.
+            draws; a field of another kind.
     """
 
     latent_dim: int = 20
@@ -48,20 +48,14 @@ class Config:
     axis_name: str | None = None
 
     def __post_init__(self):
-        if self.latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1, got {self.latent_dim}")
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold widths of at least 1, got {self.hidden}")
-        if any(width < 8 or width % 8 for width in self.features):
-            raise ValueError(f"features must be multiples of 8, got {self.features}")
-        if self.beta < 0:
-            raise ValueError(f"beta must not be negative, got {self.beta}")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+        require.size("latent_dim", self.latent_dim)
+        require.sizes("hidden", self.hidden)
+        require.sizes("features", self.features, 8, multiple=8)
+        require.number("beta", self.beta, 0)
+        require.size("warmup_steps", self.warmup_steps, 0)
+        require.size("num_samples", self.num_samples)
         if self.path_gradient and self.num_samples != 1:
             # Of the importance-weighted bound it would be the wrong gradient (Tucker et al. 2019).
             raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f'dtype must be "float32" or "bfloat16", got {self.dtype!r}')
+        require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
+        require.fields(self)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.distributions import affine, normal_log_prob
 
@@ -203,5 +204,7 @@ def _draw(key: PRNGKey, index: Int[Array, " b"], i: Array, latent_dim: int) -> F
 
 
 def _whole_chunks(num_samples: int, chunk: int) -> None:
-    if chunk < 1 or num_samples < 1 or num_samples % chunk:
+    require.size("num_samples", num_samples)
+    require.size("chunk", chunk)
+    if num_samples % chunk:
         raise ValueError(f"num_samples must be a positive multiple of chunk={chunk}, got {num_samples}")

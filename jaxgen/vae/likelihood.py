@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import space
 from jaxgen.distributions import bernoulli_log_prob, discretized_normal_log_prob, normal_log_prob
@@ -80,7 +81,7 @@ class Normal:
         learn: Whether sigma is learned, one for all dimensions.
 
     Raises:
-        ValueError: sigma not positive.
+        ValueError: sigma not positive and finite.
     """
 
     sigma: float = 0.1
@@ -89,8 +90,8 @@ class Normal:
     discrete = False
 
     def __post_init__(self):
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be positive, got {self.sigma}")
+        require.number("sigma", self.sigma, above=0)
+        require.fields(self)
 
     @property
     def log_scale(self) -> float:
@@ -171,7 +172,7 @@ class DiscretizedNormal:
         learn: Whether sigma is learned, one for all dimensions.
 
     Raises:
-        ValueError: sigma not positive.
+        ValueError: sigma not positive and finite.
     """
 
     sigma: float = 0.2
@@ -180,8 +181,8 @@ class DiscretizedNormal:
     discrete = True
 
     def __post_init__(self):
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be positive, got {self.sigma}")
+        require.number("sigma", self.sigma, above=0)
+        require.fields(self)
 
     @property
     def log_scale(self) -> float:

@@ -126,9 +126,9 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
-        ({"hidden": (5, 0)}, r"hidden must hold widths of at least 1, got \(5, 0\)"),
-        ({"features": (12,)}, r"features must be multiples of 8, got \(12,\)"),
+        ({"latent_dim": 0}, "latent_dim must be an integer of at least 1, got 0"),
+        ({"hidden": (5, 0)}, r"hidden must hold integers of at least 1, got \(5, 0\)"),
+        ({"features": (12,)}, r"features must hold multiples of 8 of at least 8, got \(12,\)"),
         ({"dtype": "float16"}, "dtype must be"),
     ],
 )

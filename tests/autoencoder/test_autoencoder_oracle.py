@@ -59,5 +59,5 @@ def test_training_a_linear_autoencoder_reaches_it(digits, x):
 
 
 def test_a_latent_space_larger_than_the_data_is_refused(x):
-    with pytest.raises(ValueError, match=r"latent_dim must lie in 1\.\.64, the dimension of x, got 65"):
+    with pytest.raises(ValueError, match=r"latent_dim must be an integer in 1\.\.64, the dimension of x, got 65"):
         principal_components(x, 65)

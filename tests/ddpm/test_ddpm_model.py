@@ -158,7 +158,7 @@ def test_forward_and_likelihood_parts(case):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampler": ddpm.DDIM(11)}, "num must lie in 1..10"),
+        ({"sampler": ddpm.DDIM(11)}, "num must be an integer in 1..10"),
         ({"label": 3}, r"label must lie in 0\.\.2"),
         ({"condition": np.zeros(2)}, "no condition"),
         ({"guidance": 2.0, "label": None}, "guidance needs a label"),

@@ -81,8 +81,8 @@ def test_it_starts_at_zero_and_its_gradient_does_not_depend_on_remat():
     ("change", "message"),
     [
         ({"features": 6, "num_groups": 4}, "must divide the channels"),
-        ({"features": 5}, "even number"),
-        ({"multipliers": ()}, "at least one"),
+        ({"features": 5}, "even integer"),
+        ({"multipliers": ()}, "multipliers must hold 1 or more integers"),
         ({"attention": (3,)}, "levels 0..2"),
         ({"dropout": 1.0}, "dropout"),
         ({"patch": 0}, "patch"),

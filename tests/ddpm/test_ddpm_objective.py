@@ -262,9 +262,9 @@ def test_stratified_t_is_uniform_and_spread(key):
         ),
         (lambda x: objective.step_cost(SCHEDULE, x, x, jnp.zeros(2, int), x, x, None), r"t must lie in 1\.\.8, got 0"),
         (lambda x: objective.denoising_cost(SCHEDULE, x, x, 9, x, x), r"t must lie in 1\.\.8, got 9"),
-        (lambda x: weighting.stratified_t(jax.random.key(0), 0, 10), "num must be at least 1, got 0"),
+        (lambda x: weighting.stratified_t(jax.random.key(0), 0, 10), "num must be an integer of at least 1, got 0"),
         (lambda x: weighting.stratified_t(jax.random.key(0), 2**22, 1000), r"must be below 2\^31"),
-        (lambda x: weighting.MinSNR(0.0), "gamma must be positive, got 0"),
+        (lambda x: weighting.MinSNR(0.0), "gamma must be a finite number above 0, got 0"),
     ],
 )
 def test_errors(use, message):

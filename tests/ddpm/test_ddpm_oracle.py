@@ -152,9 +152,9 @@ def test_responsibilities_of_the_observed_dimensions(x):
 
 
 def test_errors(x):
-    with pytest.raises(ValueError, match="std must be positive, got 0"):
+    with pytest.raises(ValueError, match="std must be a finite number above 0, got 0"):
         GaussianData(np.zeros(2), 0.0)
-    with pytest.raises(ValueError, match="stds must be positive"):
+    with pytest.raises(ValueError, match="stds must be positive and finite"):
         GaussianMixtureData(np.zeros((2, 1)), np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="weights must be positive and sum to 1"):
         GaussianMixtureData(np.zeros((2, 1)), np.ones(2), np.array([0.5, 0.6]))

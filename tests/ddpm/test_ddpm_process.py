@@ -254,7 +254,7 @@ def test_t_out_of_range_is_an_error(t, x):
 
 
 def test_other_errors(x):
-    with pytest.raises(ValueError, match="clip must be positive or None, got 0"):
+    with pytest.raises(ValueError, match="clip must be a finite number above 0, got 0"):
         process.clipped(SHORT, x[0], 1, x[1], 0.0)
     with pytest.raises(ValueError, match=r"t must be a scalar or of shape \(20,\)"):
         tables.coefficient(SHORT.beta, jnp.array([1]), x[0])

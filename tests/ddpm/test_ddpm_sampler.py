@@ -283,17 +283,17 @@ def test_observed_dimensions_run_through_the_forward_process(key, x_T):
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda *a: ddim(*a, timesteps=(13, 5)), r"timesteps must lie in 1\.\.12, got 13"),
+        (lambda *a: ddim(*a, timesteps=(13, 5)), r"each of timesteps must be an integer in 1\.\.12, got 13"),
         (lambda *a: ddim(*a, timesteps=(5, 7)), "fall strictly, got 7 after 5"),
         (lambda *a: ancestral(*a, timesteps=(5, 5)), "fall strictly, got 5 after 5"),
         (lambda *a: ancestral(*a, timesteps=(12,) * 13), "at most T=12 many, got 13"),
         (lambda *a: dpm_solver_pp(*a, timesteps=()), "at least one t, got none"),
-        (lambda *a: ddim(*a, until=12), r"until must lie in 0\.\.11, below where the steps start, got 12"),
-        (lambda *a: ddim(*a, timesteps=(5, 2), until=-1), r"until must lie in 0\.\.4"),
-        (lambda *a: ddim(*a, eta=1.5), r"eta must lie in \[0, 1\], got 1.5"),
+        (lambda *a: ddim(*a, until=12), r"until must be an integer in 0\.\.11, below where the steps start, got 12"),
+        (lambda *a: ddim(*a, timesteps=(5, 2), until=-1), r"until must be an integer in 0\.\.4"),
+        (lambda *a: ddim(*a, eta=1.5), r"eta must be a finite number at least 0 and at most 1, got 1.5"),
         (lambda *a: dpm_solver_pp(*a, order=3), "order must be 1 or 2, got 3"),
-        (lambda *a: ancestral(*a, keep=0), "keep must be at least 1 or None, got 0"),
-        (lambda *a: ancestral(*a, clip=-1.0), "clip must be positive or None, got -1"),
+        (lambda *a: ancestral(*a, keep=0), "keep must be an integer of at least 1, got 0"),
+        (lambda *a: ancestral(*a, clip=-1.0), "clip must be a finite number above 0, got -1"),
     ],
 )
 def test_errors(use, message, key, x_T):

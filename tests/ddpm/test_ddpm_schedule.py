@@ -63,9 +63,9 @@ def test_beta_may_fall_only_by_name():
     ("make", "message"),
     [
         (lambda: from_betas([]), "at least one step"),
-        (lambda: linear(0), "num_timesteps must be at least 1, got 0"),
-        (lambda: cosine(0), "num_timesteps must be at least 1, got 0"),
-        (lambda: cosine(10, s=-0.1), "s must not be negative"),
+        (lambda: linear(0), "num_timesteps must be an integer of at least 1, got 0"),
+        (lambda: cosine(0), "num_timesteps must be an integer of at least 1, got 0"),
+        (lambda: cosine(10, s=-0.1), "s must be a finite number at least 0"),
         (lambda: from_betas([0.1, 1.0]), r"in \(0, 1\), got beta_2=1.0"),
         (lambda: from_betas([0.0, 0.1]), r"in \(0, 1\), got beta_1=0.0"),
         (lambda: from_betas([0.1, math.nan]), r"in \(0, 1\), got beta_2=nan"),
@@ -81,8 +81,8 @@ def test_beta_may_fall_only_by_name():
         (lambda: respaced(linear(10), (5, 8)), "fall strictly, got 8 after 5"),
         (lambda: respaced(linear(10), (8, 5, 5)), "fall strictly, got 5 after 5"),
         (lambda: respaced(linear(2), (2, 2, 1)), "at most T=2 many, got 3"),
-        (lambda: uniform_timesteps(10, 11), r"num must lie in 1..10, the number of timesteps, got 11"),
-        (lambda: uniform_timesteps(10, 0), r"num must lie in 1..10"),
+        (lambda: uniform_timesteps(10, 11), r"num must be an integer in 1..10, the number of timesteps, got 11"),
+        (lambda: uniform_timesteps(10, 0), r"num must be an integer in 1..10"),
     ],
 )
 def test_errors_name_the_rule_and_the_value(make, message):

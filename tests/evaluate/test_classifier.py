@@ -121,7 +121,7 @@ X, LABEL = np.zeros((4, 8, 8, 1), np.uint8), np.arange(4)
         ({"x": X + np.float32(1.5), "levels": None}, r"x must lie in \[0, 1\], got 1\.5 to 1\.5"),
         ({"label": LABEL + 7}, "num_classes"),
         ({"num_classes": 11}, r"network must have num_classes=11 logits, got 10"),
-        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ({"num_steps": 0}, "num_steps must be an integer of at least 1, got 0"),
         ({"batch_size": 5}, "batch_size must be at most the number of examples, 4, got 5"),
     ],
 )

@@ -73,8 +73,8 @@ def test_the_penalty_is_chosen_by_what_is_held_out():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"strengths": ()}, r"strengths must be positive, at least one, got \(\)"),
-        ({"strengths": (1.0, 0.0)}, "strengths must be positive"),
+        ({"strengths": ()}, r"strengths must hold at least one number above 0, got none"),
+        ({"strengths": (1.0, 0.0)}, "strengths must be a finite number above 0, got 0.0"),
         ({"labels_train": np.zeros(10, np.int32)}, r"labels_train must hold at least two classes, got \[0\]"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_balanced_choice_is_balanced_and_belongs_to_the_key(key):
     assert not np.array_equal(rows, evaluate.balanced_choice(jax.random.key(1), label, 5))
     smallest = int(np.bincount(label).min())
     assert len(evaluate.balanced_choice(key, label, smallest)) == 4 * smallest
-    with pytest.raises(ValueError, match=rf"per_class must lie in 1\.\.{smallest}, .*, got {smallest + 1}"):
+    with pytest.raises(ValueError, match=rf"per_class must be an integer in 1\.\.{smallest}, .*, got {smallest + 1}"):
         evaluate.balanced_choice(key, label, smallest + 1)
 
 
@@ -182,5 +182,5 @@ def test_knowledge_in_the_parameters_is_worth_something():
 
 
 def test_no_draw_is_refused(key):
-    with pytest.raises(ValueError, match="num_draws must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_draws must be an integer of at least 1, got 0"):
         evaluate.few_label_accuracy(key, affine, start, blobs(30, 0), blobs(30, 1), 3, num_draws=0)

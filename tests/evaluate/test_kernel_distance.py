@@ -66,7 +66,7 @@ def test_the_subsets_belong_to_the_key():
     ("x", "options", "message"),
     [
         (draws(3, 0), {}, "at least four examples, got 3 and 9"),
-        (draws(9, 0), {"num_subsets": 1}, "must be at least 2, got num_subsets=1"),
+        (draws(9, 0), {"num_subsets": 1}, "num_subsets must be an integer of at least 2, got 1"),
         (draws(9, 0, dimensions=3), {}, "reference must have as many features as x, 3, got 4"),
         (np.full((9, 4), np.nan), {}, "x must be finite"),
         (np.ones((9, 4)), {}, "x must not be constant"),

@@ -32,7 +32,7 @@ def test_bits_per_dim():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="values must hold at least one example"):
         evaluate.estimate(np.zeros(0, np.float32))
-    with pytest.raises(ValueError, match="num_dimensions must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_dimensions must be an integer of at least 1, got 0"):
         evaluate.bits_per_dim(Estimate(1.0), 0)
 
 

@@ -75,8 +75,8 @@ def test_the_memory_that_is_said_to_be_taken():
 @pytest.mark.parametrize(
     ("x", "k", "message"),
     [
-        (draws(9, 0), 9, r"k must lie in 1\.\.8, below the number of examples of reference, got 9"),
-        (draws(9, 0), 0, "k must lie in"),
+        (draws(9, 0), 9, r"k must be an integer in 1\.\.8, below the number of examples of reference, got 9"),
+        (draws(9, 0), 0, "k must be an integer in"),
         (draws(1, 0), 1, "x must hold at least two examples"),
         (np.ones((9, 3)), 1, "x must not be constant"),
         (draws(9, 0, 2), 1, "reference must have as many features as x, 2, got 3"),

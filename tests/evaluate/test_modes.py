@@ -85,8 +85,8 @@ def test_a_generator_that_diverged_has_no_modes():
         ({"samples": np.zeros((3, 3), np.float32)}, r"must be \[n, d\] and \[m, d\] .*, got \(3, 3\) and \(4, 2\)"),
         ({"samples": np.zeros((0, 2), np.float32)}, "and not empty"),
         ({"centres": np.zeros((0, 2), np.float32)}, "and not empty"),
-        ({"std": 0.0}, r"std must be positive, got 0\.0"),
-        ({"within": -1.0}, r"within must be positive, got -1\.0"),
+        ({"std": 0.0}, r"std must be a finite number above 0, got 0\.0"),
+        ({"within": -1.0}, r"within must be a finite number above 0, got -1\.0"),
     ],
 )
 def test_what_has_no_modes_is_refused(changes, message):

@@ -102,14 +102,14 @@ def test_training_examples_are_compared_with_the_others():
 @pytest.mark.parametrize(
     ("x", "reference", "options", "message"),
     [
-        (draws(3), draws(3), {"k": 0}, r"k must lie in 1\.\.3, the number of references, got 0"),
-        (draws(3), draws(3), {"k": 4}, "k must lie in"),
+        (draws(3), draws(3), {"k": 0}, r"k must be an integer in 1\.\.3, the number of references, got 0"),
+        (draws(3), draws(3), {"k": 4}, "k must be an integer in"),
         (draws(0), draws(3), {}, "x must hold at least one example"),
         (draws(3), draws(0), {}, "reference must hold at least one example"),
         (draws(3), draws(3, 4), {}, r"reference must have events of shape \(5,\), got \(4,\)"),
         (draws(3), np.zeros((3, 5), np.uint8), {}, "reference must be in the unit of x, float64, got uint8"),
         (draws(3), np.full((3, 5), np.inf), {}, "reference must be finite, got NaN or infinity"),
-        (draws(3), draws(3), {"block_values": 0}, "block_values must be at least 1, got 0"),
+        (draws(3), draws(3), {"block_values": 0}, "block_values must be an integer of at least 1, got 0"),
     ],
 )
 def test_what_has_no_neighbours_is_refused(x, reference, options, message):

@@ -141,8 +141,8 @@ def test_centroids_are_the_means_of_clusters(key):
         ({"x_test": pixels(3) - 1}, r"x_test must have pixels in \[0, 1\], got"),
         ({"references": {"centroids": np.full((3, 4, 5), np.nan)}}, r"centroids must have pixels in \[0, 1\], got nan"),
         ({"candidates": []}, "candidates must hold at least one width, got none"),
-        ({"candidates": [0.1, 0.0]}, r"sigma must be positive and finite, got 0\.0"),
-        ({"candidates": [0.1, float("nan")]}, "sigma must be positive and finite, got nan"),
+        ({"candidates": [0.1, 0.0]}, r"sigma must be a finite number above 0, got 0\.0"),
+        ({"candidates": [0.1, float("nan")]}, "sigma must be a finite number above 0, got nan"),
     ],
 )
 def test_what_the_protocol_refuses(changes, message):
@@ -154,5 +154,5 @@ def test_what_the_protocol_refuses(changes, message):
 def test_bytes_and_clusters_that_cannot_be_are_refused(key):
     with pytest.raises(ValueError, match=r"x and samples must be floating, pixels in \[0, 1\], got uint8 and uint8"):
         evaluate.parzen_log_prob(np.ones((3, 4), np.uint8), np.ones((3, 4), np.uint8), 0.1)
-    with pytest.raises(ValueError, match=r"k must lie in 1\.\.3, the number of examples, got 4"):
+    with pytest.raises(ValueError, match=r"k must be an integer in 1\.\.3, the number of examples, got 4"):
         evaluate.kmeans_centroids(key, pixels(3), 4)

@@ -187,7 +187,7 @@ def test_samples_of_any_model_come_in_chunks_of_one_size():
     assert len(evaluate.samples(model(numbered), key, calls, 3)) == 3
     assert evaluate.takes_labels(model(lambda *_, label: jnp.zeros(1)), ())
     assert not evaluate.takes_labels(model(unconditional), ())
-    refused: Any = (({"num": 0}, "num and chunk"), ({"num": 3, "label": label}, "label must hold num=3"))
+    refused: Any = (({"num": 0}, "num must be an integer"), ({"num": 3, "label": label}, "label must hold num=3"))
     for options, message in refused:
         with pytest.raises(ValueError, match=message):
             evaluate.samples(model(numbered), key, calls, **options)

@@ -71,9 +71,9 @@ def test_off_is_off():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"translation": 1.5}, r"translation must lie in \[0, 1\], got 1.5"),
-        ({"cutout": -0.1}, r"cutout must lie in \[0, 1\], got -0.1"),
-        ({"brightness": -1.0}, "brightness must not be negative, got -1.0"),
+        ({"translation": 1.5}, r"translation must be a finite number at least 0 and at most 1, got 1.5"),
+        ({"cutout": -0.1}, r"cutout must be a finite number at least 0 and at most 1, got -0.1"),
+        ({"brightness": -1.0}, "brightness must be a finite number at least 0, got -1.0"),
     ],
 )
 def test_what_cannot_be_is_refused(changes, message):

@@ -43,7 +43,7 @@ def test_the_embedding_of_the_time():
     frequencies = 10_000.0 ** (-np.arange(3) / 2)
     np.testing.assert_allclose(found[0], [0, 0, 0, 1, 1, 1])
     np.testing.assert_allclose(found[1], np.append(np.sin(3 * frequencies), np.cos(3 * frequencies)), rtol=1e-6)
-    with pytest.raises(ValueError, match="even number"):
+    with pytest.raises(ValueError, match="an even integer of at least 4, got 5"):
         sinusoidal_embedding(jnp.zeros((1,), jnp.int32), 5)
 
 

@@ -47,7 +47,7 @@ def test_members_differ_and_samples_go_round(case):
 
 def test_what_cannot_be_divided_is_refused(case):
     model, together, batches, _ = case
-    with pytest.raises(ValueError, match="num must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num must be an integer of at least 1, got 0"):
         train.ensemble(model, 0)
     with pytest.raises(ValueError, match="batch size 8 is not a multiple of the 3 members"):
         together.init(jax.random.key(0), jax.tree.map(lambda x: x[:8], dict(batches(0))))

@@ -151,7 +151,7 @@ def test_what_takes_long_is_said(capsys, monkeypatch):
 
 
 def test_more_devices_than_there_are():
-    with pytest.raises(ValueError, match=r"num_devices must lie in 1\.\.4"):
+    with pytest.raises(ValueError, match=r"num_devices must be an integer in 1\.\.4, the devices at hand"):
         train.parallel.mesh(5)
 
 
