@@ -11,6 +11,7 @@ from jaxgen import data
 from jaxgen.runs.config import completed, difference, without
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.train.checkpoints import OtherRunError
 
 FREE = ("steps", "data")
 """Fields of any config that may change without making another run: a run may last longer, and its data, known by their
@@ -62,9 +63,7 @@ def belongs(
     if checkpoint is None:
         return
     step, meta = checkpoint
-    changes = difference(fixed(meta["config"], config), fixed(manifest["config"], config))
-    if changes:
-        raise ValueError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
+    same_config(folder, config, meta)
     # A checkpoint that a signal asked for has no digest in the manifest.
     known = manifest["digests"].get(str(step), meta["digest"])
     if known != meta["digest"]:
@@ -72,6 +71,22 @@ def belongs(
             f"checkpoint {step} in {folder.path} is not of this run: its state has the digest {meta['digest'][:16]}, "
             f"the manifest says {str(known)[:16]}"
         )
+
+
+def same_config(folder: RunFolder, config: Settings, meta: dict[str, Any]) -> None:
+    """Raise unless a checkpoint was saved with the config of the run.
+
+    Args:
+        folder: The run.
+        config: The config that the run is used with.
+        meta: JSON of a checkpoint.
+
+    Raises:
+        OtherRunError: The configs differ; the message says in what.
+    """
+    changes = difference(fixed(meta["config"], config), fixed(folder.manifest["config"], config))
+    if changes:
+        raise OtherRunError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
 
 
 def built(folder: RunFolder, config: Settings) -> Experiment:

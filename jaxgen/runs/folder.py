@@ -7,19 +7,21 @@
     frames/         samples of the same draws over the run, one .npy for each moment
     damaged/        checkpoints that could not be read, set aside
 
-Every file appears whole or not at all, and one process writes at a time, so that a run that was killed at any moment
-can be resumed.
+The manifest comes first. Every file appears whole or not at all (metrics.jsonl grows by whole lines), and one process
+trains at a time, under the lock, so that a run that was killed at any moment can be resumed.
 """
 
 import json
-import os
+import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from jaxgen import atomic
 from jaxgen.runs.config import from_json
 
 
@@ -36,17 +38,29 @@ class RunFolder:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        name = self.path / "manifest.json"
         try:
-            text = (self.path / "manifest.json").read_text()
+            text = name.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            raise FileNotFoundError(f"no run in {self.path}: it has no manifest.json") from None
+            lost = f"; it has been lost, {self.path / 'checkpoints'} is there" if self.checkpoints.is_dir() else ""
+            raise FileNotFoundError(f"no run in {self.path}: it has no manifest.json{lost}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is not JSON: {error}") from None
         try:
-            self.manifest: dict[str, Any] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.path / 'manifest.json'} is not JSON: {error}") from None
-        missing = [name for name in ("config", "environment", "data", "digests") if name not in dict(self.manifest)]
+            manifest = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{name} is not JSON: {error}") from None
+        entries = manifest if isinstance(manifest, dict) else {}
+        needed = ("config", "environment", "data", "digests")
+        missing = [entry for entry in needed if entry not in entries]
         if missing:
-            raise ValueError(f"{self.path / 'manifest.json'} is not a run's manifest: it lacks {', '.join(missing)}")
+            raise ValueError(f"{name} is not a run's manifest: it lacks {', '.join(missing)}")
+        wrong = [
+            entry for entry in ("config", "environment", "data", "digests") if not isinstance(entries[entry], dict)
+        ]
+        if wrong:
+            raise ValueError(f"{name} is not a run's manifest: {', '.join(wrong)} must be a JSON object")
+        self.manifest: dict[str, Any] = entries
 
     @classmethod
     def create(cls, path: Path | str, manifest: dict[str, Any]) -> "RunFolder":
@@ -69,16 +83,30 @@ class RunFolder:
     def add_frame(self, step: int, samples: np.ndarray) -> None:
         """Keep the samples of one moment."""
         self._frames.mkdir(exist_ok=True)
-        path = self._frames / f"step_{step:010d}.npy"
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
-            np.save(file, samples, allow_pickle=False)
-        partial.replace(path)
+        atomic.write_array(self._frame(step), samples)
 
     def frames(self) -> dict[str, np.ndarray]:
-        """Samples by moment ("step 100"), in order."""
-        paths = sorted(self._frames.glob("step_*.npy"))
-        return {f"step {_step_of(path)}": np.load(path, allow_pickle=False) for path in paths}
+        """Samples by moment ("step 100"), in order; one that cannot be read is left out with a warning."""
+        frames = {}
+        for step in self._frame_steps():
+            try:
+                # Opened here: numpy would leave a file open that is no whole array.
+                with self._frame(step).open("rb") as file:
+                    frames[f"step {step}"] = np.load(file, allow_pickle=False)
+            except Exception as error:  # a flipped byte in the header of an array raises nearly anything
+                warnings.warn(f"{self._frame(step)} is damaged and left out: {error}", stacklevel=2)
+        return frames
+
+    def has_frame(self, step: int) -> bool:
+        """Whether the samples of a moment are kept."""
+        return self._frame(step).exists()
+
+    def _frame(self, step: int) -> Path:
+        return self._frames / f"step_{step:010d}.npy"
+
+    def _frame_steps(self) -> list[int]:
+        names = (re.fullmatch(r"step_(\d{10,})\.npy", path.name) for path in self._frames.glob("step_*.npy"))
+        return sorted(int(name[1]) for name in names if name)
 
     @property
     def config(self) -> Any:
@@ -94,83 +122,149 @@ class RunFolder:
         _write(self.path / "manifest.json", self.manifest)
 
     def records(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl; a last line that was cut off is left out."""
-        records = []
-        path = self.path / "metrics.jsonl"
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return records
+        """The records of metrics.jsonl.
+
+        Blank lines are passed over and a last line that was cut off is left out; any other line that is no record is
+        left out with a warning.
+        """
+        return self._read_records()[0]
 
     def rewind(self, step: int) -> None:
-        """Drop the records and frames after a step: they will be made again."""
-        for path in self._frames.glob("step_*.npy"):
-            if _step_of(path) > step:
-                path.unlink()
-        lines = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
-        _replace(self.path / "metrics.jsonl", "".join(lines))
+        """Drop the records and frames after a step: they will be made again.
+
+        Where a line is no record, the file is kept as metrics.jsonl.damaged as well.
+        """
+        for frame in self._frame_steps():
+            if frame > step:
+                self._frame(frame).unlink()
+        path = self.path / "metrics.jsonl"
+        records, damaged, cut = self._read_records()
+        kept = [record for record in records if record["step"] <= step]
+        if len(kept) == len(records) and not damaged and not cut:
+            return
+        if damaged:
+            others = 0
+            while (aside := path.with_name(f"{path.name}.damaged{f'.{others}' if others else ''}")).exists():
+                others += 1
+            atomic.write_bytes(aside, path.read_bytes())
+        atomic.write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a") as file:
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def _read_records(self) -> tuple[list[dict[str, Any]], bool, bool]:
+        """The records, whether there are lines that are none, and whether the end of the file was cut off."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        records, damaged = [], {}
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                records.append(_record(line))
+            except ValueError as error:
+                damaged[number] = str(error)
+        # Every line ends in a line feed: what comes behind the last one was cut off by whatever ended the process.
+        cut = lines[-1] != b""
+        damaged.pop(len(lines), None)
+        if damaged:
+            which = "; ".join(f"line {number}: {reason}" for number, reason in list(damaged.items())[:3])
+            which += f"; and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+            warnings.warn(f"{path} is damaged, not every line is a record ({which}); all others are kept", stacklevel=3)
+        return records, bool(damaged), cut
 
-def lock(path: Path | str, needed_bytes: int = 0) -> FileLock:
+
+_OURS = r"manifest\.json|metrics\.jsonl(\.damaged[.0-9]*)?|step_\d+\.npy|(?!samples_).*\.png"
+"""Files that a training process writes; samples are drawn by others, perhaps at this moment."""
+
+_PARTS = ("metrics.jsonl", "checkpoints", "pictures", "frames", "tensorboard", "damaged")
+
+
+def lock(path: Path | str) -> FileLock:
     """Make the folder if need be and take it for this process.
 
     Args:
         path: The folder of a run.
-        needed_bytes: Space that the run will take, roughly.
 
     Returns:
-        The lock, taken. The system frees it when the process ends, however it ends.
+        The lock, taken. The system frees it when the process ends, however it ends. What an earlier process was writing
+        when it was killed is gone, and the folder holds a run or nothing.
 
     Raises:
+        NotADirectoryError: There is a file in its place.
         PermissionError: The folder cannot be written.
-        OSError: Too little space.
         BlockingIOError: Another process is writing the run.
-        FileExistsError: The folder holds something else.
+        FileExistsError: The folder holds something else, or a run that has lost its manifest.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"the run folder {path} is a file; give an empty or new folder")
+    cannot = f"the run folder {path} cannot be written"
+    if path.is_dir():
+        _is_a_run_or_empty(path)  # before anything is written into what belongs to others
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".probe"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise PermissionError(f"the run folder {path} cannot be written: {error.strerror or error}") from None
-    strange = [p.name for p in path.iterdir() if not p.name.startswith(".")]
-    if strange and not (path / "manifest.json").exists():
-        raise FileExistsError(f"the run folder {path} holds something else ({strange[0]}); give an empty or new one")
+        taken = FileLock(path / ".lock")
+        taken.acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(f"another process is writing the run in {path}") from None
+    except (OSError, NotImplementedError) as error:  # a file system without locks
+        raise PermissionError(f"{cannot}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        _is_a_run_or_empty(path)
+        try:
+            probe = path / ".probe"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise PermissionError(f"{cannot}: {error.strerror or error}") from None
+        for folder in (path, path / "pictures", path / "frames"):
+            for left in atomic.leftovers(folder, _OURS):
+                left.unlink(missing_ok=True)
+    except BaseException:
+        taken.release()
+        raise
+    return taken
+
+
+def enough_space(path: Path | str, needed_bytes: int) -> None:
+    """Raise OSError unless the disk of a folder has so much space left, roughly."""
     free = shutil.disk_usage(path).free
     if free < needed_bytes:
         raise OSError(
             f"the run folder {path} has {free / 2**20:.0f} MiB of space left, "
             f"the run needs about {needed_bytes / 2**20:.0f} MiB"
         )
-    taken = FileLock(path / ".lock")
+
+
+def _is_a_run_or_empty(path: Path) -> None:
+    left = set(atomic.leftovers(path, _OURS))
+    others = sorted(p.name for p in path.iterdir() if not p.name.startswith(".") and p not in left)
+    # Asked after the list was made: the manifest is a run's first file.
+    if not others or (path / "manifest.json").exists():
+        return
+    if any(name in _PARTS for name in others):
+        raise FileExistsError(
+            f"the run folder {path} holds parts of a run ({', '.join(n for n in others if n in _PARTS)}) but no "
+            "manifest.json; put that back, or give an empty or new folder"
+        )
+    raise FileExistsError(f"the run folder {path} holds something else ({others[0]}); give an empty or new one")
+
+
+def _record(line: bytes) -> dict[str, Any]:
     try:
-        taken.acquire(timeout=0)
-    except Timeout:
-        raise BlockingIOError(f"another process is writing the run in {path}") from None
-    return taken
-
-
-def _step_of(frame: Path) -> int:
-    return int(frame.stem.removeprefix("step_"))
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+        record = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(record, dict):
+        raise ValueError("no JSON object")
+    step = record.get("step")
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+        raise ValueError('no "step"' if "step" not in record else f'"step" is {step!r}')
+    return record
 
 
 def _write(path: Path, tree: dict[str, Any]) -> None:
-    _replace(path, json.dumps(tree, indent=2) + "\n")
+    atomic.write_text(path, json.dumps(tree, indent=2) + "\n")

@@ -1,7 +1,9 @@
 """Training in a run folder, from the start or from where it stopped."""
 
 import errno
+import functools
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import plot
+from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
 from jaxgen.runs import described, environment
-from jaxgen.runs.belonging import belongs, built
+from jaxgen.runs.belonging import belongs, built, same_config
 from jaxgen.runs.config import difference
-from jaxgen.runs.folder import RunFolder, lock
+from jaxgen.runs.folder import RunFolder, enough_space, lock
 from jaxgen.runs.settings import Experiment, Settings
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
@@ -70,14 +73,20 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
     data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": described.describe(dataset.spec)}
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
 
-    with lock(path, needed_bytes=(config.keep + 3) * size + 2**24):
-        if (Path(path) / "manifest.json").exists():
+    def require_space(checkpoints: int) -> None:
+        # The latest, the best, one more while it is being written, and 16 MiB for all else.
+        enough_space(path, max(config.keep + 3 - checkpoints, 2) * size + 2**24)
+
+    with lock(path):
+        started = (Path(path) / "manifest.json").exists()
+        if started:
             folder = RunFolder(path)
             belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
             _tell_of_changes(folder)
             if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
                 folder.update(config=config.described(), data=data, best=experiment.best)
         else:
+            require_space(checkpoints=0)
             folder = RunFolder.create(
                 path,
                 {
@@ -92,9 +101,11 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
         try:
             with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
                 state, window = _continue(folder, checkpoints, like, config)
+                if started and (state is None or int(state.step) < config.steps):
+                    require_space(len(checkpoints.steps()))
                 return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
+        except Exception as error:
+            if not disk_is_full(error):
                 raise
             message = f"no space left for the run in {path}; make some, then resume it: nothing saved is lost"
             raise OSError(errno.ENOSPC, message) from error
@@ -125,8 +136,13 @@ def _continue(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Se
     if not checkpoints.steps():
         folder.rewind(-1)
         return None, None
+
+    def check(meta: dict[str, Any]) -> None:
+        same_config(folder, config, meta)
+        _window(meta["window"])
+
     try:
-        state, meta = checkpoints.restore(like)
+        state, meta = checkpoints.restore(like, check=check)
     except FileNotFoundError as error:
         warnings.warn(f"{error}; starting over", stacklevel=4)
         checkpoints.set_aside(after=-1)
@@ -136,14 +152,16 @@ def _continue(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Se
     belongs(folder, config, checkpoint=(step, meta))
     checkpoints.set_aside(after=step)
     folder.rewind(step)
-    saved = meta["window"]
-    window = Window(
+    return jax.tree.map(jnp.asarray, state), _window(meta["window"])
+
+
+def _window(saved: dict[str, Any]) -> Window:
+    return Window(
         count=jnp.int32(saved["count"]),
         sums={name: jnp.float32(value) for name, value in saved["sums"].items()},
         last={name: jnp.float32(value) for name, value in saved["last"].items()},
         failed=jnp.int32(-1),
     )
-    return jax.tree.map(jnp.asarray, state), window
 
 
 def _train(
@@ -159,6 +177,8 @@ def _train(
 ) -> Outcome:
     root = jax.random.key(config.seed)
     model, dataset = experiment.model, experiment.dataset
+    # A finished run is returned as it is: nothing is computed or written again.
+    finished = state is not None and int(state.step) == config.steps == folder.manifest.get("finished")
     tensorboard = TensorBoard.where_installed(folder.path, first=0 if state is None else int(state.step))
 
     key_evaluate = jax.random.fold_in(root, EVALUATE)
@@ -173,7 +193,7 @@ def _train(
         if step in checkpoints.steps():
             return
         measured = None
-        regular = step % config.checkpoint_every == 0 or step == config.steps
+        regular = step > 0 and (step % config.checkpoint_every == 0 or step == config.steps)
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
         if regular and experiment.best is not None and dataset.valid is not None:
             values = experiment.evaluate(key_evaluate, state, dataset.valid)
@@ -191,17 +211,23 @@ def _train(
         }
         checkpoints.save(step, state, meta, measured)
 
-    def picture(step: int, state: Any, window: Window) -> None:
+    def picture(step: int, state: Any, window: Window | None) -> None:
         key = jax.random.fold_in(root, PICTURE)
         plot.save(experiment.picture(key, state), folder.pictures / f"step_{step:08d}.png")
         if experiment.film is not None:
             folder.add_frame(step, np.asarray(model.sample(key, state, experiment.film_samples)))
 
+    pictures = Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False)
+    if state is not None and pictures.due(step := int(state.step)):
+        # The run may have been killed between this checkpoint and its picture.
+        has_picture = (folder.pictures / f"step_{step:08d}.png").exists()
+        if not has_picture or (experiment.film is not None and not folder.has_frame(step)):
+            picture(step, state, window)
     hooks = [
         # The digest comes first: a run that is killed in between has then no checkpoint without its digest.
         Hook(note_digest, every=config.checkpoint_every, steps=(*EARLY, config.steps), at_end=False),
         Hook(save, every=config.checkpoint_every),
-        Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False),
+        pictures,
     ]
     try:
         state, history = fit(
@@ -229,29 +255,47 @@ def _train(
     if history.interrupted:
         return Outcome(state, history, {}, folder)
 
-    report = experiment.report or experiment.evaluate
-    splits = {name: dataset.splits[name] for name in ("valid", "test") if name in dataset.splits}
-    results = {}
-    for name, split in splits.items():
-        with activity(f"report on the {name} split", enabled=progress):
-            results[name] = dict(report(key_evaluate, state, split))
-    folder.update(
-        results={
-            split: {name: estimate._asdict() for name, estimate in values.items()} for split, values in results.items()
-        },
-        seconds={"compile": history.compile_seconds, "steps": history.run_seconds},
-    )
+    results = _kept_results(folder) if finished else None
+    if results is None:
+        report = experiment.report or experiment.evaluate
+        splits = {name: dataset.splits[name] for name in ("valid", "test") if name in dataset.splits}
+        results = {}
+        for name, split in splits.items():
+            with activity(f"report on the {name} split", enabled=progress):
+                results[name] = dict(report(key_evaluate, state, split))
+        folder.update(
+            results={
+                split: {name: estimate._asdict() for name, estimate in values.items()}
+                for split, values in results.items()
+            },
+            seconds={"compile": history.compile_seconds, "steps": history.run_seconds},
+        )
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
     key_picture = jax.random.fold_in(root, PICTURE)
-    for name, draw in {"final": experiment.picture, **experiment.pictures}.items():
-        with activity(f"picture: {name}", enabled=progress):
-            plot.save(draw(key_picture, state), folder.pictures / f"{name}.png")
-    frames = folder.frames()
-    if experiment.film is not None and frames:
-        film = experiment.film(frames, f"{title}: the same draws of z over the run")
-        plot.save(film, folder.pictures / "film.png")
-    plot.save(
-        plot.curves(history.records, title=f"{title}: metrics", levels=experiment.levels),
-        folder.pictures / "curves.png",
-    )
+    draws: dict[str, Callable[[], Any]] = {
+        name: functools.partial(draw, key_picture, state)
+        for name, draw in {"final": experiment.picture, **experiment.pictures}.items()
+    }
+    film = experiment.film
+    frames = folder.frames() if film is not None else {}
+    if film is not None and frames:
+        draws["film"] = lambda: film(frames, f"{title}: the same draws of z over the run")
+    draws["curves"] = lambda: plot.curves(history.records, title=f"{title}: metrics", levels=experiment.levels)
+    for name, draw in draws.items():
+        if not (finished and (folder.pictures / f"{name}.png").exists()):
+            with activity(f"picture: {name}", enabled=progress):
+                plot.save(draw(), folder.pictures / f"{name}.png")
+    if not finished:
+        folder.update(finished=config.steps)
     return Outcome(state, history, results, folder)
+
+
+def _kept_results(folder: RunFolder) -> dict[str, dict[str, Estimate]] | None:
+    """The results in the manifest; None where they cannot be read."""
+    try:
+        return {
+            split: {name: Estimate(**entry) for name, entry in values.items()}
+            for split, values in folder.manifest["results"].items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        return None

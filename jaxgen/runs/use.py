@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxgen import plot
 from jaxgen.core import Estimate, GenerativeModel, Spec
 from jaxgen.runs import described
-from jaxgen.runs.belonging import belongs, built
+from jaxgen.runs.belonging import belongs, built, same_config
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.launch import EVALUATE
 from jaxgen.runs.settings import Experiment, Settings
@@ -93,12 +93,12 @@ def _state(
     if not folder.checkpoints.exists():
         raise FileNotFoundError(f"the run in {folder.path} has no checkpoint yet")
     with Checkpoints(folder.checkpoints, keep=config.keep, best=metric, read_only=True) as checkpoints:
-        step = checkpoints.best_step() if best else None
-        if best and step is None:
+        if best and checkpoints.best_step() is None:
             raise FileNotFoundError(
                 f"the run in {folder.path} has no best checkpoint: none was evaluated on a validation split"
             )
-        state, meta = checkpoints.restore(like, step)
+        check = partial(same_config, folder, config)
+        state, meta = checkpoints.restore(like, best=best, check=check)
     belongs(folder, config, checkpoint=(int(state.step), meta))
     return jax.tree.map(jnp.asarray, state)
 

@@ -1,26 +1,43 @@
 """Checkpoints by orbax: atomic, asynchronous, verified.
 
-A checkpoint is a state, flat by path, and a JSON text beside it: the digest of the state, its structure and
-whatever the caller adds. The digest is verified on restore, so that a damaged checkpoint is noticed; then the one
-before is taken. Nothing is unpickled.
+A checkpoint is a state, flat by path, and JSON beside it (see `checkpoint_meta`) with the digest of the state, which is
+verified on restore, so that a damaged checkpoint is noticed; then the one before is taken. Nothing is unpickled.
+
+orbax writes the files and reads the state. Which checkpoints there are, which are kept and which is the best is
+decided here, because a damaged small file must cost no more than its own checkpoint.
 """
 
 import contextlib
+import errno
+import functools
 import logging
+import math
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxgen import require
+from jaxgen.atomic import disk_is_full
 from jaxgen.digest import digest, flatten, structure
+from jaxgen.train import checkpoint_meta
+
+_SECONDS = 10**9
+"""Time that orbax may take to write: it measures it by the wall clock, which may be set forward meanwhile."""
+
+_LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.deleted")
 
 
 class DamagedCheckpointWarning(UserWarning):
     """A checkpoint could not be read or is not what was saved; an earlier one was taken."""
+
+
+class OtherRunError(ValueError):
+    """A checkpoint is whole but belongs to another model or run."""
 
 
 @contextlib.contextmanager
@@ -49,41 +66,31 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, best: str | None = None, read_only: bool = False):
-        if keep < 1:
+        if require.integer("keep", keep) < 1:
             raise ValueError(f"keep must be at least 1, got {keep}")
-        self.folder, self._best = Path(folder).absolute(), best
-        # Imported here: orbax takes longer to import than the rest of the library.
-        import orbax.checkpoint as ocp
-        from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
-
-        policies: list[Any] = [LatestN(keep)]
-        if best is not None:
-            policies.append(
-                BestN(get_metric_fn=lambda m: m[best], reverse=True, n=1, keep_checkpoints_without_metrics=False)
-            )
-        self._ocp = ocp
-        with _quiet():
-            self._manager = ocp.CheckpointManager(
-                self.folder,
-                item_names=("state", "meta"),
-                options=ocp.CheckpointManagerOptions(
-                    preservation_policy=AnyPreservationPolicy(policies),
-                    best_fn=None if best is None else lambda m: m[best],  # without it orbax writes no metrics
-                    best_mode="min",
-                    cleanup_tmp_directories=not read_only,
-                    read_only=read_only,
-                    create=not read_only,
-                    enable_async_checkpointing=True,
-                ),
-            )
+        self.folder, self._keep, self._best, self._read_only = Path(folder).absolute(), keep, best, read_only
+        self._saver: Any = None
+        self._writing = False
+        if not read_only:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._clean()
 
     def steps(self) -> list[int]:
-        """Steps of the complete checkpoints, ascending."""
-        return sorted(self._manager.all_steps())
+        """Steps of the checkpoints, ascending; one that is being written is waited for.
+
+        Raises:
+            OSError: A checkpoint could not be written.
+        """
+        self.wait()
+        return self._complete()
 
     def best_step(self) -> int | None:
-        """Step of the best checkpoint, None if no checkpoint carries the metric."""
-        return None if self._best is None else self._manager.best_step()
+        """Step of the best checkpoint, None if no checkpoint carries the metric.
+
+        A checkpoint with a damaged small file is passed over with a warning.
+        """
+        self.wait()
+        return next(iter(self._ranked(warn=True)), None)
 
     def save(self, step: int, state: Any, meta: dict[str, Any], metrics: dict[str, float] | None = None) -> str:
         """Save; the files are written in the background.
@@ -101,30 +108,46 @@ class Checkpoints:
             FloatingPointError: The state holds a value that is not finite; nothing is saved.
             OSError: A save before this one could not be written.
         """
+        if self._read_only:
+            raise PermissionError(f"the checkpoints in {self.folder} were opened to be read only")
         # A copy of our own: the training loop reuses the buffers while the files are still being written.
         leaves = {path: np.array(leaf) for path, leaf in flatten(state).items()}
         for path, leaf in leaves.items():
             if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
                 raise FloatingPointError(f"{path} holds values that are not finite at step {step}; not saved")
         identity = digest(leaves)
-        with _quiet():
-            self._manager.save(
-                step,
+        whole = checkpoint_meta.sealed({**meta, "digest": identity, "structure": structure(leaves), "metrics": metrics})
+        if step in self.steps():
+            raise ValueError(f"step must be a new one, got {step}, of which there is a checkpoint in {self.folder}")
+        args: dict[str, Any] = {} if metrics is None else {"metrics": self._ocp.args.JsonSave(whole["metrics"])}
+        with _quiet(), self._written():
+            self._writing = True
+            self._orbax().save(
+                self.folder / str(step),
                 args=self._ocp.args.Composite(
                     state=self._ocp.args.StandardSave(leaves),
-                    meta=self._ocp.args.JsonSave({**meta, "digest": identity, "structure": structure(leaves)}),
+                    meta=self._ocp.args.JsonSave(whole),
+                    **args,
                 ),
-                metrics=metrics,
-                force=True,
             )
         return identity
 
-    def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
-        """The newest checkpoint that is whole, or that of a given step.
+    def restore(
+        self,
+        like: Any,
+        step: int | None = None,
+        *,
+        best: bool = False,
+        check: Callable[[dict[str, Any]], object] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The newest checkpoint that is whole, the best one, or that of a given step.
 
         Args:
             like: A state of the same structure, or its `jax.eval_shape`.
             step: Which one; None takes the newest, and the one before it where the newest is damaged.
+            best: Take the best on the metric, and the next best where the best is damaged; not with `step`.
+            check: Called with the JSON of a checkpoint. If it raises, the checkpoint counts as damaged;
+                `OtherRunError` is raised here as well unless an older checkpoint passes.
 
         Returns:
             The state (numpy arrays) and the JSON that was saved with it.
@@ -134,67 +157,168 @@ class Checkpoints:
             ValueError: The checkpoint is of another model.
         """
         candidates = self.steps()[::-1]
+        if best:
+            candidates = self._ranked(warn=True)
         if step is not None:
             if step not in candidates:
                 raise FileNotFoundError(f"no checkpoint of step {step} in {self.folder}; there are {candidates[::-1]}")
             candidates = [step]
+        others: list[tuple[int, OtherRunError]] = []
         for candidate in candidates:
             try:
-                meta = self._meta(candidate)
+                meta = self.meta(candidate)
+                self._same_model(candidate, meta["structure"], structure(like))
+                if check is not None:
+                    check(meta)
+                state = self._state(candidate, meta, like)
+            except OtherRunError as error:
+                others.append((candidate, error))
             except Exception as error:
                 self._damaged(candidate, error)
-                continue
-            self._same_model(candidate, meta["structure"], structure(like))
-            try:
-                return self._state(candidate, meta, like), meta
-            except Exception as error:
-                self._damaged(candidate, error)
+            else:
+                # Another one is of this run: what seemed to be of another was damaged.
+                for other, error in others:
+                    self._damaged(other, error)
+                return state, meta
+        if others:
+            raise others[0][1]
         raise FileNotFoundError(f"no whole checkpoint in {self.folder}")
 
     def meta(self, step: int) -> dict[str, Any]:
-        """The JSON saved with a checkpoint."""
-        return self._meta(step)
+        """The JSON saved with a checkpoint, its "metrics" among it (None if nothing was measured).
+
+        Raises:
+            ValueError: One of the checkpoint's small files is damaged; which one, and how.
+        """
+        return checkpoint_meta.read(self.folder / str(step))
 
     def set_aside(self, after: int) -> None:
         """Move checkpoints later than `after` out of the way (they are damaged): nothing is deleted."""
         for step in [s for s in self.steps() if s > after]:
-            place = self.folder.parent / "damaged" / str(step)
-            place.parent.mkdir(exist_ok=True)
-            if place.exists():
-                shutil.rmtree(place)
+            damaged = self.folder.parent / "damaged"
+            damaged.mkdir(exist_ok=True)
+            place, others = damaged / str(step), 0
+            while place.exists():
+                others += 1
+                place = damaged / f"{step}.{others}"
             (self.folder / str(step)).rename(place)
-        self._manager.reload()
 
     def wait(self) -> None:
-        """Return when all files are written."""
-        self._manager.wait_until_finished()
+        """Return when all files are written, and delete the checkpoints that are no longer kept.
+
+        Raises:
+            OSError: A checkpoint could not be written; ENOSPC where the disk is full.
+        """
+        if self._writing:
+            self._writing = False
+            with self._written():
+                self._saver.wait_until_finished()
+            self._prune()
 
     def close(self) -> None:
-        """Wait, then release what orbax holds."""
-        self._manager.close()
+        """Wait, then release what orbax holds.
+
+        Raises:
+            OSError: A checkpoint could not be written; ENOSPC where the disk is full.
+        """
+        try:
+            self.wait()
+        finally:
+            saver, self._saver = self._saver, None
+            if saver is not None:
+                with self._written():
+                    saver.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            self.close()
+        except OSError as other:
+            if error is None:
+                raise
+            error.add_note(str(other))
 
-    def _meta(self, step: int) -> dict[str, Any]:
-        args = self._ocp.args.Composite(meta=self._ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["meta"]
+    @functools.cached_property
+    def _ocp(self) -> Any:
+        # Imported here: orbax takes longer to import than the rest of the library.
+        import orbax.checkpoint as ocp
+
+        return ocp
+
+    def _orbax(self) -> Any:
+        """What writes checkpoints in the background, made when it is first needed."""
+        if self._saver is None:
+            from orbax.checkpoint.options import AsyncOptions
+
+            handler = self._ocp.CompositeCheckpointHandler(
+                state=self._ocp.StandardCheckpointHandler(),
+                meta=self._ocp.JsonCheckpointHandler(),
+                metrics=self._ocp.JsonCheckpointHandler(filename="metrics"),
+            )
+            self._saver = self._ocp.AsyncCheckpointer(handler, async_options=AsyncOptions(timeout_secs=_SECONDS))
+        return self._saver
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Tell of whatever orbax raises, also from its threads, as an OSError."""
+        try:
+            yield
+        except Exception as error:
+            self._clean()
+            if disk_is_full(error):
+                raise OSError(errno.ENOSPC, f"no space left for a checkpoint in {self.folder}") from error
+            raise OSError(f"a checkpoint in {self.folder} could not be written: {_reason(error)}") from error
+
+    def _complete(self) -> list[int]:
+        if not self.folder.is_dir():
+            return []
+        # orbax moves a checkpoint to its number when it is complete.
+        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal() and p.is_dir())
+
+    def _clean(self) -> None:
+        """Delete what was not written to the end, or not deleted to the end."""
+        for pattern in _LEFTOVERS:
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _prune(self) -> None:
+        """Delete all but the latest and the best."""
+        steps = self._complete()
+        kept = {*steps[-self._keep :], *self._ranked(warn=False)[:1]}
+        for step in [s for s in steps if s not in kept]:
+            # Renamed first: whatever kills the process, no half-deleted checkpoint has a number.
+            (self.folder / str(step)).rename(self.folder / f"{step}.deleted")
+        self._clean()
+
+    def _ranked(self, *, warn: bool) -> list[int]:
+        """Steps of the checkpoints that carry the metric, the best first."""
+        values = {}
+        for step in self._complete() if self._best is not None else ():
+            try:
+                metrics = self.meta(step)["metrics"]
+                if metrics is not None and not isinstance(metrics.get(self._best), int | float):
+                    raise ValueError(f"metrics/metrics has no number {self._best!r}")
+            except Exception as error:
+                if warn:
+                    self._damaged(step, error)
+                continue
+            if metrics is not None and math.isfinite(metrics[self._best]):
+                values[step] = metrics[self._best]
+        return sorted(values, key=lambda step: values[step])
 
     def _state(self, step: int, meta: dict[str, Any], like: Any) -> Any:
         target = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(like).items()}
-        args = self._ocp.args.Composite(state=self._ocp.args.StandardRestore(target))
-        leaves = self._manager.restore(step, args=args)["state"]
+        with _quiet(), self._ocp.StandardCheckpointer() as reader:
+            leaves = reader.restore(self.folder / str(step) / "state", target)
         if digest(leaves) != meta["digest"]:
-            raise ValueError("its bytes are not those that were saved (digest differs)")
+            raise ValueError("the bytes of its state are not those that were saved (digest differs)")
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in flatten(like)])
 
     def _damaged(self, step: int, error: Exception) -> None:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(
-            f"checkpoint {step} in {self.folder} is damaged ({reason[:200]}); trying the one before",
+            f"checkpoint {step} in {self.folder} is damaged ({_reason(error)}); trying another",
             DamagedCheckpointWarning,
             stacklevel=3,
         )
@@ -204,7 +328,12 @@ class Checkpoints:
             return
         differing = [p for p in sorted({*saved, *expected}) if saved.get(p) != expected.get(p)]
         path = differing[0]
-        raise ValueError(
+        raise OtherRunError(
             f"checkpoint {step} in {self.folder} is of another model: {len(differing)} arrays differ, first {path}: "
             f"saved {saved.get(path, 'absent')}, expected {expected.get(path, 'absent')}"
         )
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
