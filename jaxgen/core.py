@@ -153,17 +153,17 @@ def example_normals(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...
     Returns:
         Draws [b, *shape], that of example k from `fold_in(key, k)`.
     """
-    return jax.vmap(lambda k: jax.random.normal(k, shape))(example_keys(key, index))
+    return jax.vmap(lambda k: jax.random.normal(k, shape, jnp.float32))(example_keys(key, index))
 
 
 def example_uniforms(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ...]) -> Float[Array, "b ..."]:
     """Draws from [0, 1), as `example_normals` has them from the normal distribution."""
-    return jax.vmap(lambda k: jax.random.uniform(k, shape))(example_keys(key, index))
+    return jax.vmap(lambda k: jax.random.uniform(k, shape, jnp.float32))(example_keys(key, index))
 
 
 def example_labels(key: PRNGKey, index: Int[Array, " b"], num_classes: int) -> Int[Array, " b"]:
     """A class for each example, all equally likely, as `example_normals` has its draws."""
-    return jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num_classes)))(example_keys(key, index))
+    return jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num_classes), jnp.int32))(example_keys(key, index))
 
 
 def checked_label(label: Any, num: int, num_classes: int | None) -> Int[Array, " num"] | None:

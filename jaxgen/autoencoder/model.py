@@ -114,7 +114,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
         params = {
             "encoder": encoder.init(key_encoder, shown(x, mask))["params"],
-            "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
+            "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim), jnp.float32))["params"],
         }
         params["decoder"]["bias"] = x.sum(axis=0) / count  # the mean: the network has only the rest to learn
         return optimizers.create(tx, params)

@@ -80,9 +80,10 @@ def two_moons(key: PRNGKey, num: int, std: float = 0.1) -> Float32[Array, "num 2
 
     def point(key: PRNGKey) -> Array:
         key_moon, key_angle = jax.random.split(key)
-        angle = jax.random.uniform(key_angle, maxval=np.float32(np.pi))
+        angle = jax.random.uniform(key_angle, dtype=jnp.float32, maxval=np.float32(np.pi))
         upper = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-        return jnp.where(jax.random.bernoulli(key_moon), upper, jnp.array([1.0, 0.5]) - upper)
+        lower = jnp.array([1.0, 0.5], jnp.float32) - upper
+        return jnp.where(jax.random.bernoulli(key_moon, jnp.float32(0.5)), upper, lower)
 
     return _noisy(key, num, point, std)
 
@@ -100,7 +101,7 @@ def swiss_roll(key: PRNGKey, num: int, std: float = 0.2) -> Float32[Array, "num 
     """
 
     def point(key: PRNGKey) -> Array:
-        t = jax.random.uniform(key, minval=np.float32(1.5 * np.pi), maxval=np.float32(4.5 * np.pi))
+        t = jax.random.uniform(key, dtype=jnp.float32, minval=np.float32(1.5 * np.pi), maxval=np.float32(4.5 * np.pi))
         return t / 5 * jnp.stack([jnp.cos(t), jnp.sin(t)])
 
     return _noisy(key, num, point, std)
@@ -108,7 +109,7 @@ def swiss_roll(key: PRNGKey, num: int, std: float = 0.2) -> Float32[Array, "num 
 
 def _mixture(key: PRNGKey, num: int, centres: np.ndarray, std: float) -> Array:
     def point(key: PRNGKey) -> Array:
-        return jnp.asarray(centres)[jax.random.randint(key, (), 0, len(centres))]
+        return jnp.asarray(centres)[jax.random.randint(key, (), 0, len(centres), jnp.int32)]
 
     return _noisy(key, num, point, std)
 
@@ -116,7 +117,7 @@ def _mixture(key: PRNGKey, num: int, centres: np.ndarray, std: float) -> Array:
 def _noisy(key: PRNGKey, num: int, point: Callable[[PRNGKey], Array], std: float) -> Array:
     def draw(key: PRNGKey) -> Array:
         key_point, key_eps = jax.random.split(key)
-        return point(key_point) + std * jax.random.normal(key_eps, (2,))
+        return point(key_point) + std * jax.random.normal(key_eps, (2,), jnp.float32)
 
     index = jnp.arange(integer("num", num, 1), dtype=jnp.int32)
     return jax.vmap(draw)(example_keys(key, index))

@@ -50,7 +50,7 @@ def denoiser(config: Config, spec: Spec) -> Denoiser:
     def init(key: PRNGKey) -> Any:
         t = jnp.ones((2,), jnp.int32)
         label = None if num_classes is None else t
-        return network.init(key, jnp.zeros((2, *spec.event_shape)), t, label, train=False)["params"]
+        return network.init(key, jnp.zeros((2, *spec.event_shape), jnp.float32), t, label, train=False)["params"]
 
     def outputs(
         params: Any, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None

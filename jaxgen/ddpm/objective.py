@@ -244,7 +244,8 @@ def variational_bound(
     _check_grid(x_0, levels)
     keys = sample_keys(key, x_0, index)
     if num_draws is None:
-        times = jnp.broadcast_to(jnp.arange(1, num_timesteps + 1)[:, None], (num_timesteps, x_0.shape[0]))
+        every = jnp.arange(1, num_timesteps + 1, dtype=jnp.int32)
+        times = jnp.broadcast_to(every[:, None], (num_timesteps, x_0.shape[0]))
     elif 1 <= num_draws < num_timesteps:
         # 0 is not a step, so that its key is free.
         drawn = jax.vmap(lambda key: stratified_t(jax.random.fold_in(key, 0), num_draws, num_timesteps - 1))(keys)
@@ -317,7 +318,7 @@ def path_negative_bound(
         log_p = normal_log_prob(x_prev, mean, jnp.log(spread))
         return x_t, log_q + jnp.where(t == 1, reconstruction_cost(x_0, mean, spread, levels), -log_p)
 
-    x_T, costs = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1))
+    x_T, costs = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1, dtype=jnp.int32))
     return costs.sum(axis=0) + 0.5 * sum_event(jnp.square(x_T) + math.log(2 * math.pi))
 
 

@@ -100,7 +100,8 @@ class GaussianData:
 
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
         """Draws of the data."""
-        return jnp.asarray(self.mean, jnp.float32)[None] + self.std * jax.random.normal(key, (num, *self.mean.shape))
+        eps = jax.random.normal(key, (num, *self.mean.shape), jnp.float32)
+        return jnp.asarray(self.mean, jnp.float32)[None] + self.std * eps
 
     def _level_mean(self, schedule: Schedule, x: Array, t: Time) -> Array:
         mean = jnp.asarray(self.mean.astype(x.dtype))[None]
@@ -167,7 +168,7 @@ class GaussianMixtureData:
         """Draws of the data."""
         key_k, key_x = jax.random.split(key)
         k = jax.random.categorical(key_k, jnp.log(jnp.asarray(self.weights, jnp.float32)), shape=(num,))
-        eps = jax.random.normal(key_x, (num, *self.means.shape[1:]))
+        eps = jax.random.normal(key_x, (num, *self.means.shape[1:]), jnp.float32)
         std = jnp.asarray(self.stds, jnp.float32)[k].reshape((num,) + (1,) * (eps.ndim - 1))
         return jnp.asarray(self.means, jnp.float32)[k] + std * eps
 

@@ -41,7 +41,7 @@ Denoise: TypeAlias = Callable[[Array, Array], Denoised]
 
 def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Array:
     """`fold_in(key, k)` of each example, [B]; counted from 0 where there is no index."""
-    return example_keys(key, jnp.arange(len(x)) if index is None else index)
+    return example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
 
 
 def step_normals(keys: Array, t: Int[Array, ""] | Int[Array, " b"], x: _Event) -> _Event:
@@ -144,14 +144,14 @@ def forward_chain(
 
     Source: lecture, "Forward Diffusion Process".
     """
-    keys = example_keys(key, jnp.arange(x_0.shape[0]) if index is None else index)
+    keys = example_keys(key, jnp.arange(x_0.shape[0], dtype=jnp.int32) if index is None else index)
 
     def move(x: Array, t: Array) -> tuple[Array, Array]:
         mean, variance = transition(schedule, x, t)
         x = mean + jnp.sqrt(variance) * step_normals(keys, t, x)
         return x, x
 
-    _, chain = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1))
+    _, chain = jax.lax.scan(move, x_0, jnp.arange(1, schedule.num_timesteps + 1, dtype=jnp.int32))
     return jnp.concatenate([x_0[None], chain])
 
 

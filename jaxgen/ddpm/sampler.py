@@ -48,7 +48,7 @@ def noise(key: PRNGKey, index: _Index, event_shape: tuple[int, ...]) -> Float[Ar
 
     The steps of a sampler are keyed by t >= 1, so that it may have the same key.
     """
-    return step_normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape)))
+    return step_normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape), jnp.float32))
 
 
 def ancestral(

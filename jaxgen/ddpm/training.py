@@ -63,9 +63,9 @@ def training(
     def loss(params: Any, key: PRNGKey, t: Array, x_0: Array, label: Array | None) -> tuple[Array, dict[str, Array]]:
         key_eps, key_label, key_dropout = jax.random.split(key, 3)
         if label is not None:
-            withheld = jax.random.bernoulli(key_label, config.label_dropout, label.shape)
+            withheld = jax.random.bernoulli(key_label, jnp.float32(config.label_dropout), label.shape)
             label = jnp.where(withheld, jnp.int32(denoiser.num_classes), label)
-        eps = jax.random.normal(key_eps, x_0.shape)
+        eps = jax.random.normal(key_eps, x_0.shape, x_0.dtype)
         x_t = diffuse(schedule, x_0, t, eps)
         output, eps_hat, fraction = denoiser.outputs(params, x_t, t, label, key_dropout)
         error = simple_loss(config.prediction.target(schedule, x_0, t, eps), output)
@@ -89,7 +89,7 @@ def training(
         key_t, key = jax.random.split(key)
         key_flip, key_loss = jax.random.split(optimizers.device_key(key, config.axis_name))
         if config.flip:
-            mirrored = jax.random.bernoulli(key_flip, shape=(x_0.shape[0], 1, 1, 1))
+            mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), shape=(x_0.shape[0], 1, 1, 1))
             x_0 = jnp.where(mirrored, jnp.flip(x_0, axis=2), x_0)
         gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(
             state.params, key_loss, drawn_t(key_t, x_0.shape[0]), x_0, label

@@ -22,7 +22,7 @@ class Uniform:
     """Every t weighs the same in the loss: L_simple as it stands."""
 
     def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
-        return jnp.ones(t.shape)
+        return jnp.ones(t.shape, jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class MinSNR:
         """The weight of each example's squared error, given what the network predicts."""
         # Entry 0, where SNR is infinite, is not used.
         ratio = np.append(1.0, prediction.error_ratio(schedule)[1:])
-        return coefficient(np.minimum(signal_to_noise(schedule), self.gamma) / ratio, t, jnp.zeros(t.shape))
+        weights = np.minimum(signal_to_noise(schedule), self.gamma) / ratio
+        return coefficient(weights, t, jnp.zeros(t.shape, jnp.float32))
 
 
 def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:
@@ -76,7 +77,7 @@ def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num
     if num * num_timesteps >= 2**31:
         raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
     # In integers, u = offset / (T num), every t is exactly as likely as the others.
-    offset = jax.random.randint(key, (), 0, num * num_timesteps)
+    offset = jax.random.randint(key, (), 0, num * num_timesteps, jnp.int32)
     start, rest = offset // num, offset % num
     steps = np.arange(num) * num_timesteps
     whole, part = jnp.asarray(steps // num, jnp.int32), jnp.asarray(steps % num, jnp.int32)

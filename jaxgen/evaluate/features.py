@@ -151,8 +151,8 @@ def fine_tune(
     spread = start.std(axis=0)
     fixed = Classifier(
         params=params,
-        weights=jnp.zeros((start.shape[1], num_classes)),
-        bias=jnp.zeros(num_classes),
+        weights=jnp.zeros((start.shape[1], num_classes), jnp.float32),
+        bias=jnp.zeros(num_classes, jnp.float32),
         centre=start.mean(axis=0),
         spread=jnp.where(spread > 0, spread, 1),  # a feature that is constant on x tells nothing, whatever its scale
     )
@@ -187,7 +187,7 @@ def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_cla
     _, counts = np.unique(labels, return_counts=True)
     require.integer("per_class", per_class, 1, int(counts.min()), "the size of the smallest class")
     # Sorted by class and, within each, by a random number: the first of each class are its draw.
-    order = np.lexsort((np.asarray(jax.random.uniform(key, labels.shape)), labels))
+    order = np.lexsort((np.asarray(jax.random.uniform(key, labels.shape, jnp.float32)), labels))
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return order[(first[:, None] + np.arange(per_class)[None]).ravel()]
 

@@ -54,15 +54,16 @@ class Augmentation:
         key_brightness, key_translation, key_cutout = jax.random.split(key, 3)
         space = x.shape[:-1]
         if self.brightness:
-            x = x + jax.random.uniform(key_brightness, minval=-self.brightness, maxval=self.brightness)
+            most = self.brightness
+            x = x + jax.random.uniform(key_brightness, dtype=jnp.float32, minval=-most, maxval=most)
         if self.translation:
             reach = jnp.array([int(self.translation * n + 0.5) for n in space], jnp.int32)
-            x = translated(x, jax.random.randint(key_translation, (len(space),), -reach, reach + 1))
+            x = translated(x, jax.random.randint(key_translation, (len(space),), -reach, reach + 1, jnp.int32))
         if self.cutout:
             lengths = jnp.array(space, jnp.int32)
             sides = jnp.array([int(self.cutout * n + 0.5) for n in space], jnp.int32)
             # The centre may lie anywhere, so that a corner is hidden as often as the middle.
-            start = jax.random.randint(key_cutout, (len(space),), 0, lengths + 1 - sides % 2) - sides // 2
+            start = jax.random.randint(key_cutout, (len(space),), 0, lengths + 1 - sides % 2, jnp.int32) - sides // 2
             x = cut_out(x, start, start + sides)
         return x
 
@@ -71,7 +72,8 @@ def translated(x: Float[Array, "*space c"], shift: Int[Array, " d"]) -> Float[Ar
     """One image moved by whole pixels, background (-1) moving in: y[i] = x[i - shift]."""
     for axis, n in enumerate(x.shape[:-1]):
         # A product with a shifted identity: on every backend faster in its gradient than a gather.
-        move = (jnp.arange(n)[:, None] - shift[axis] == jnp.arange(n)[None, :]).astype(x.dtype)
+        at = jnp.arange(n, dtype=jnp.int32)
+        move = (at[:, None] - shift[axis] == at[None, :]).astype(x.dtype)
         x = jnp.moveaxis(jnp.tensordot(move, x + 1, axes=(1, axis)), 0, axis) - 1
     return x
 
@@ -80,7 +82,7 @@ def cut_out(x: Float[Array, "*space c"], start: Int[Array, " d"], stop: Int[Arra
     """One image with the box start <= i < stop painted 0."""
     inside = jnp.ones(x.shape[:-1], bool)
     for axis, n in enumerate(x.shape[:-1]):
-        at = jnp.arange(n)
+        at = jnp.arange(n, dtype=jnp.int32)
         within = (at >= start[axis]) & (at < stop[axis])
         inside = inside & within.reshape([n if a == axis else 1 for a in range(inside.ndim)])
     return jnp.where(inside[..., None], 0.0, x)

@@ -17,7 +17,7 @@ class Normal:
     """z ~ N(0, I)."""
 
     def __call__(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-        return jax.random.normal(key, shape)
+        return jax.random.normal(key, shape, jnp.float32)
 
     def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
         """On the arc: draws of N(0, I) lie near a sphere, and the chord between two leaves it.
@@ -42,7 +42,7 @@ class Uniform:
     """z ~ U[-1, 1], each dimension by itself."""
 
     def __call__(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        return jax.random.uniform(key, shape, jnp.float32, minval=-1.0, maxval=1.0)
 
     def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
         """On the chord, which stays in the cube."""
@@ -57,7 +57,7 @@ def interpolated(
     prior: Normal | Uniform, z_from: Float[Array, "b z"], z_to: Float[Array, "b z"], num: int
 ) -> Float[Array, "num b z"]:
     """`num` points from z_from to z_to, both included, by the way that suits the prior."""
-    return jax.vmap(lambda part: prior.between(z_from, z_to, part))(jnp.linspace(0.0, 1.0, num))
+    return jax.vmap(lambda part: prior.between(z_from, z_to, part))(jnp.linspace(0.0, 1.0, num, dtype=jnp.float32))
 
 
 def inverted(
@@ -107,5 +107,5 @@ def inverted(
     # One start after the other: memory for one.
     z, errors = jax.lax.map(search, starts)
     best = errors.argmin(axis=0)
-    rows = jnp.arange(x.shape[0])
+    rows = jnp.arange(x.shape[0], dtype=jnp.int32)
     return z[best, rows], errors[best, rows]

@@ -134,7 +134,7 @@ class NoPenalty:
     """The lecture's objective as it stands."""
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
-        return jnp.zeros(x_real.shape[0])
+        return jnp.zeros(x_real.shape[0], jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class ZeroCentred:
             raise ValueError("r1 or r2 must be above 0, got r1=0 and r2=0; NoPenalty() is none")
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
-        total = jnp.zeros(x_real.shape[0])
+        total = jnp.zeros(x_real.shape[0], jnp.float32)
         if self.r1 > 0:
             total = total + self.r1 * penalties.r1_penalty(key, discriminate, x_real, x_fake)
         if self.r2 > 0:

@@ -21,7 +21,7 @@ def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]
         The ratio; 1 where there is a single example, which has no neighbour. No gradient passes.
     """
     if x_real.shape[0] < 2:
-        return jnp.ones(())
+        return jnp.ones((), jnp.float32)
     return _nearest(lax.stop_gradient(x_fake)) / jnp.maximum(_nearest(x_real), 1e-12)
 
 

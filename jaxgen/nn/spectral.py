@@ -40,7 +40,7 @@ def _of_norm_one(module: nn.Module, weight: Float[Array, "*rest o"]) -> Float[Ar
     matrix = weight.reshape(-1, weight.shape[-1])
 
     def start():
-        return _unit(jax.random.normal(module.make_rng("params"), matrix.shape[-1:]))
+        return _unit(jax.random.normal(module.make_rng("params"), matrix.shape[-1:], jnp.float32))
 
     def product(a, b):  # in full precision, which costs nothing here, also where products are coarse by default
         return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

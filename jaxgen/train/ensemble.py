@@ -66,7 +66,7 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
     require.size("num", num)
 
     def keys(key: PRNGKey) -> Array:
-        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num))
+        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num, dtype=jnp.int32))
 
     def divided(batch: Batch) -> Batch:
         def part(x: Any) -> Array:
@@ -96,7 +96,7 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
         key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Any = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         each = sample_each(key, state, num, first=first, label=label, condition=condition)
-        return each[(first + jnp.arange(num)) % each.shape[0], jnp.arange(num)]
+        return each[(first + jnp.arange(num, dtype=jnp.int32)) % each.shape[0], jnp.arange(num, dtype=jnp.int32)]
 
     def member(state: Members, s: int) -> Any:
         return jax.tree.map(lambda leaf: leaf[s], state.states)

@@ -46,13 +46,15 @@ class Window:
     failed: Any
 
     def add(self, metrics: Metrics, step: Int[Array, ""]) -> "Window":
+        # Whatever a model returns (integers, bfloat16, float64 under JAX_ENABLE_X64), the loop carries float32.
+        metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
         finite = jnp.array(True)
         for value in metrics.values():
             finite = finite & jnp.isfinite(value)
         return Window(
             count=self.count + 1,
             sums={name: self.sums[name] + value for name, value in metrics.items()},
-            last=dict(metrics),
+            last=metrics,
             failed=jnp.where(finite, self.failed, step),
         )
 

@@ -48,7 +48,7 @@ def log_mean_exp(
         total = total * jnp.exp(largest - reference) + jnp.exp(weights - reference[None]).sum(axis=0)
         return (now, total), None
 
-    start = (jnp.full(num_examples, -jnp.inf), jnp.zeros(num_examples))
+    start = (jnp.full(num_examples, -jnp.inf, jnp.float32), jnp.zeros(num_examples, jnp.float32))
     (largest, total), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
     return largest + jnp.log(total) - jnp.log(jnp.float32(num_samples))
 
@@ -85,7 +85,7 @@ def weighted_mean(
         mean = mean * along(kept / total, f.ndim - 1) + (f * along(weights / total[None], f.ndim)).sum(axis=0)
         return (now, total, mean), None
 
-    start = (jnp.full(shape[0], -jnp.inf), jnp.zeros(shape[0]), jnp.zeros(shape))
+    start = (jnp.full(shape[0], -jnp.inf, jnp.float32), jnp.zeros(shape[0], jnp.float32), jnp.zeros(shape, jnp.float32))
     (_, _, mean), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
     return mean
 
@@ -119,7 +119,8 @@ def importance_log_likelihood(
     def weights(draws: Int[Array, " c"]) -> Float[Array, "c b"]:
         def one(i: Array) -> Float[Array, " b"]:
             z = affine(mu, log_var, _draw(key, index, i, mu.shape[1]))
-            log_prior, log_q = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros(())), normal_log_prob(z, mu, log_var)
+            log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
+            log_q = normal_log_prob(z, mu, log_var)
             return log_likelihood(z) + log_prior - log_q
 
         return jax.vmap(one)(draws)
@@ -160,7 +161,8 @@ def importance_expectation(
         def one(i: Array) -> tuple[Array, Array]:
             eps = _draw(key, index, i, mu.shape[1])
             z = jnp.where(i % 2 == 0, affine(mu, log_var, eps), eps)
-            log_prior, log_q = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros(())), normal_log_prob(z, mu, log_var)
+            log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
+            log_q = normal_log_prob(z, mu, log_var)
             return log_likelihood(z) + log_prior - jnp.logaddexp(log_prior, log_q), f(z)
 
         return jax.vmap(one)(draws)
@@ -200,7 +202,7 @@ def prior_log_likelihood(
 
 def _draw(key: PRNGKey, index: Int[Array, " b"], i: Array, latent_dim: int) -> Float[Array, "b z"]:
     keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(example_keys(key, index), i)
-    return jax.vmap(lambda k: jax.random.normal(k, (latent_dim,)))(keys)
+    return jax.vmap(lambda k: jax.random.normal(k, (latent_dim,), jnp.float32))(keys)
 
 
 def _whole_chunks(num_samples: int, chunk: int) -> None:

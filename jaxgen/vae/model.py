@@ -90,7 +90,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         shown = jnp.concatenate([x, x], axis=-1) if config.see_mask else x
         params = {
             "encoder": encoder.init(key_encoder, shown)["params"],
-            "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim)))["params"],
+            "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim), jnp.float32))["params"],
         }
         params["decoder"]["bias"] = likelihood.output(x.sum(axis=0) / count)  # the network has only the rest to learn
         if likelihood.learn:
@@ -137,7 +137,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         mu, log_var = q(params, x, mask)
         z = jax.vmap(lambda e: affine(mu, log_var, e))(eps)
         log_likelihood = jax.vmap(lambda draw: log_p(params, x, draw, mask))(z)
-        log_prior = jax.vmap(lambda draw: normal_log_prob(draw, jnp.zeros_like(draw), jnp.zeros(())))(z)
+        log_prior = jax.vmap(lambda draw: normal_log_prob(draw, jnp.zeros_like(draw), jnp.zeros((), draw.dtype)))(z)
         log_q = jax.vmap(lambda draw: normal_log_prob(draw, mu, log_var))(z)
         return {
             "negative_elbo": -importance_weighted_bound(log_likelihood, beta * log_prior, beta * log_q),
@@ -154,10 +154,10 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         if config.warmup_steps:
             beta = beta * jnp.minimum(1.0, step.astype(jnp.float32) / config.warmup_steps)
         if config.num_samples == 1:
-            eps = jax.random.normal(key_eps, (size, config.latent_dim))
+            eps = jax.random.normal(key_eps, (size, config.latent_dim), jnp.float32)
             values = (by_path if config.path_gradient else bound)(params, x, eps, batch.get("mask"), beta)
         else:
-            eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim))
+            eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim), jnp.float32)
             values = importance_weighted(params, x, eps, batch.get("mask"), beta)
         means = {name: value.mean() for name, value in values.items()}
         means["loss"] = means.pop("negative_elbo")  # with beta, it is no bound
@@ -228,7 +228,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     @functools.partial(jax.jit, static_argnums=3)
     def interpolate(state: TrainState, x_from: Array, x_to: Array, num: int) -> Float[Array, "num b *event"]:
         start, end = encode(state, x_from)[0], encode(state, x_to)[0]
-        return jax.vmap(lambda part: decode(state, start + part * (end - start)))(jnp.linspace(0.0, 1.0, num))
+        parts = jnp.linspace(0.0, 1.0, num, dtype=jnp.float32)
+        return jax.vmap(lambda part: decode(state, start + part * (end - start)))(parts)
 
     def sample(
         key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None

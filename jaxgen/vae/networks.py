@@ -55,7 +55,7 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         h = MLP(self.hidden, nn.tanh, self.dtype)(z)
-        bias = self.param("bias", nn.initializers.zeros, self.event_shape)
+        bias = self.param("bias", nn.initializers.zeros, self.event_shape, jnp.float32)
         if self.features:
             return ConvDecoder(self.features, self.event_shape, dtype=self.dtype)(h) + bias[None]
         flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)

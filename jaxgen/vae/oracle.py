@@ -34,9 +34,13 @@ class LinearGaussian:
     bias: Any
     sigma: Any
 
+    @property
+    def _dtype(self) -> Any:
+        return jnp.asarray(self.weights).dtype
+
     def log_prob(self, x: Float[Array, "b x"]) -> Float[Array, " b"]:
         """log P(X), nats: what the bound is a bound of."""
-        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1])
+        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1], dtype=self._dtype)
         cholesky = jnp.linalg.cholesky(covariance)
         whitened = solve_triangular(cholesky, (x - self.bias[None]).T, lower=True)
         return -0.5 * (jnp.square(whitened).sum(axis=0) + x.shape[1] * LOG_2_PI) - jnp.log(jnp.diag(cholesky)).sum()
@@ -44,10 +48,10 @@ class LinearGaussian:
     def posterior(self, x: Float[Array, "b x"]) -> tuple[Float[Array, "b z"], Float[Array, "z z"]]:
         """P(z|X): a mean for each x and the covariance that all share."""
         latent_dim = self.weights.shape[1]
-        precision = self.weights.T @ self.weights + self.sigma**2 * jnp.eye(latent_dim)
+        precision = self.weights.T @ self.weights + self.sigma**2 * jnp.eye(latent_dim, dtype=self._dtype)
         factor = (jnp.linalg.cholesky(precision), True)
         mean = cho_solve(factor, self.weights.T @ (x - self.bias[None]).T).T
-        return mean, self.sigma**2 * cho_solve(factor, jnp.eye(latent_dim))
+        return mean, self.sigma**2 * cho_solve(factor, jnp.eye(latent_dim, dtype=self._dtype))
 
     def expected_log_likelihood(
         self, x: Float[Array, "b x"], mu: Float[Array, "b z"], cov: Float[Array, "b z z"]
@@ -66,12 +70,12 @@ class LinearGaussian:
 
         E[X_m | X_o] = b_m + C_mo C_oo^-1 (X_o - b_o),   C = W W^T + sigma^2 I
         """
-        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1])
+        covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1], dtype=self._dtype)
 
         def one(x: Array, mask: Array) -> Array:
             both = mask[:, None] & mask[None, :]
             # Rows and columns of what is missing become those of the identity: the solve leaves them alone.
-            observed = jnp.where(both, covariance, jnp.eye(x.shape[0]))
+            observed = jnp.where(both, covariance, jnp.eye(x.shape[0], dtype=self._dtype))
             residual = jnp.where(mask, x - self.bias, 0.0)
             return jnp.where(mask, x, self.bias + covariance @ jnp.linalg.solve(observed, residual))
 
@@ -80,6 +84,6 @@ class LinearGaussian:
     def sample(self, key: Array, num: int) -> Float[Array, "num x"]:
         """Draws of P(X)."""
         key_z, key_x = jax.random.split(key)
-        z = jax.random.normal(key_z, (num, self.weights.shape[1]))
-        eps = jax.random.normal(key_x, (num, self.weights.shape[0]))
+        z = jax.random.normal(key_z, (num, self.weights.shape[1]), self._dtype)
+        eps = jax.random.normal(key_x, (num, self.weights.shape[0]), self._dtype)
         return z @ self.weights.T + self.bias[None] + self.sigma * eps
