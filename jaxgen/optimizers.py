@@ -6,7 +6,7 @@ Whoever wants another optimizer hands any `optax.GradientTransformation` to the 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -198,9 +198,7 @@ def moving_average(decay: float, before: TrainState, after: TrainState, average:
     return jax.tree.map(lambda new, old: jnp.where(updated, new, old), moved, average)
 
 
-def average_gradient(
-    loss: Callable[..., tuple[jax.Array, Any]], axis_name: str | None
-) -> Callable[..., tuple[Any, Any]]:
+def average_gradient(loss: Callable[..., tuple[jax.Array, Any]], axis_name: Hashable) -> Callable[..., tuple[Any, Any]]:
     """The gradient of `loss(params, ...) -> (scalar, metrics)`, averaged over `axis_name` under pmap.
 
     Args:
@@ -221,6 +219,6 @@ def average_gradient(
     return gradient
 
 
-def device_key(key: PRNGKey, axis_name: str | None) -> PRNGKey:
+def device_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:
     """The key of this device under pmap, so that the shards of a batch see different noise; else the key itself."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))

@@ -1,7 +1,7 @@
 """The autoencoder as a model of the contract."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -30,7 +30,7 @@ class Config:
         see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
             missing dimensions ("mask" in the batch).
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
         ValueError: A size below 1, another dtype, or a field of another kind.
@@ -42,7 +42,7 @@ class Config:
     optimizer: optimizers.Adam = optimizers.Adam()
     see_mask: bool = False
     dtype: str = "float32"
-    axis_name: str | None = None
+    axis_name: Hashable = None
 
     def __post_init__(self):
         require.size("latent_dim", self.latent_dim)

@@ -1,6 +1,7 @@
 """The choices of a diffusion model."""
 
 import dataclasses
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from jaxgen import optimizers, require
@@ -31,7 +32,7 @@ class Config:
         num_draws: How many t of the denoising cost are drawn for each example by `evaluate`, which weighs them so that
             its mean is that of all; all, where there are no more.
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
         ValueError: A number out of its range, or another dtype.
@@ -49,7 +50,7 @@ class Config:
     ema_decay: float = 0.9999
     num_draws: int = 8
     dtype: str = "float32"
-    axis_name: str | None = None
+    axis_name: Hashable = None
 
     def __post_init__(self):
         for name in ("label_dropout", "ema_decay"):

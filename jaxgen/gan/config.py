@@ -1,6 +1,7 @@
 """The choices of a GAN."""
 
 import dataclasses
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from jaxgen import optimizers, require
@@ -41,7 +42,7 @@ class Config:
         ema_decay: Decay of the generator's moving average per update, from which samples are drawn; 0 for the generator
             itself.
         dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
         ValueError: A number out of its range, or another dtype.
@@ -60,7 +61,7 @@ class Config:
     discriminator_optimizer: optimizers.Adam = optimizers.Adam(2e-4, b1=0.5)
     ema_decay: float = 0.999
     dtype: str = "float32"
-    axis_name: str | None = None
+    axis_name: Hashable = None
 
     def __post_init__(self):
         for name in ("latent_dim", "n_critic"):

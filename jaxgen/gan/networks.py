@@ -11,6 +11,7 @@ value would depend on its batch, and a penalty on the gradient at one example wo
 et al. 2017, section 4). Spectral and group normalisation mix none.
 """
 
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -30,7 +31,7 @@ class Architecture(Protocol):
         """Raises ValueError where the networks cannot make such data."""
         ...
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         """G: (z [B, latent_dim], label [B] or None, train) -> x [B, *event] in model space, float32.
 
         With `train` batch normalisation goes by the moments of the batch, over `axis_name` where that is a mapped
@@ -38,7 +39,7 @@ class Architecture(Protocol):
         """
         ...
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         """D: (x [B, *event] in model space, label [B] or None, train) -> logits [B], float32.
 
         With `train` there is dropout, if any (random stream "dropout"). Where the collection "spectral" is mutable,

@@ -5,6 +5,7 @@ x -> convolutions, each half the size and twice the channels -> dense -> logits
 """
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +70,11 @@ class DCGAN:
         else:
             check_space(spec, 2**self.levels, f"levels={self.levels}")
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         self.check(spec)
         return Generator(self, spec, num_classes, axis_name, dtype)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         self.check(spec)
         return Discriminator(self, spec, num_classes, dtype)
 
@@ -92,7 +93,7 @@ class Generator(nn.Module):
     config: DCGAN
     spec: Spec
     num_classes: int | None = None
-    axis_name: str | None = None
+    axis_name: Hashable = None
     dtype: Any = jnp.float32
 
     @nn.compact

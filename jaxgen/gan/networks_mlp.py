@@ -1,5 +1,6 @@
 """Dense networks: for points and other small data, and as the first GAN had them."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +56,10 @@ class MLP:
     def check(self, spec: Spec) -> None:
         """Dense layers make events of any shape."""
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         return Generator(self, spec, num_classes, dtype)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         return Discriminator(self, num_classes, dtype)
 
 

@@ -5,6 +5,7 @@ normalisation (in the generator) and ReLU before it.
 """
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +53,11 @@ class SNResNet:
         most = max(len(self.generator_features) - 1, self.num_halvings)
         check_space(spec, 2**most, f"{most} halvings")
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         self.check(spec)
         return Generator(self, spec, num_classes, axis_name, dtype)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: str | None, dtype: Any) -> nn.Module:
+    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         self.check(spec)
         return Discriminator(self, num_classes, dtype)
 
@@ -65,7 +66,7 @@ class _Up(nn.Module):
     """A block of the generator. No layer has a bias: a later normalisation, if only the last, would take it out."""
 
     features: int
-    axis_name: str | None
+    axis_name: Hashable
     dtype: Any
 
     @nn.compact
@@ -92,7 +93,7 @@ class Generator(nn.Module):
     config: SNResNet
     spec: Spec
     num_classes: int | None = None
-    axis_name: str | None = None
+    axis_name: Hashable = None
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -10,6 +10,7 @@ What either takes out it takes out whole, so the layer before it needs no bias.
 """
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import flax.linen as nn
@@ -79,7 +80,7 @@ class BatchNorm(nn.Module):
     Source: Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2.
     """
 
-    axis_name: str | None = None
+    axis_name: Hashable = None
     momentum: float = 0.9
     tiny: float = 1e-5
     dtype: Any = jnp.float32

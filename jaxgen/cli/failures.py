@@ -1,0 +1,46 @@
+"""Exceptions in the words of the one who gave the command, and the exit code they end with."""
+
+import errno
+import os
+import traceback
+import zipfile
+import zlib
+
+USER, BUG, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 1, 130, 143, 141
+"""Exit codes: an error that the user can mend, one of jaxgen's own, and 128 + the number of a signal."""
+
+TRACEBACK = "JAXGEN_TRACEBACK"
+"""Name of the environment variable that shows tracebacks."""
+
+
+def explained(error: BaseException) -> tuple[int, str]:
+    """The exit code and one line: the argument, the rule and the value where the user can mend it.
+
+    Args:
+        error: What a command raised.
+
+    Returns:
+        The code and the line, without "jaxgen: " in front.
+    """
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    said = " ".join(str(error).split())
+    name = type(error).__name__
+    if isinstance(error, ImportError) and not (error.name or "").startswith("jaxgen"):
+        # Where the data need a package, they say themselves which and how it is installed.
+        missing = f"; pip install {error.name}" if error.name and "pip install" not in said else ""
+        return USER, f"a package is missing: {said}{missing}"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
+        return USER, f"not enough memory{f': {said}' if said else ''}; take a smaller batch, network or number"
+    if isinstance(error, RuntimeError) and "backend" in said.lower():
+        platform = os.environ.get("JAX_PLATFORMS")
+        return USER, f"{f'JAX_PLATFORMS={platform}: ' if platform else ''}{said}"
+    if isinstance(error, UnicodeError):
+        return USER, f"text that is not UTF-8: {said}"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return USER, f"a name is too long: {said[:200]}"
+    if isinstance(error, ValueError | OSError | OverflowError | FloatingPointError):
+        return USER, said or name
+    if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
+        return USER, f"a file is damaged: {said or name}"
+    return BUG, f"{name}: {said}; this is a fault of jaxgen's own, {TRACEBACK}=1 shows where"

@@ -1,0 +1,60 @@
+"""The process whose only work is one command: how it speaks, is interrupted, and ends."""
+
+import io
+import os
+import signal
+import sys
+import warnings
+from typing import Any
+
+
+def speak_plainly() -> None:
+    """Make a warning one line, and print what the terminal has no letter for (± in ASCII) rather than raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def show(message: Warning | str, *_: Any) -> None:
+        print(f"jaxgen: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    warnings.showwarning = show
+
+
+def import_all() -> None:
+    """Import what takes long. An interruption leaves the process: inside an import it may become any other error."""
+
+    def leave_at_once(_number: int, _frame: object) -> None:
+        os.write(2, b"jaxgen: interrupted\n")
+        os._exit(130)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, leave_at_once)
+    try:
+        import tyro  # noqa: F401
+
+        import jaxgen.experiments
+        import jaxgen.runs  # noqa: F401
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def leave(code: int) -> int:
+    """Write what is still to be written; where a signal ended the command, leave the process.
+
+    Threads of XLA that still compile crash a process which ends the usual way (segmentation fault), after all is saved.
+
+    Args:
+        code: The exit code.
+
+    Returns:
+        The exit code, if this returns.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:  # nobody reads; Python would say so again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if code > 128:
+        os._exit(code)
+    return code

@@ -1,0 +1,78 @@
+"""What the commands print: tables of results, and what became of a run."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxgen.core import Estimate
+
+
+def line(text: str) -> None:
+    """Print a line as it is, however long."""
+    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def number(estimate: Estimate) -> str:
+    """An estimate with its standard error, if it has one."""
+    return (
+        f"{estimate.value:.4g}"
+        if estimate.standard_error is None
+        else (f"{estimate.value:.3f} ± {estimate.standard_error:.3f}")
+    )
+
+
+def results(found: dict[str, dict[str, Estimate]], title: str) -> Table:
+    """Estimates by split, a row for each.
+
+    Args:
+        found: Estimates by split and name.
+        title: Title of the table.
+    """
+    table = Table(title=title, title_justify="left")
+    for column in ("", *found, "unit"):
+        table.add_column(column, justify="left" if column in ("", "unit") else "right")
+    # What takes long is measured on the test set alone.
+    for name, unit in {name: e.unit for split in found.values() for name, e in split.items()}.items():
+        table.add_row(name, *(number(split[name]) if name in split else "" for split in found.values()), unit)
+    return table
+
+
+def outcome(found: Any) -> int:
+    """Say what became of a run.
+
+    Args:
+        found: A `jaxgen.runs.Outcome`.
+
+    Returns:
+        The exit code: 0, or that of the signal which ended the run.
+    """
+    folder, history = found.folder, found.history
+    if history.interrupted:
+        line(f"{history.interrupted}: saved at step {int(found.state.step)}; go on with: jaxgen resume {folder.path}")
+        return 130 if history.interrupted == "SIGINT" else 143
+    Console().print(results(found.results, f"{folder.path.name}: mean ± standard error over examples"))
+    if history.num_steps:
+        line(
+            f"compiled in {history.compile_seconds:.1f} s, {history.num_steps} steps in {history.run_seconds:.1f} s "
+            f"({history.steps_per_second:.0f} steps/s)"
+        )
+    line(f"look at {folder.pictures / 'final.png'}")
+    return 0
+
+
+def fidelity(found: Any, title: str) -> None:
+    """Print the metrics of samples, each beside that of real images.
+
+    Args:
+        found: A `jaxgen.evaluate.Fidelity`.
+        title: Title of the table.
+    """
+    table = Table("", "samples", "real images", "expected bias", "better", title=title, title_justify="left")
+    for name, score in found.scores.items():
+        bias = "" if score.bias is None else f"{score.bias:.2g}"
+        table.add_row(name.replace("_", " "), number(score.value), number(score.floor), bias, score.better)
+    Console().print(table)
+    conditions = next(iter(found.scores.values())).conditions
+    for text in (str(conditions), *found.notes):
+        line(text)
