@@ -16,8 +16,9 @@ so that it does not depend on the batch it happens to be computed in.
 """
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
 import flax.struct
@@ -41,8 +42,11 @@ the last evaluation batch.
 
 Metrics: TypeAlias = Mapping[str, Array]
 
+_SHORT = reprlib.Repr()
+_SHORT.maxother = 60
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Spec:
     """All that a model must know of the data.
 
@@ -52,9 +56,13 @@ class Spec:
         levels: Number of grey levels of discrete data (uint8 values 0 .. levels - 1), None for real values.
         num_classes: Number of labels 0 .. num_classes - 1, None without labels.
         condition: A pytree of `jax.ShapeDtypeStruct` for what is given beside x, None if nothing is.
+        labels: The labels that occur in training, ascending; None where all of 0 .. num_classes - 1 do. No part of what
+            makes two specs equal: the networks are the same.
+        class_names: Names of the classes for tables and pictures; no part of that either.
 
     Raises:
-        ValueError: A size below 1, another dtype, or levels that the dtype cannot hold.
+        ValueError: A size below 1, another dtype, levels that the dtype cannot hold, or labels or names that do not go
+            with num_classes.
     """
 
     event_shape: tuple[int, ...]
@@ -62,6 +70,8 @@ class Spec:
     levels: int | None = None
     num_classes: int | None = None
     condition: Any = None
+    labels: tuple[int, ...] | None = field(default=None, compare=False)
+    class_names: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self):
         require.sizes("event_shape", self.event_shape)
@@ -72,6 +82,28 @@ class Spec:
             raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
         if self.num_classes is not None:
             require.size("num_classes", self.num_classes)
+        num_classes = self.num_classes or 0
+        if self.labels is not None:
+            labels = tuple(require.integer(f"labels[{i}]", c, 0) for i, c in enumerate(self.labels))
+            if not labels or list(labels) != sorted(set(labels)) or labels[-1] >= num_classes:
+                raise ValueError(
+                    f"labels must be ascending, at least one, and below num_classes={self.num_classes}, got {labels}"
+                )
+            object.__setattr__(self, "labels", None if len(labels) == num_classes else labels)
+        if self.class_names is not None and len(self.class_names) != num_classes:
+            raise ValueError(
+                f"class_names must be one for each of num_classes={self.num_classes}, got {len(self.class_names)}"
+            )
+
+    def __repr__(self) -> str:
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        if self.condition is not None:
+            shown["condition"] = jax.tree.map(lambda given: f"{given.dtype}{list(given.shape)}", self.condition)
+        return f"Spec({', '.join(f'{name}={_SHORT.repr(value)}' for name, value in shown.items())})"
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, its number where it has none."""
+        return str(label) if self.class_names is None else self.class_names[label]
 
     @property
     def num_dimensions(self) -> int:
@@ -161,21 +193,36 @@ def example_uniforms(key: PRNGKey, index: Int[Array, " b"], shape: tuple[int, ..
     return jax.vmap(lambda k: jax.random.uniform(k, shape, jnp.float32))(example_keys(key, index))
 
 
-def example_labels(key: PRNGKey, index: Int[Array, " b"], num_classes: int) -> Int[Array, " b"]:
-    """A class for each example, all equally likely, as `example_normals` has its draws."""
-    return jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num_classes), jnp.int32))(example_keys(key, index))
+def example_labels(
+    key: PRNGKey, index: Int[Array, " b"], num_classes: int, labels: tuple[int, ...] | None = None
+) -> Int[Array, " b"]:
+    """A class for each example, all equally likely, as `example_normals` has its draws.
+
+    Args:
+        key: Root of all draws.
+        index: Number k of each example.
+        num_classes: Number of classes.
+        labels: The classes to draw from, as `Spec.labels` has them; None for all.
+    """
+    num = num_classes if labels is None else len(labels)
+    drawn = jax.vmap(lambda k: jax.random.randint(k, (), 0, jnp.int32(num), jnp.int32))(example_keys(key, index))
+    return drawn if labels is None else jnp.asarray(labels, jnp.int32)[drawn]
 
 
-def checked_label(label: Any, num: int, num_classes: int | None) -> Int[Array, " num"] | None:
+def checked_label(
+    label: Any, num: int, num_classes: int | None, labels: tuple[int, ...] | None = None
+) -> Int[Array, " num"] | None:
     """The label of every sample, if one is asked for; concrete ones are checked, traced ones are not.
 
     Args:
         label: An integer for all samples, one for each, or None.
-        num: Samples.
-        num_classes: None where the model knows no labels.
+        num: Number of samples.
+        num_classes: Number of classes, None where the model knows no labels.
+        labels: The labels that occur in training, as `Spec.labels` has them; None for all.
 
     Raises:
-        ValueError: A label for a model without, one that is no integer or out of range, or another number of them.
+        ValueError: A label for a model without, one that is no integer or out of range, one that no training example
+            had, or another number of them.
     """
     if label is None:
         return None
@@ -187,6 +234,11 @@ def checked_label(label: Any, num: int, num_classes: int | None) -> Int[Array, "
             raise ValueError(f"label must be an integer or {num} of them, got {values.dtype} of shape {values.shape}")
         if values.size and not (values.min() >= 0 and values.max() < num_classes):
             raise ValueError(f"label must lie in 0..{num_classes - 1}, got {label!r}")
+        if labels is not None and (unknown := np.setdiff1d(values, labels)).size:
+            raise ValueError(
+                f"label must be one that occurs in training, {_SHORT.repr(labels)}, got {unknown[0]}: the model has "
+                "seen no example of it"
+            )
     return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
 
 

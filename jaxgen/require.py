@@ -235,3 +235,20 @@ def _options(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return list(typing.get_args(annotation))
     return [annotation]
+
+
+def plain_array(name: str, value: Any) -> None:
+    """Refuse a numpy array that carries more than numbers: a mask, a unit, or other rules of multiplication.
+
+    `np.asarray` and `jnp.asarray` drop all of these without a word.
+
+    Raises:
+        ValueError: A masked array, a matrix, or any other subclass of numpy's array, with the conversion to use.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} must be a plain numpy array, got a masked array, whose mask would be lost: "
+            f"pass {name}.filled(0), and mask=~np.ma.getmaskarray({name}) where a mask is taken"
+        )
+    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
+        raise ValueError(f"{name} must be a plain numpy array, got {type(value).__name__}: pass np.asarray({name})")

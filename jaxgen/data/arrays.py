@@ -1,17 +1,15 @@
 """The user's own data: arrays in memory, or in a .npy or .npz file.
 
-A file is read without pickle, so opening one runs no code of whoever wrote it. What it holds by which key:
+A file is read without pickle, so opening one runs no code of its author. What it holds by which key:
 
     x.npy                                    x
     any.npz  x, label, mask, condition       one set, of which valid and test are split off
     any.npz  train_x, test_x, valid_x, ...   given splits, each with its own label, mask, condition
 
-Only x (or train_x and test_x) must be there.
+Only x (or train_x and test_x) must be there. Other keys are mapped to these names by `keys`.
 """
 
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,14 @@ import numpy as np
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.data import checks
+from jaxgen.data import checks, memory, naming, npy
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.permutation import shuffled
 
-_COLUMNS = ("x", "label", "mask", "condition")
-_SPLITS = ("train", "valid", "test")
-# What numpy and zipfile raise on files that were cut short, altered, encrypted or are something else.
-_DAMAGED = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_TOO_LARGE = (
+    "read it example by example, data.Examples(np.load(path, mmap_mode='r'), jaxgen.Spec(...)), "
+    "or allow more with limit=BYTES"
+)
 
 
 def from_arrays(
@@ -36,73 +34,106 @@ def from_arrays(
     mask: np.ndarray | None = None,
     condition: Any = None,
     levels: int | None = None,
+    class_names: Sequence[str] | None = None,
     name: str = "arrays",
-    valid: float | Split | None = 0.1,
-    test: float | Split = 0.1,
+    valid: int | float | Split | None = 0.1,
+    test: int | float | Split = 0.1,
     seed: int = 0,
 ) -> Dataset:
     """A data set of the user's arrays.
 
     Args:
         x: [N, *event], uint8 or finite float32; never cast. The event shape is what is given: a model that
-            wants (height, width, channels) is given x[..., None].
-        label: [N] integers from 0. The number of classes is one more than the largest in any split.
+            wants (height, width, channels) is given x[..., None]. The mask of a numpy masked array becomes `mask`, and
+            what lies behind it 0.
+        label: [N] integers from 0. The number of classes is one more than the largest in any split, unless
+            `class_names` gives it; classes without an example to train on are warned of.
         mask: [N, *event] bool, True = observed.
         condition: A pytree of arrays [N, ...] of bool, uint8, int32 or float32.
         levels: Number of grey levels of uint8 data, 256 unless given.
-        name: What the data set is called.
-        valid: The validation set itself, or the fraction of x that becomes it; None for no validation set.
-        test: The test set itself, or the fraction of x that becomes it.
-        seed: Of the shuffle behind the fractions; train comes first in that order, then valid, then test. Not
+        class_names: Names of the classes 0, 1, ..., for tables and pictures.
+        name: Name of the data set.
+        valid: The validation set itself, or the fraction or number of the examples that become it; None for no
+            validation set.
+        test: The test set itself, or the fraction or number of the examples that become it.
+        seed: Seed of the shuffle behind the fractions; train comes first in that order, then valid, then test. Not
             used where both sets are given.
 
     Raises:
-        ValueError: What `Split` and `Dataset` refuse, or fractions that leave a set without an example.
+        ValueError: What `Split` and `Dataset` refuse, labels far beyond the number of those that occur, or fractions
+            that leave a set without an example.
     """
+    x, mask = _unmasked(x, mask)
     whole = Split(x, label, mask, condition)
     if levels is None and whole.x.dtype == np.uint8:
         levels = 256
     labels = [split.label for split in (whole, valid, test) if isinstance(split, Split) and split.label is not None]
-    num_classes = max((1 + int(label.max()) for label in labels), default=None)
-    spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, whole.condition_spec)
+    names = None if class_names is None else tuple(class_names)
+    num_classes = checks.num_classes("label", labels) if names is None else len(names)
+    spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, whole.condition_spec, class_names=names)
     if levels is not None:
         checks.below("x", whole.x, levels, "levels")
     given = {name: split for name, split in (("valid", valid), ("test", test)) if isinstance(split, Split)}
     splits = divided({"train": whole, **given}, valid, test, seed)
-    return Dataset(name=name, spec=spec, **splits)
+    dataset = Dataset(name=name, spec=spec, **splits)
+    checks.warn_of_missing(dataset.spec)
+    return dataset
+
+
+def _unmasked(x: Any, mask: Any) -> tuple[Any, Any]:
+    """A masked array as numbers and what is observed of them; others as they are."""
+    if not isinstance(x, np.ma.MaskedArray):
+        return x, mask
+    if mask is not None:
+        raise ValueError("mask must be None where x is a masked array, which has a mask of its own, got both")
+    if x.mask is np.ma.nomask or x.dtype not in (np.uint8, np.float32):  # another dtype is refused as such
+        return np.asarray(x.data), None
+    # Whatever lies behind a mask, NaN mostly, is no part of the data.
+    return np.asarray(np.ma.filled(x, 0)), ~np.ma.getmaskarray(x)
 
 
 def from_file(
     path: str | Path,
     *,
+    keys: Mapping[str, str] | None = None,
     levels: int | None = None,
-    valid: float | None = 0.1,
-    test: float = 0.1,
+    valid: int | float | None = 0.1,
+    test: int | float = 0.1,
     seed: int = 0,
+    limit: int | None = None,
 ) -> Dataset:
     """A data set from a .npy or .npz file; the module's docstring has the keys.
 
     Args:
         path: The file. Its name without the ending becomes the name of the data set.
+        keys: Keys of an .npz file that has others than those of the module's docstring, by the names that they are to
+            have: {"x": "images", "label": "y"}. Keys that are neither given here nor named so are not read.
         levels: Number of grey levels of uint8 data, 256 unless given.
-        valid: Fraction for the validation set, None for no such set. Not used where the file gives splits.
-        test: Fraction for the test set. Not used where the file gives splits.
-        seed: Of the shuffle behind the fractions.
+        valid: Fraction or number of the examples for the validation set, None for no such set. Not used where the file
+            gives splits.
+        test: Fraction or number of the examples for the test set. Not used where the file gives splits.
+        seed: Seed of the shuffle behind the fractions.
+        limit: Bytes of memory that the data may take, twice the size of the arrays since they are copied once; None
+            for what is available.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, of another format, needs pickle, has other keys, or holds what
-            `from_arrays` refuses.
+        ValueError: The file is damaged, of another format, needs pickle, has other keys, does not fit into memory, or
+            holds what `from_arrays` refuses.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(f"path must end in .npy or .npz, got {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"path must be a file, there is none at {path}")
+    headers = npy.headers(path)
+    columns = _columns(path, headers, keys)
+    memory.require_room(str(path), 2 * sum(headers[key].num_bytes for key in columns.values()), _TOO_LARGE, limit)
+    arrays = npy.read(path, list(dict.fromkeys(columns.values())))
     groups: dict[str, dict[str, Any]] = {}
-    for key, array in _read(path).items():
-        split, _, column = key.rpartition("_")
-        if split not in ("", *_SPLITS) or column not in _COLUMNS:
-            raise ValueError(
-                f"{path} must hold {', '.join(_COLUMNS)}, or these after train_, valid_ or test_, got {key!r}"
-            )
-        groups.setdefault(split, {})[column] = array
+    for name, key in columns.items():
+        split, _, column = name.rpartition("_")
+        groups.setdefault(split, {})[column] = arrays[key]
     for split, columns in groups.items():
         if "x" not in columns:
             raise ValueError(f"{path} must hold x in every split, got {', '.join(columns)} of {split or 'one set'}")
@@ -125,12 +156,13 @@ def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict
 
     Args:
         splits: Each with a length and `rows(index)`.
-        valid: Fraction for the validation set where none is given, None for no such set. Otherwise not used.
-        test: Fraction for the test set where none is given. Otherwise not used.
-        seed: Of the shuffle; train comes first in that order, then valid, then test.
+        valid: Fraction or number of the examples for the validation set where none is given, None for no such set.
+            Otherwise not used.
+        test: Fraction or number of the examples for the test set where none is given. Otherwise not used.
+        seed: Seed of the shuffle; train comes first in that order, then valid, then test.
 
     Raises:
-        ValueError: What is no fraction or seed, or fractions that leave nothing to train on.
+        ValueError: A number that is no fraction, size or seed, or sizes that leave nothing to train on.
     """
     train = splits["train"]
     num = len(train)
@@ -152,28 +184,55 @@ def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict
     return result
 
 
-def _share(name: str, fraction: Any, num: int) -> int:
-    if not isinstance(fraction, float) or not 0 < fraction < 1:
-        raise ValueError(f"{name} must be a Split or a fraction between 0 and 1, got {fraction!r}")
-    return max(1, round(num * fraction))
+def _share(name: str, wanted: Any, num: int) -> int:
+    """How many of `num` examples a split is given: a number of them, or the nearest to a fraction."""
+    if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool) and wanted >= 1:
+        return int(wanted)
+    if not isinstance(wanted, float | np.floating) or not 0 < wanted < 1:
+        raise ValueError(
+            f"{name} must be a Split or a fraction between 0 and 1, got {wanted!r}; or a number of examples, at least 1"
+        )
+    return max(1, round(num * float(wanted)))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if path.suffix not in (".npy", ".npz"):
-        raise ValueError(f"path must end in .npy or .npz, got {path}")
-    if not path.is_file():
-        raise FileNotFoundError(f"path must be a file, there is none at {path}")
-    what = str(path)
-    with path.open("rb") as file:
-        try:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return {"x": content}
-            columns = {}
-            with content:
-                for key in content.files:
-                    what = f"{key!r} in {path}"
-                    columns[key] = content[key]
-        except _DAMAGED as error:
-            raise ValueError(f"{what} must be whole arrays of numbers, without pickled objects: {error}") from error
-    return columns
+def _columns(path: Path, headers: Mapping[str, npy.Header], keys: Mapping[str, str] | None) -> dict[str, str]:
+    """The key of each name (x, train_label, ...) that the file has; refuses keys that are not known."""
+    if npy.ALONE in headers:
+        if keys:
+            raise ValueError(f"keys goes with .npz files, {path} is one array without a key, got keys={dict(keys)}")
+        return {"x": npy.ALONE}
+    known = [f"{split}{column}" for split in ("", "train_", "valid_", "test_") for column in naming.COLUMNS]
+    own = {name: name for name in headers if name in known}
+    if not keys:
+        if strange := [name for name in headers if name not in known]:
+            raise ValueError(
+                f"{path} must hold {', '.join(naming.COLUMNS)}, or these after train_, valid_ or test_, "
+                f"got {strange[0]!r}; the keys are {', '.join(headers)}; {_mapping(headers)}"
+            )
+        return own
+    for name, key in keys.items():
+        if name not in known:
+            raise ValueError(
+                f"keys must be given for {', '.join(naming.COLUMNS)}, or these after train_, valid_ or test_, "
+                f"got {name!r}{checks.nearest(name, known)}"
+            )
+        if key not in headers:
+            raise ValueError(
+                f"keys[{name!r}] must be a key of {path}, {', '.join(headers) or 'which has none'}, "
+                f"got {key!r}{checks.nearest(key, headers)}"
+            )
+    taken = set(keys.values())
+    return {name: key for name, key in own.items() if key not in taken} | dict(keys)
+
+
+def _mapping(headers: Mapping[str, npy.Header]) -> str:
+    """Advice on how the keys of a file are mapped, its own keys as the example where their names allow a guess."""
+    guess: dict[str, str] = {}
+    for key in headers:
+        name = naming.key_of(key)
+        if name is not None and name not in guess:
+            guess[name] = key
+    if not guess.keys() & {"x", "train_x"}:
+        return "keys={'x': 'a key of the file', ...} maps them (on the command line FILE.npz:x=KEY,label=KEY)"
+    flags = ",".join(f"{name}={key}" for name, key in guess.items())
+    return f"keys={guess} maps them (on the command line FILE.npz:{flags})"

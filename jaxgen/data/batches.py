@@ -10,6 +10,7 @@ what the uninterrupted run got. Nothing is dropped; a batch may end one epoch an
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from jaxgen.require import integer
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("arrays", "key"), meta_fields=("batch_size", "n"))
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batches:
     """Batches of data that the device holds, as a pytree: an argument of the compiled function.
 
@@ -59,6 +60,9 @@ class Batches:
                 "batch_size times the number of examples must be below 2**32, "
                 f"got {self.batch_size} * {self.n} = {self.n * self.batch_size}"
             )
+
+    def __repr__(self) -> str:
+        return f"Batches({self.batch_size} of {self.n} examples, {described(self.arrays)})"
 
     def __call__(self, step: Integer[Array, ""] | int | np.integer) -> Batch:
         """The batch of one step.
@@ -94,6 +98,19 @@ class Batches:
     def on(self, mesh: Mesh) -> "Batches":
         """The same batches, with all data on every device of a mesh."""
         return jax.device_put(self, NamedSharding(mesh, PartitionSpec()))
+
+
+def described(arrays: Any, leading: int = 1) -> str:
+    """What examples consist of, in a few words: "uint8 [8, 8, 1] with label".
+
+    Args:
+        arrays: "x" and what else there is; anything may stand in place of the arrays, as in a pytree.
+        leading: Number of axes before those of an event.
+    """
+    if not isinstance(arrays, Mapping) or "x" not in arrays or not hasattr(arrays["x"], "shape"):
+        return "..."
+    x, others = arrays["x"], [name for name in arrays if name != "x"]
+    return f"{x.dtype} {list(x.shape[leading:])}" + (f" with {', '.join(others)}" if others else "")
 
 
 @jax.jit

@@ -4,11 +4,15 @@ Nothing is cast silently: a float64 array that becomes float32, or NaN that trai
 """
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxgen import require
+from jaxgen.core import Spec
 
 _INT32_MAX = 2**31 - 1
 _CONDITION_DTYPES = tuple(np.dtype(name) for name in ("bool", "uint8", "int32", "float32"))
@@ -47,6 +51,38 @@ def labels(name: str, value: Any, num: int) -> np.ndarray:
         first = int(wrong.argmax())
         raise ValueError(f"{name} must lie in 0..{_INT32_MAX}, got {array[first]} at index {first}")
     return _frozen(array.astype(np.int32, copy=False))
+
+
+def num_classes(name: str, found: Sequence[np.ndarray]) -> int | None:
+    """How many classes these labels make, one more than the largest of them; None without labels.
+
+    Raises:
+        ValueError: More than 100 classes, and more than ten for each label that occurs: an embedding, a classifier and
+            a table would have a row for every number that stands for nothing.
+    """
+    if not found:
+        return None
+    occurring = np.unique(np.concatenate(found))
+    num = int(occurring[-1]) + 1
+    if num > max(100, 10 * len(occurring)):
+        raise ValueError(
+            f"{name} must number the classes 0, 1, ..., got {len(occurring)} different labels up to {num - 1}, which "
+            f"would make {num} classes: renumber them with values, {name} = np.unique({name}, return_inverse=True)"
+        )
+    return num
+
+
+def warn_of_missing(spec: Spec) -> None:
+    """Name the classes that have no example in the training set, if there are any."""
+    if spec.num_classes is None or spec.labels is None:
+        return
+    missing = np.setdiff1d(np.arange(spec.num_classes), spec.labels)
+    shown = ", ".join(spec.class_name(int(c)) for c in missing[:10]) + (", ..." if len(missing) > 10 else "")
+    warnings.warn(
+        f"{len(missing)} of the {spec.num_classes} classes have no example in the training set ({shown}): models will "
+        "not sample them. Where labels count from 1 or have gaps, np.unique(label, return_inverse=True) renumbers them",
+        stacklevel=3,
+    )
 
 
 def observed(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -126,8 +162,37 @@ def _first(wrong: np.ndarray) -> tuple[int, ...]:
 
 def _numpy(name: str, value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}")
+        conversion = _conversion(name, value)
+        hint = f": pass {conversion}" if conversion else ""
+        raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}{hint}")
+    require.plain_array(name, value)
+    if value.dtype.names is not None:
+        raise ValueError(
+            f"{name} must hold numbers without fields, got the fields {', '.join(value.dtype.names)}: pass one of "
+            f"them, {name}[{value.dtype.names[0]!r}], or numpy.lib.recfunctions.structured_to_unstructured({name})"
+        )
+    if value.dtype == object and value.size and all(isinstance(item, np.ndarray) for item in value.flat):
+        shapes = sorted({item.shape for item in value.flat})
+        if len(shapes) > 1:
+            raise ValueError(f"{name} must hold examples of one shape, got an array of arrays of shapes {shapes[:3]}")
+        raise ValueError(f"{name} must be one array of numbers, got an array of arrays: pass np.stack({name})")
     return np.asarray(value)
+
+
+def _conversion(name: str, value: Any) -> str | None:
+    """How a numpy array is made of what is none."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch":
+        return f"{name}.detach().cpu().numpy()"
+    if library in ("pandas", "polars"):
+        return f"{name}.to_numpy()"
+    if library == "scipy":
+        return f"{name}.toarray()"
+    if library == "cupy":
+        return f"{name}.get()"
+    if isinstance(value, jax.Array | list | tuple) or hasattr(value, "__array__"):
+        return f"np.asarray({name})"
+    return None
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

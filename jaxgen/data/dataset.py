@@ -4,6 +4,7 @@ Arrays stay in storage dtype from the file to the device. They are checked once,
 come from; after that they are read-only, so that the fingerprint in a manifest stays true.
 """
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ import numpy as np
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import checks
-from jaxgen.data.batches import Batches
+from jaxgen.data.batches import Batches, described
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Examples that are used together: for training, for choosing, or for the one final figure.
 
@@ -51,6 +52,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} of {described(self.arrays)})"
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -107,13 +111,14 @@ class Split:
         return {**batch, "index": np.where(real, position, -1).astype(np.int32)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Splits of one kind of data.
 
     Args:
         name: What it is called in a run's folder and in tables.
-        spec: What a model must know; every split keeps it.
+        spec: What a model must know; every split keeps it. Which labels occur in training is filled in where the spec
+            does not say.
         train: What models learn from.
         test: What a figure is measured on, once.
         valid: What choices are made on; None if there is none.
@@ -131,12 +136,23 @@ class Dataset:
     def __post_init__(self):
         for name, split in self.splits.items():
             agree(name, split, self.spec)
+        if self.train.label is None:
+            return
+        found = np.unique(self.train.label)
+        if self.spec.labels is None:
+            object.__setattr__(self, "spec", dataclasses.replace(self.spec, labels=tuple(found.tolist())))
+        elif (strange := np.setdiff1d(found, self.spec.labels)).size:
+            raise ValueError(f"train.label must be one of spec.labels, {self.spec.labels}, got {strange[0]}")
 
     @property
     def splits(self) -> dict[str, Split]:
         """The splits there are, by name."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits.items())
+        return f"Dataset({self.name!r}: {sizes}, {self.spec!r})"
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -43,6 +43,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        return f"Examples({len(self)}, {self.spec!r}, from {type(self.source).__name__})"
+
     def __getitem__(self, i: int) -> dict[str, Any]:
         """Example i.
 
@@ -57,7 +60,7 @@ class Examples:
             )
         try:
             # As a split of one, so that what is read one by one is checked like what is read at once.
-            split = Split(**jax.tree.map(lambda value: np.asarray(value)[None], columns))
+            split = Split(**jax.tree.map(_alone, columns))
             agree("it", split, self.spec)
         except ValueError as error:
             raise ValueError(f"example {i}: {error}") from None
@@ -94,3 +97,9 @@ class Examples:
         rows = [self[i] for i in np.where(real, position, 0).tolist()]
         batch = jax.tree.map(lambda *values: np.stack(values), *rows)
         return {**batch, "index": np.where(real, position, -1).astype(np.int32)}
+
+
+def _alone(value: Any) -> np.ndarray:
+    """One example as a split of one."""
+    require.plain_array("a value", value)
+    return np.asarray(value)[None]

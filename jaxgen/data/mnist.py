@@ -72,12 +72,12 @@ BINARIZED_MNIST = (
 )
 
 
-def mnist(*, valid: int = 10_000, folder: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
+def mnist(*, valid: int | float = 10_000, folder: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
     """70,000 handwritten digits, uint8 [28, 28, 1], 0 (paper) .. 255 (ink).
 
     Args:
-        valid: How many of the last of the 60,000 training images are for validation. 0 for none: published
-            likelihoods are often those of models that were trained on all 60,000.
+        valid: How many of the last of the 60,000 training images are for validation, or which fraction of them. 0 for
+            none: published likelihoods are often those of models that were trained on all 60,000.
         folder: Where the official files are, itself or its sub-folder of the data set's name; None for
             $JAXGEN_DATA_DIR, and without that for a download by TFDS.
         cache: Where the decoded arrays are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
@@ -92,7 +92,9 @@ def mnist(*, valid: int = 10_000, folder: str | Path | None = None, cache: str |
     return _labelled("mnist", MNIST, valid, folder, cache)
 
 
-def fashion_mnist(*, valid: int = 10_000, folder: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
+def fashion_mnist(
+    *, valid: int | float = 10_000, folder: str | Path | None = None, cache: str | Path | None = None
+) -> Dataset:
     """70,000 pieces of clothing, uint8 [28, 28, 1]; arguments and errors as those of `mnist`.
 
     Source: Xiao, Rasul & Vollgraf 2017; the files and checksums of tensorflow-datasets, fashion_mnist 3.0.1.
@@ -121,8 +123,10 @@ def binarized_mnist(*, folder: str | Path | None = None, cache: str | Path | Non
 
 
 def _labelled(
-    name: str, files: tuple[OfficialFile, ...], valid: int, folder: str | Path | None, cache: str | Path | None
+    name: str, files: tuple[OfficialFile, ...], valid: int | float, folder: str | Path | None, cache: str | Path | None
 ) -> Dataset:
+    if isinstance(valid, float) and 0 < valid < 1:
+        valid = round(60_000 * valid)
     valid = integer("valid", valid, 0, 59_999)
 
     def decode() -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Data sets by the word that a user has for them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from jaxgen.data.arrays import from_file
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.folder import from_folder
+from jaxgen.data.memory import require_room
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.prepared import from_tfds, tfds_names
 from jaxgen.require import integer
+
+_BYTES_OF_A_DRAW = 48
+"""Memory that a point in the plane takes while it is drawn: its number, its keys, its noise and itself."""
 
 
 def names() -> tuple[str, ...]:
@@ -32,11 +36,12 @@ def located(name: str | Path) -> str:
     Args:
         name: As `load` takes it.
     """
-    text = str(name)
+    text, _ = keys_in_name(str(name))
+    keys = str(name).removeprefix(text)
     known = text in names() or text.startswith("tfds:")
     is_path = text.endswith((".npy", ".npz")) or Path(text).expanduser().is_dir()
     # `Path.resolve` would follow links, whose targets may be another tomorrow.
-    return os.path.abspath(Path(text).expanduser()) if is_path and not known else text  # noqa: PTH100
+    return os.path.abspath(Path(text).expanduser()) + keys if is_path and not known else str(name)  # noqa: PTH100
 
 
 def load(
@@ -49,24 +54,30 @@ def load(
     cache: str | Path | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
+    keys: Mapping[str, str] | None = None,
+    limit: int | None = None,
 ) -> Dataset:
     """A data set in memory, by its name or its path.
 
     Args:
         name: One of `names()`; a name of tensorflow-datasets, which "tfds:" before it makes sure of; the path of a
-            .npy or .npz file (`from_file`) or of a folder of images (`from_folder`).
-        seed: Of a toy's draws, or of the shuffle that splits what comes without splits. Not used where a data set
+            .npy or .npz file (`from_file`) or of a folder of images (`from_folder`). An .npz file whose keys are not
+            x, label, ... is named with them: "photos.npz:x=images,label=y".
+        seed: Seed of a toy's draws, or of the shuffle that splits what comes without splits. Not used where a data set
             has one split for ever.
         num: How many examples of a toy to draw for training, validation and testing; 50,000, 5,000 and 10,000
             unless given. The draws are the same on every machine up to rounding, so a toy's fingerprint holds
             for one version of JAX and one kind of device.
-        valid: 0 for no validation set. Otherwise of mnist and fashion_mnist how many of the last training images
-            are for validation, 10,000 unless given; of TFDS, files and folders which fraction, 0.1 unless given.
+        valid: How many examples are for validation, or which fraction of them; 0 for no validation set. They are the
+            last training images of mnist and fashion_mnist, 10,000 unless given, and drawn from TFDS, files and
+            folders, a fraction of 0.1 unless given.
         folder: Where the official files are (None for $JAXGEN_DATA_DIR, else they are downloaded), or TFDS's
             data_dir (None for $TFDS_DATA_DIR or ~/tensorflow_datasets).
         cache: Where decoded arrays are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
         size: (height, width) to which the images of a folder or of TFDS are resized.
         crop: Whether resizing keeps the aspect ratio.
+        keys: Keys of an .npz file, see `from_file`.
+        limit: Bytes of memory that the arrays of a file may take, see `from_file`.
 
     Raises:
         ValueError: Another name, an argument that does not go with it, or what its source refuses.
@@ -74,7 +85,20 @@ def load(
         ImportError: TFDS is needed and not installed; or tensorflow is, to prepare a data set of TFDS.
         ConnectionError: The download failed.
     """
-    options = {"num": num, "valid": valid, "folder": folder, "cache": cache, "size": size, "crop": crop or None}
+    path, in_name = keys_in_name(str(name))
+    if in_name and keys:
+        raise ValueError(f"keys must be given once, got {name} and keys={dict(keys)}")
+    if in_name:
+        name, keys = path, in_name
+    options: dict[str, Any] = {
+        "num": num,
+        "valid": valid,
+        "folder": folder,
+        "cache": cache,
+        "size": size,
+        "crop": crop or None,
+    }
+    options |= {"keys": keys, "limit": limit}
     given = {option: value for option, value in options.items() if value is not None}
 
     def only(*allowed: str) -> dict[str, Any]:
@@ -108,7 +132,7 @@ def load(
         case there if there.startswith("tfds:"):
             return from_tfds(there.removeprefix("tfds:"), **split("folder", "cache", "size", "crop"))
         case path if path.endswith((".npy", ".npz")):
-            return from_file(path, **split())
+            return from_file(path, **split("keys", "limit"))
         case path if Path(path).expanduser().is_dir():
             return from_folder(path, **split("size", "crop"))
         case there if there.partition("/")[0].partition(":")[0] in tfds_names():
@@ -122,12 +146,28 @@ def load(
             )
 
 
+def keys_in_name(name: str) -> tuple[str, dict[str, str]]:
+    """The path and the keys of "photos.npz:x=images,label=y"; no keys where the name has none.
+
+    Raises:
+        ValueError: Something else than such pairs behind the colon.
+    """
+    path, ending, text = name.partition(".npz:")
+    if not ending:
+        return name, {}
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    keys = {column.strip(): key.strip() for column, _, key in pairs}
+    if len(keys) < len(pairs) or not all(keys) or not all(keys.values()):
+        raise ValueError(f"name must have its keys as in FILE.npz:x=KEY,label=KEY, each once, got {name!r}")
+    return f"{path}.npz", keys
+
+
 def _drawn(
     name: str, toy: Callable[..., Array], seed: int, num: tuple[int, int, int] = (50_000, 5_000, 10_000)
 ) -> Dataset:
     # The generator is named: what "ring, seed 0" means is no matter of a user's `jax_default_prng_impl`.
+    num_bytes = _BYTES_OF_A_DRAW * sum(integer(f"num[{i}]", size, 1) for i, size in enumerate(num))
+    require_room(f"num={num}", num_bytes, "draw fewer")
     root = jax.random.key(integer("seed", seed, 0, 2**32 - 1), impl="threefry2x32")
-    train, valid, test = (
-        Split(np.asarray(toy(jax.random.fold_in(root, i), integer(f"num[{i}]", size, 1)))) for i, size in enumerate(num)
-    )
+    train, valid, test = (Split(np.asarray(toy(jax.random.fold_in(root, i), size))) for i, size in enumerate(num))
     return Dataset(name=name, spec=Spec(event_shape=(2,)), train=train, valid=valid, test=test)

@@ -26,7 +26,7 @@ FORMAT = "array_record"
 """Of the formats of TFDS one that can be read at any place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Records:
     """The source behind `open_tfds`: records[i] is {"x" [H, W, C], "label"}.
 
@@ -47,6 +47,9 @@ class Records:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __repr__(self) -> str:
+        return f"Records({len(self)} of {self.image}{'' if self.label is None else ' and ' + self.label})"
+
     def __getitem__(self, i: int) -> dict[str, Any]:
         record = self.records[i]
         x = record[self.image]
@@ -62,8 +65,8 @@ def open_tfds(
     folder: str | Path | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
-    valid: float | None = 0.1,
-    test: float = 0.1,
+    valid: int | float | None = 0.1,
+    test: int | float = 0.1,
     seed: int = 0,
 ) -> dict[str, Examples]:
     """The splits of an image data set of TFDS, as records that stay on disk.
@@ -76,9 +79,9 @@ def open_tfds(
             downloaded and prepared, which takes tensorflow.
         size: (height, width) to resize to, antialiased; None where all images have one size.
         crop: Whether to keep the aspect ratio, cutting off equally at both ends what is too long.
-        valid: Fraction of the training images for validation, None for none. Not used where TFDS has one.
-        test: Fraction for the test. Not used where TFDS has one.
-        seed: Of the shuffle behind the fractions.
+        valid: Fraction or number of the training images for validation, None for none. Not used where TFDS has one.
+        test: Fraction or number of them for the test. Not used where TFDS has one.
+        seed: Seed of the shuffle behind the fractions.
 
     Returns:
         "train", "test" and, if there is one, "valid". Images are uint8 [H, W, C] with 256 levels, or from 16 bit
@@ -100,8 +103,8 @@ def from_tfds(
     folder: str | Path | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
-    valid: float | None = 0.1,
-    test: float = 0.1,
+    valid: int | float | None = 0.1,
+    test: int | float = 0.1,
     seed: int = 0,
     cache: str | Path | None = None,
 ) -> Dataset:
@@ -112,7 +115,7 @@ def from_tfds(
 
     Raises:
         ImportError: See `open_tfds`.
-        ValueError: What `open_tfds` refuses, or more than 8 GiB of pixels.
+        ValueError: What `open_tfds` refuses, or more pixels than 8 GiB or half the memory that is available.
         ConnectionError: The download failed.
     """
     size = image_size(size, crop)
@@ -130,9 +133,10 @@ def from_tfds(
     file = f"{builder.info.full_name.replace('/', '-')}-{source[:8]}.npz"
     arrays = caching.cached(caching.folder(cache) / "tfds" / file, source, decode)
     splits = {split: Split(arrays[f"{split}/x"], arrays.get(f"{split}/label")) for split in whole}
-    return Dataset(
-        "-".join(builder.info.full_name.split("/")[:-1]), whole["train"].spec, **divided(splits, valid, test, seed)
-    )
+    full_name = "-".join(builder.info.full_name.split("/")[:-1])
+    dataset = Dataset(full_name, whole["train"].spec, **divided(splits, valid, test, seed))
+    checks.warn_of_missing(dataset.spec)
+    return dataset
 
 
 def tfds_names() -> list[str]:
@@ -207,7 +211,8 @@ def _splits(builder: Any, size: tuple[int, int] | None, crop: bool) -> dict[str,
     if size is None and (height is None or width is None):
         raise ValueError(f"{builder.name} has images of many sizes, got no size: size=(height, width) resizes them")
     dtype, levels = ("uint8", 256) if features[image].np_dtype == np.uint8 else ("float32", None)
-    spec = Spec((*(size or (height, width)), channels), dtype, levels, num_classes)
+    class_names = None if label is None else tuple(classes[label].names)
+    spec = Spec((*(size or (height, width)), channels), dtype, levels, num_classes, class_names=class_names)
     names = {"train": "train", "valid": "validation", "test": "test"}
     if "test" not in builder.info.splits:
         names = {"train": "train", "test": "validation"}

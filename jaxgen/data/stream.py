@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Integer
 
 from jaxgen.core import Batch
+from jaxgen.data.batches import described
 from jaxgen.data.permutation import permute, round_keys
 from jaxgen.require import integer
 
@@ -31,7 +32,7 @@ MAX_STEPS = 128
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("rows", "first"), meta_fields=())
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Block:
     """The batches of L consecutive steps, as a pytree: an argument of the compiled loop.
 
@@ -42,6 +43,9 @@ class Block:
 
     rows: Any
     first: Any
+
+    def __repr__(self) -> str:
+        return f"Block({described(self.rows, leading=2)})"
 
     def __call__(self, step: Integer[Array, ""] | int) -> Batch:
         """The batch of one of the steps (unchecked)."""
@@ -97,6 +101,9 @@ class Stream:
         self._begun: tuple[int, Any] | None = None
         self._current: tuple[int, Block] | None = None
         self._next: tuple[int, Future[Block]] | None = None
+
+    def __repr__(self) -> str:
+        return f"Stream({self.batch_size} of {len(self.examples)} examples, {self.block_steps} steps a block)"
 
     def on(self, mesh: Mesh) -> "Stream":
         """The same batches, shared by the devices of a mesh."""

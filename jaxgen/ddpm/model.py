@@ -167,7 +167,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     ) -> Array:
         index = first + jnp.arange(num, dtype=jnp.int32)
         if num_classes is not None and label is None:
-            label = example_labels(jax.random.fold_in(key, _LABELS), index, num_classes)
+            label = example_labels(jax.random.fold_in(key, _LABELS), index, num_classes, spec.labels)
         x_T = noise(key, index, event)
         variance = config.variance.fixed
         x = sampler(
@@ -186,7 +186,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         sampler: Sampler = _ALL_STEPS,
         guidance: Any = None,
     ) -> Array:
-        return draws(key, state, num, first, checked_label(label, num, num_classes), guidance, sampler, keep)
+        return draws(
+            key, state, num, first, checked_label(label, num, num_classes, spec.labels), guidance, sampler, keep
+        )
 
     def sample(
         key: PRNGKey,

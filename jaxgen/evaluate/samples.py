@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -52,7 +53,9 @@ def samples(
 def takes_labels(model: GenerativeModel, state: Any) -> bool:
     """Whether a model samples by label; one that does not refuses a label with a ValueError. Draws nothing."""
     try:
-        jax.eval_shape(lambda state: model.sample(jax.random.key(0), state, 1, label=0), state)
+        # A traced label: any that it could be, whether or not class 0 occurs in training.
+        zero = jax.ShapeDtypeStruct((), jnp.int32)
+        jax.eval_shape(lambda state, label: model.sample(jax.random.key(0), state, 1, label=label), state, zero)
     except ValueError:
         return False
     return True

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Real, Shaped
 
+from jaxgen import require
+
 
 def feature_sets(**sets: Real[Array | np.ndarray, "_ _"]) -> list[Real[np.ndarray, "_ _"]]:
     """Sets of features as numpy arrays, if a distance between their distributions has a meaning.
@@ -13,7 +15,7 @@ def feature_sets(**sets: Real[Array | np.ndarray, "_ _"]) -> list[Real[np.ndarra
         ValueError: Fewer than two examples, different numbers of features, values that are not finite, or a set in
             which all examples have the same features.
     """
-    found = {name: np.asarray(features) for name, features in sets.items()}
+    found = {name: _plain(name, features) for name, features in sets.items()}
     first, *_ = found
     for name, features in found.items():
         if len(features) < 2:
@@ -39,7 +41,7 @@ def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarr
     Raises:
         ValueError: No images, other sizes or channels, integers, or values outside [0, 1].
     """
-    found = {name: np.asarray(images) for name, images in sets.items()}
+    found = {name: _plain(name, images) for name, images in sets.items()}
     first, *_ = found
     for name, images in found.items():
         if images.ndim != 4 or images.size == 0:
@@ -51,6 +53,11 @@ def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarr
             )
         _require_unit(name, images)
     return list(found.values())
+
+
+def _plain(name: str, array: Any) -> np.ndarray:
+    require.plain_array(name, array)
+    return np.asarray(array)
 
 
 def _require_unit(name: str, images: Any) -> None:

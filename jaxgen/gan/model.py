@@ -180,13 +180,13 @@ def model(
         """G(z) by the averaged generator; z of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:
             raise ValueError("this model takes no condition, got one")
-        return draws(key, state, num, first, checked_label(label, num, num_classes))
+        return draws(key, state, num, first, checked_label(label, num, num_classes, spec.labels))
 
     @functools.partial(jax.jit, static_argnums=2)
     def draws(key: PRNGKey, state: State, num: int, first: Any, label: Array | None) -> Float[Array, "num *event"]:
         index = first + jnp.arange(num, dtype=jnp.int32)
         if num_classes is not None and label is None:
-            label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes)
+            label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes, spec.labels)
         return generate(state, prior(key, index), label)
 
     parts = Parts(generate, discriminate, prior, interpolate, invert)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen import data
+from jaxgen.data.names import keys_in_name
 from jaxgen.runs.config import completed, difference, without
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import Experiment, Settings
@@ -103,9 +104,10 @@ def built(folder: RunFolder, config: Settings) -> Experiment:
         ConnectionError: The data could not be downloaded.
     """
     place = getattr(config, "data", None)
-    if isinstance(place, str) and Path(place).is_absolute() and not Path(place).exists():
+    path = Path(keys_in_name(place)[0]) if isinstance(place, str) else None
+    if path is not None and path.is_absolute() and not path.exists():
         raise FileNotFoundError(
-            f"the data of the run in {folder.path} are no longer at {place}; "
+            f"the data of the run in {folder.path} are no longer at {path}; "
             f"if they have moved, say where to: jaxgen resume {folder.path} --data PLACE"
         )
     try:

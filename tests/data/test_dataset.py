@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgen.core import Spec
-from jaxgen.data import Dataset, Split, digits
+from jaxgen.data import Dataset, Examples, Split, digits
 from jaxgen.data.checks import events, labels
 from jaxgen.require import integer
 
@@ -241,3 +241,23 @@ print(Dataset("d", Spec((2, 3), "uint8", levels=17, num_classes=4), part(9), par
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == dataset().fingerprint
+
+
+def test_reprs_are_of_one_or_two_lines_and_hold_no_array():
+    big = Spec((2,), num_classes=1000, class_names=tuple(f"name {i}" for i in range(1000)), labels=tuple(range(500)))
+    data = dataset(train=split(9, mask=np.ones((9, 2, 3), bool)))
+    batches = data.train.batches(seed=0, batch_size=4)
+    examples = Examples(data.train.x, Spec((2, 3), "uint8", levels=17))
+    known = {
+        repr(data): "Dataset('d': train 9, test 4, Spec(event_shape=(2, 3), dtype='uint8', levels=17, num_classes=4))",
+        repr(data.train): "Split(9 of uint8 [2, 3] with label, mask)",
+        repr(batches): "Batches(4 of 9 examples, uint8 [2, 3] with label, mask)",
+        repr(examples): "Examples(9, Spec(event_shape=(2, 3), dtype='uint8', levels=17), from ndarray)",
+    }
+    assert list(known) == list(known.values())
+    for shown in (big, data, batches, jax.tree.map(lambda _: None, batches), jax.eval_shape(lambda: batches)):
+        assert len(repr(shown)) < 240 and "\n" not in repr(shown)
+    condition = {"c": jax.ShapeDtypeStruct((2,), np.float32)}
+    assert repr(Spec((2,), condition=condition)) == (
+        "Spec(event_shape=(2,), dtype='float32', condition={'c': 'float32[2]'})"
+    )

@@ -321,3 +321,18 @@ def test_examples_that_are_not_what_the_spec_says(case):
 def test_no_example():
     with pytest.raises(ValueError, match="source must hold at least one example, got none"):
         Examples(np.zeros((0, 2), np.float32), Spec((2,)))
+
+
+@needs_grain
+def test_reprs_are_of_one_line():
+    stream = examples(split()).batches(seed=0, batch_size=4, block_steps=2)
+    assert repr(stream) == f"Stream(4 of {N} examples, 2 steps a block)"
+    assert repr(stream.feed(0, 1)) == "Block(uint8 [3, 2] with condition, index, label, mask)"
+
+
+def test_what_stands_behind_examples_is_named_not_shown(tmp_path):
+    for i in range(20):
+        save(tmp_path / f"{i}.png", noise(4, 4, seed=i))
+    train = open_folder(tmp_path)["train"]
+    assert repr(train) == "Examples(16, Spec(event_shape=(4, 4, 1), dtype='uint8', levels=256), from ImageFiles)"
+    assert repr(train.source) == "ImageFiles(20 files, 8-bit grey)"
