@@ -71,7 +71,7 @@ def test_events_have_the_shape_that_is_given(shape):
     ("changes", "message"),
     [
         ({"levels": 100}, r"^x must lie below levels=100, got 100 at index \(16, 2, 0\)"),
-        ({"levels": 1}, "levels must lie in 2..256, got 1"),
+        ({"levels": 1}, r"levels must be an integer in 2\.\.256, got 1"),
         ({"x": np.zeros((N, 2), np.float32), "levels": 2}, "levels goes with dtype uint8 and only with it"),
         ({"x": np.zeros((N, 2))}, r"x must be uint8 or float32, got float64.*x\.astype\(np\.float32\)"),
         ({"label": LABEL[1:]}, r"label must hold one label for each of the 20 examples, got shape \(19,\)"),
