@@ -114,7 +114,7 @@ def train_classifier(
     levels: int | None = None,
     network: nn.Module | None = None,
     num_steps: int = 4000,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     learning_rate: float = 2e-3,
 ) -> TrainedClassifier:
     """Train a classifier by the cross-entropy, with Adam under a cosine: the same key, the same parameters.
@@ -129,7 +129,7 @@ def train_classifier(
         levels: Number of grey levels of uint8 images, which needs it; None for float32.
         network: `ImageClassifier(num_classes)` unless given.
         num_steps: Updates.
-        batch_size: Images per update.
+        batch_size: Images per update; None for 128, or all images where there are fewer.
         learning_rate: Peak rate of Adam, after a twentieth of the updates.
 
     Returns:
@@ -140,6 +140,7 @@ def train_classifier(
         FloatingPointError: The training diverged.
     """
     require.typed_key("key", key)
+    batch_size = min(128, len(x)) if batch_size is None else batch_size
     for name, value in (("num_classes", num_classes), ("num_steps", num_steps), ("batch_size", batch_size)):
         require.size(name, value)
     require.number("learning_rate", learning_rate, above=0)

@@ -107,7 +107,7 @@ def fidelity(
     histogram = histogram_of_real = None
     if real.judge is not None:
         histogram, histogram_of_real = (_shares(real, images) for images in (samples, real.real.images))
-        biases["class_kl"] = (len(histogram) - 1) / num
+        biases["class_kl"] = (len(real.dataset.spec.labels or histogram) - 1) / num
     conditions = real.conditions(seed)
     scores = {
         name: Score(values[name], floors[name]._replace(unit=values[name].unit), better, biases.get(name), conditions)

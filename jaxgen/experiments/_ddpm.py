@@ -62,8 +62,10 @@ def film_strip(model: GenerativeModel, dataset: Any, num: int = 8, moments: int 
 def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNGKey, Any], Any]:
     """(key, state) -> what each step costs, and the sum from T down to it: all t, on the first test images."""
 
+    shown = min(num, len(dataset.test))
+
     def figure(key: PRNGKey, state: Any) -> Any:
-        bound = model.parts.bound(key, state, dataset.test.rows(np.arange(min(num, len(dataset.test)))).arrays)
+        bound = model.parts.bound(key, state, dataset.test.rows(np.arange(shown)).arrays)
         costs = np.asarray(bound.per_t).mean(axis=1)
         scale, unit = 1.0, f"nats, {model.parts.measure}"
         if model.parts.discrete:
@@ -78,7 +80,7 @@ def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNG
                 },
                 f"prior and all steps from T down to t ({unit})": {"": (t, below)},
             },
-            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, {num} test images",
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, {shown} test images",
             x_label="t",
             log=("x", "y"),
         )

@@ -6,9 +6,50 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import data, evaluate, plot
+from jaxgen import data, evaluate, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.train import digest
+
+MNIST_LIKE = ("mnist", "fashion_mnist")
+"""Data sets of 60,000 training images, for which the experiments have numbers of their own."""
+
+_SPLIT_FOR_EVER = ("digits", "binarized_mnist", "ring", "grid", "two_moons", "swiss_roll")
+
+
+def held_out(name: str, value: int | float | None, of_mnist: int, dataset: str) -> int | float | None:
+    """How many training images are held out, as a config has it: None for the experiment's own number.
+
+    That number itself is None too where it is meant: configs of before None could be given are those of today.
+
+    Args:
+        name: Name of the field.
+        value: A number of images, a fraction of them, or None.
+        of_mnist: The experiment's own number, which is meant for `MNIST_LIKE`; 0 holds out none of any data.
+        dataset: Name of the data set.
+
+    Raises:
+        ValueError: A negative number, or no fraction.
+    """
+    if value is None or (value == of_mnist and (dataset in MNIST_LIKE or not of_mnist)):
+        return None
+    if isinstance(value, float):
+        return require.number(name, value, above=0, below=1)
+    return require.integer(name, value, 0)
+
+
+def split_off(value: int | float | None, of_mnist: int, dataset: str) -> dict[str, Any]:
+    """The same as options of `data.load`: the experiment's own number for MNIST's kin, a tenth of other data.
+
+    Args:
+        value: As `held_out` returned it.
+        of_mnist: The experiment's own number.
+        dataset: Name of the data set.
+    """
+    if value is not None:
+        return {"valid": value}
+    if dataset in _SPLIT_FOR_EVER or (dataset not in MNIST_LIKE and of_mnist):
+        return {}
+    return {"valid": of_mnist}
 
 
 def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:
@@ -89,13 +130,15 @@ def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_step
         judge = evaluate.train_classifier(
             jax.random.key(seed), train.x, train.label, spec.num_classes, levels=spec.levels, num_steps=classifier_steps
         )
+        occurring = np.arange(spec.num_classes) if spec.labels is None else np.array(spec.labels)
         name = f"classifier {digest(judge.params)[:8]}"
         accuracy = judge.accuracy(split.x, split.label)
         found["classifier"] = accuracy._replace(unit=f"accuracy on test images, {name}")
         shares = evaluate.class_histogram(judge.predictions(x), spec.num_classes)
-        kl = float(evaluate.class_kl(shares))
+        equal = np.where(np.isin(np.arange(spec.num_classes), occurring), 1 / len(occurring), 0).astype(np.float32)
+        kl = float(evaluate.class_kl(shares, equal))
         found["class_kl"] = Estimate(kl, None, f"nats from equal shares, n = {len(x)}, {name}")
-        found |= {f"share/{c}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
+        found |= {f"share/{spec.class_name(c)}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
     distances = evaluate.memorisation(x, *(np.asarray(data.to_unit(part.x, spec)) for part in (train, split)))
     unit = "distance to the nearest training image"
     found["nearest_of_samples"] = distances.samples.mean._replace(unit=unit)

@@ -51,11 +51,15 @@ class Config(Settings):
     def __post_init__(self):
         super().__post_init__()
         self.require(num=1, members=1, samples=1)
-        if self.batch_size % (self.members * self.model.n_critic):
+        if self.batch_size != type(self).batch_size and self.batch_size % self.batch_unit:
             raise ValueError(
                 f"batch_size must be a multiple of members={self.members} times n_critic={self.model.n_critic}, "
                 f"got {self.batch_size}"
             )
+
+    @property
+    def batch_unit(self) -> int:
+        return self.members * self.model.n_critic
 
     def dataset(self) -> data.Dataset:
         """The points, drawn from the seed."""

@@ -31,6 +31,10 @@ class Config(Settings):
     checkpoint_every: int = 2000
     picture_every: int = 1000
 
+    @property
+    def batch_unit(self) -> int:
+        return self.model.n_critic
+
     def model_for(self, spec: Spec) -> GenerativeModel:
         return gan.model(self.model.lasting(self.steps), spec)
 

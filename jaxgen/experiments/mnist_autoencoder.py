@@ -19,7 +19,8 @@ class Config(Settings):
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
         probe_examples: Training examples whose features (and pixels) a linear probe learns from.
-        labels_per_class: Labelled examples of each class for fine-tuning.
+        labels_per_class: Labelled examples of each class for fine-tuning; unless given no more than the smallest class
+            has.
         label_draws: Draws of these; the standard error of an accuracy is over them.
         fine_tuning_steps: Updates of a classifier, whether its encoder was trained before or not.
         model: Of the autoencoder.
@@ -52,10 +53,8 @@ class Config(Settings):
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         train, num_classes = dataset.train, dataset.spec.num_classes
-        if train.label is not None and self.labels_per_class > (smallest := np.bincount(train.label).min()):
-            raise ValueError(
-                f"labels_per_class must be at most {smallest}, the smallest class, got {self.labels_per_class}"
-            )
+        counts = np.zeros(1, int) if train.label is None else np.unique(train.label, return_counts=True)[1]
+        per_class = self.labels_per_class if train.label is None else self.fitted("labels_per_class", int(counts.min()))
         model = self.model_for(dataset.spec)
 
         def encode(params: Any, x: Any) -> Any:
@@ -87,14 +86,14 @@ class Config(Settings):
                     train,
                     split,
                     num_classes,
-                    per_class=self.labels_per_class,
+                    per_class=per_class,
                     num_draws=self.label_draws,
                     num_steps=self.fine_tuning_steps,
                 )
                 for initial in (lambda _: trained, fresh)
             )
             compared = {"fine_tuned": fine_tuned, "from_scratch": from_scratch, "gain": fine_tuned - from_scratch}
-            return found | evaluate.estimates(compared, f"accuracy, {self.labels_per_class * num_classes} labels")
+            return found | evaluate.estimates(compared, f"accuracy, {per_class * len(counts)} labels")
 
         def picture(key: PRNGKey, state: Any) -> Any:
             x = dataset.test.x[:20]

@@ -44,6 +44,10 @@ class Config(Settings):
         super().__post_init__()
         self.require(samples=0, classifier_steps=1)
 
+    @property
+    def batch_unit(self) -> int:
+        return self.model.n_critic
+
     def model_for(self, spec: Spec) -> GenerativeModel:
         return gan.model(self.model.lasting(self.steps), spec)
 

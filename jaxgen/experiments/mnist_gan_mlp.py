@@ -1,14 +1,14 @@
 """The GAN of Goodfellow et al. 2014 on MNIST, with its Parzen-window log-likelihood and what that is worth."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
-from jaxgen.experiments import _gan
+from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
 
@@ -19,17 +19,22 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
-        held_out: Training images that sigma is chosen on.
+        held_out: Training images that sigma is chosen on, as a number of them or a fraction; unless given 1,000 of
+            MNIST and Fashion-MNIST, and a tenth of other data that come without a validation set.
         samples: Draws that the Parzen windows are around; 0 for no Parzen figure.
-        centroids: Clusters of k-means that are measured beside them, as if they were samples.
+        centroids: Clusters of k-means that are measured beside them, as if they were samples; unless given no more than
+            there are training images.
         model: Of the GAN.
 
     Raises:
         ValueError: A negative number of samples, or another below 1.
     """
 
+    held_out_of_mnist: ClassVar[int] = 1000
+    """Training images of MNIST and its kin that are held out unless `held_out` is given."""
+
     data: str = "mnist"
-    held_out: int = 1000
+    held_out: int | float | None = None
     samples: int = 10_000
     centroids: int = 1000
     model: gan.Config = gan.Config(
@@ -50,13 +55,24 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require(held_out=1, samples=0, centroids=1)
+        self.require(samples=0, centroids=1)
+        value = _images.held_out("held_out", self.held_out, self.held_out_of_mnist, self.data)
+        if value == 0:
+            raise ValueError("held_out must be a number or a fraction of the training images above 0, got 0")
+        object.__setattr__(self, "held_out", value)
+
+    @property
+    def batch_unit(self) -> int:
+        return self.model.n_critic
 
     def model_for(self, spec: Spec) -> GenerativeModel:
         return gan.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed, valid=self.held_out)
+        dataset = data.load(
+            self.data, seed=self.seed, **_images.split_off(self.held_out, self.held_out_of_mnist, self.data)
+        )
+        num_centroids = self.fitted("centroids", len(dataset.train))
         model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 
@@ -69,9 +85,9 @@ class Config(Settings):
             references = {}
             if split is dataset.test:  # what the settings are chosen by, on the held-out images, needs no references
                 train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
-                centroids = evaluate.kmeans_centroids(key_centroids, train, self.centroids)
+                centroids = evaluate.kmeans_centroids(key_centroids, train, num_centroids)
                 references["of training images"] = train[: self.samples]
-                references[f"of {self.centroids} centroids"] = centroids
+                references[f"of {num_centroids} centroids"] = centroids
             samples = evaluate.samples(model, key_samples, state, self.samples)
             window = evaluate.parzen(samples, valid, measured, references=references)
             for name, result in {"of samples": window, **window.references}.items():

@@ -1,7 +1,8 @@
 """The VAE of Burda et al. 2016 on binarised MNIST, with -log p(x) by 5000 importance samples."""
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -19,7 +20,8 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
-        valid: Training images that are held out; none in the published protocol.
+        valid: Training images that are held out, as a number of them or a fraction; none unless given, as in the
+            published protocol.
         importance_samples: Draws per test image for -log p(x) at the end; 0 reports the bound alone.
         binarisations: Over how many binarisations of the test images it is averaged.
         model: Of the VAE; `--model.num-samples 5 --model.no-path-gradient` makes it the IWAE.
@@ -28,8 +30,11 @@ class Config(Settings):
         ValueError: A negative number of images or samples, or no binarisation.
     """
 
+    held_out_of_mnist: ClassVar[int] = 0
+    """Training images of MNIST and its kin that are held out unless `valid` is given."""
+
     data: str = "mnist"
-    valid: int = 0
+    valid: int | float | None = None
     importance_samples: int = 5000
     binarisations: int = 3
     model: vae.Config = vae.Config(
@@ -47,13 +52,16 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require(valid=0, importance_samples=0, binarisations=1)
+        self.require(importance_samples=0, binarisations=1)
+        object.__setattr__(self, "valid", _images.held_out("valid", self.valid, self.held_out_of_mnist, self.data))
 
     def model_for(self, spec: Spec) -> GenerativeModel:
         return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed, valid=self.valid)
+        dataset = data.load(
+            self.data, seed=self.seed, **_images.split_off(self.valid, self.held_out_of_mnist, self.data)
+        )
         model = self.model_for(dataset.spec)
 
         estimates = _images.estimates(model, dataset)
@@ -72,8 +80,11 @@ class Config(Settings):
                 found["-log p(x)"] = evaluate.estimate(np.mean(values, axis=0), unit)
             return found
 
+        # Draws at a time: 50, or the largest part of it that divides their number.
+        chunk = math.gcd(self.importance_samples, 50)
+
         def importance(key: PRNGKey, state: Any, batch: Any) -> dict[str, Any]:
-            return {"nll": -model.parts.log_likelihood(key, state, batch, self.importance_samples)}
+            return {"nll": -model.parts.log_likelihood(key, state, batch, self.importance_samples, chunk)}
 
         # The decoder's bias starts at the mean of the whole training set, not of a batch.
         whole = {"x": dataset.train.x}

@@ -1,6 +1,7 @@
 """A convolutional VAE on binarised MNIST."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxgen import vae
 from jaxgen.experiments import mnist_vae
@@ -14,9 +15,12 @@ class Config(mnist_vae.Config):
     10,000 training images are held out, as for the GAN and the diffusion model that it is compared with.
 
     Args:
-        valid: Training images that are held out.
+        valid: Training images that are held out, as a number of them or a fraction; unless given 10,000 of MNIST and
+            Fashion-MNIST, and a tenth of other data that come without a validation set.
         model: Of the VAE.
     """
+
+    held_out_of_mnist: ClassVar[int] = 10_000
 
     model: vae.Config = vae.Config(
         latent_dim=32,
@@ -26,7 +30,6 @@ class Config(mnist_vae.Config):
         warmup_steps=2000,
         optimizer=Adam(1e-3, schedule=Cosine()),
     )
-    valid: int = 10_000
     importance_samples: int = 500
     binarisations: int = 1
     steps: int = 20_000

@@ -141,7 +141,7 @@ def compare(
         plot.save(_figure(found, real, header, lines, title), out / "comparison.png"),
         out / "comparison.html",
     )
-    plot.page.write(_page(found, header, lines, [str(conditions), *notes], title, files[1]), files[2])
+    plot.page.write(_page(found, real, header, lines, [str(conditions), *notes], title, files[1]), files[2])
     return Comparison(results, text, files)
 
 
@@ -173,6 +173,7 @@ def _figure(
 
 def _page(
     found: Mapping[str, Judged],
+    real_images: evaluate.Reference,
     header: list[str],
     lines: list[list[str]],
     notes: list[str],
@@ -182,12 +183,13 @@ def _page(
     page = plot.page
     parts = [page.table(header, lines, numbers=range(2, len(header))), page.items(notes)]
     parts.append(page.picture(picture, f"{title}: real images, samples, nearest training images"))
+    class_name = real_images.dataset.spec.class_name
     shares = {name: each.fidelity.histogram for name, each in found.items() if each.fidelity.histogram is not None}
     if shares:
         real = next(iter(found.values())).fidelity.histogram_of_real
         columns = {**shares, "real images": real}
         classes = range(len(np.asarray(real)))
-        table = [[str(k), *(f"{np.asarray(share)[k]:.3f}" for share in columns.values())] for k in classes]
+        table = [[class_name(k), *(f"{np.asarray(share)[k]:.3f}" for share in columns.values())] for k in classes]
         parts += [page.heading("Classes"), page.table(["class", *columns], table, numbers=range(1, len(columns) + 1))]
     parts += [page.heading("Runs"), page.table(["run", "experiment", "step", "seed", "state"], _runs(found))]
     used = {line[0] for line in lines}

@@ -64,10 +64,12 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
     begun = (Path(path) / "manifest.json").exists()
     experiment = built(RunFolder(path), config) if begun else config.build()
     root = jax.random.key(config.seed)
-    batches = experiment.dataset.train.batches(seed=config.seed, batch_size=config.batch_size)
+    train_split = experiment.dataset.train
+    batch_size = config.batch_size_for(len(train_split))
+    batches = train_split.batches(seed=config.seed, batch_size=batch_size)
     mesh = parallel.mesh(config.devices) if config.devices > 1 else None
-    if config.batch_size % config.devices:
-        raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {config.batch_size}")
+    if batch_size % config.devices:
+        raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {batch_size}")
     like = jax.eval_shape(experiment.model.init, root, batches(0))
     dataset = experiment.dataset
     data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": described.describe(dataset.spec)}

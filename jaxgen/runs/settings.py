@@ -52,7 +52,8 @@ class Settings(ABC):
     Args:
         seed: Seed of everything random: initial parameters, order of the data, noise; 0 .. 2^32 - 1.
         steps: Training steps.
-        batch_size: Examples per step, over all devices.
+        batch_size: Examples per step, over all devices. The experiment's own number becomes smaller where there are
+            fewer examples; another number is then refused.
         devices: Number of devices to train on.
         log_every: Steps per record of the metrics.
         checkpoint_every: Steps between checkpoints, each with an evaluation on the validation split.
@@ -88,6 +89,41 @@ class Settings(ABC):
         """Raise ValueError unless these fields are integers of at least so much (and at most what int32 holds)."""
         for name, lowest in least.items():
             require.size(name, getattr(self, name), lowest)
+
+    def fitted(self, name: str, most: int) -> int:
+        """The number in a field, at most `most` where it is the experiment's own: a default suits any data.
+
+        Args:
+            name: Name of the field.
+            most: The largest number that the data allow.
+
+        Raises:
+            ValueError: Another number than the experiment's own, and more than the data allow.
+        """
+        value = getattr(self, name)
+        if value > most and value != getattr(type(self), name):
+            raise ValueError(f"{name} must be at most {most} for these data, got {value}")
+        return min(value, most)
+
+    @property
+    def batch_unit(self) -> int:
+        """What divides every batch: into parts that are trained on apart, say."""
+        return 1
+
+    def batch_size_for(self, num: int) -> int:
+        """Examples per step of `num`: `batch_size`, which the batches refuse if it is more.
+
+        The experiment's own number, where it does not fit, becomes the largest `batch_unit` times a power of two that
+        does. It does not depend on the devices, so that a run stays the same on any number of them.
+
+        Args:
+            num: Examples to train on.
+        """
+        own = self.batch_size == type(self).batch_size
+        if not own or (self.batch_size <= num and self.batch_size % self.batch_unit == 0):
+            return self.batch_size
+        times = min(num, self.batch_size) // self.batch_unit
+        return self.batch_unit * 2 ** (times.bit_length() - 1) if times else self.batch_size
 
     def located(self) -> "Settings":
         """The same config with absolute paths, so that it means the same data in every folder."""

@@ -69,6 +69,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     differences += difference(folder.manifest["environment"], environment.describe())
     expected = {int(step): value for step, value in folder.manifest["digests"].items()}
     equal: list[int] = []
+    train = experiment.dataset.train
 
     def compare(step: int, state: Any, _window: Any) -> None:
         if digest(state) != expected[step]:
@@ -78,7 +79,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     try:
         fit(
             experiment.model,
-            experiment.dataset.train.batches(seed=config.seed, batch_size=config.batch_size),
+            train.batches(seed=config.seed, batch_size=config.batch_size_for(len(train))),
             jax.random.key(config.seed),
             max(expected, default=0),
             hooks=[Hook(compare, steps=tuple(sorted(expected)), at_end=False)],
