@@ -1,4 +1,8 @@
-"""What all equations do with events, the [b, *event] of one example each: check their shapes, and sum over them."""
+"""What all equations do with events, the [b, *event] of one example each: check them, and sum over them.
+
+Shapes and dtypes are known while a function is traced, so that checks cost nothing when it runs. Without them jnp
+broadcasts [b, 1] against [b] to b^2 pairs, and casts a table of coefficients below 1 to integers, which makes it 0.
+"""
 
 from typing import Any
 
@@ -6,20 +10,73 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 
-def require_shape(*allowed: tuple[int, ...], **arrays: Array | None) -> None:
+def require_floats(**arrays: Any) -> None:
+    """Raises where integers, bools or what is no array stand for real numbers. None passes."""
+    _require_kind("a floating dtype", jnp.floating, arrays)
+
+
+def require_integers(**arrays: Any) -> None:
+    """Raises where floats, bools or what is no array stand for integers. None passes."""
+    _require_kind("an integer dtype", jnp.integer, arrays)
+
+
+def require_bools(**arrays: Any) -> None:
+    """Raises where anything but an array of bools stands for a mask. None passes."""
+    _require_kind("dtype bool", jnp.bool_, arrays)
+
+
+def require_shape(*allowed: tuple[int, ...], **arrays: Any) -> None:
     """Raises where jnp would broadcast silently. None, a mask that is not there, passes."""
     for name, array in arrays.items():
-        if array is not None and array.shape not in allowed:
-            raise ValueError(f"{name} must have shape {' or '.join(map(str, allowed))}, got {array.shape}")
+        if array is not None and jnp.shape(array) not in allowed:
+            raise ValueError(f"{name} must have shape {' or '.join(map(str, allowed))}, got {jnp.shape(array)}")
 
 
-def require_equal_shapes(**arrays: Array) -> None:
+def require_rank(rank: int, axes: str, **arrays: Any) -> None:
+    """Raises where an array has another number of axes; `axes` names them in the message, as in "[k, b]"."""
+    for name, array in arrays.items():
+        if array is not None and jnp.ndim(array) != rank:
+            raise ValueError(f"{name} must have shape {axes}, got {jnp.shape(array)}")
+
+
+def require_equal_shapes(**arrays: Any) -> None:
     """Raises where jnp would broadcast silently: [b, 1] against [b] makes b^2 pairs."""
-    shapes = {name: array.shape for name, array in arrays.items()}
+    shapes = {name: jnp.shape(array) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(
             f"{' and '.join(shapes)} must have equal shapes, got {' and '.join(map(str, shapes.values()))}"
         )
+
+
+def require_events(**arrays: Any) -> None:
+    """Raises unless all are floats [b, *event] of one shape: none would be broadcast against another."""
+    require_floats(**arrays)
+    for name, array in arrays.items():
+        if jnp.ndim(array) < 1:
+            raise ValueError(f"{name} must have shape [b, *event], got ()")
+    require_equal_shapes(**arrays)
+
+
+def require_per_example(**arrays: Any) -> None:
+    """Raises unless all are floats [b], one value per example, of one length."""
+    require_floats(**arrays)
+    require_rank(1, "[b]", **arrays)
+    require_equal_shapes(**arrays)
+
+
+def require_latent(latent_dim: int, **arrays: Any) -> None:
+    """Raises unless all are floats [b, latent_dim] of one shape."""
+    require_floats(**arrays)
+    for name, array in arrays.items():
+        if jnp.ndim(array) != 2 or array.shape[1] != latent_dim:
+            raise ValueError(f"{name} must have shape [b, {latent_dim}], got {jnp.shape(array)}")
+    require_equal_shapes(**arrays)
+
+
+def require_mask(shape: tuple[int, ...], mask: Any) -> None:
+    """Raises unless a mask, where there is one, holds bools and has this shape."""
+    require_bools(mask=mask)
+    require_shape(shape, mask=mask)
 
 
 def flat(*arrays: Any) -> tuple[Any, ...]:
@@ -34,3 +91,13 @@ def flat(*arrays: Any) -> tuple[Any, ...]:
 def sum_event(values: Array, mask: Array | None = None) -> Array:
     """The sum over all axes but the first; over the observed dimensions where there is a mask."""
     return jnp.sum(values, axis=tuple(range(1, values.ndim)), where=mask)
+
+
+def _require_kind(rule: str, kind: Any, arrays: dict[str, Any]) -> None:
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if not hasattr(array, "dtype") or not hasattr(array, "shape"):
+            raise ValueError(f"{name} must be an array of {rule}, got {type(array).__name__} {array!r}")
+        if not jnp.issubdtype(array.dtype, kind):
+            raise ValueError(f"{name} must have {rule}, got {array.dtype}")

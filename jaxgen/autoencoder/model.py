@@ -13,8 +13,20 @@ from jaxtyping import Array, Float
 from jaxgen import optimizers, require
 from jaxgen.autoencoder.networks import Decoder, Encoder
 from jaxgen.autoencoder.objective import reconstruction_loss
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState, example_normals
+from jaxgen.core import (
+    Batch,
+    GenerativeModel,
+    Metrics,
+    PRNGKey,
+    Spec,
+    TrainState,
+    checked_batch,
+    checked_draws,
+    example_normals,
+    num_observed,
+)
 from jaxgen.data import space
+from jaxgen.events import require_latent
 
 
 @dataclass(frozen=True)
@@ -56,9 +68,9 @@ class Parts(NamedTuple):
     """What an autoencoder offers beyond the contract; x in storage dtype, as the data set holds it.
 
     Attributes:
-        encode: (state, x) -> z, [B, latent_dim]. Reads nothing of the state but params["encoder"].
+        encode: (state, x, mask=None) -> z, [B, latent_dim]. Reads nothing of the state but params["encoder"].
         decode: (state, z) -> x_hat in data space, images cut off at 0 and 1, [B, *event].
-        reconstruct: (state, x) -> x_hat, likewise.
+        reconstruct: (state, x, mask=None) -> x_hat, likewise. A mask [B, *event] is True where x is observed.
     """
 
     encode: Callable[..., Array]
@@ -70,7 +82,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     """An autoencoder for data of this spec; images live in [0, 1], where the loss and `evaluate` measure them.
 
     `evaluate` gives "reconstruction", the squared error of each example, as the loss has it. Where a batch has a
-    "mask", only observed dimensions count, and the encoder sees 0 for the others.
+    "mask", only observed dimensions count, the encoder sees 0 for the others, and `evaluate` says in "observed" how
+    many count.
 
     Args:
         config: Of the model.
@@ -92,8 +105,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     def observed(batch: Batch) -> tuple[Float[Array, "b *event"], Array | None]:
         """x in [0, 1], 0 where it was not observed, and the mask that says where."""
-        x, mask = space.to_unit(jnp.asarray(batch["x"]), spec), batch.get("mask")
-        return (x, None) if mask is None else (jnp.where(mask, x, 0), jnp.asarray(mask))
+        fields = checked_batch(batch, spec)
+        x, mask = space.to_unit(fields["x"], spec), fields.get("mask")
+        return (x, None) if mask is None else (jnp.where(mask, x, 0), mask)
 
     def shown(x: Array, mask: Array | None) -> Array:
         """What the encoder sees."""
@@ -109,6 +123,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
+        require.typed_key("key", key)
         key_encoder, key_decoder = jax.random.split(key)
         x, mask = observed(batch)
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
@@ -129,25 +144,28 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     @jax.jit
     def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        require.typed_key("key", key)
         gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, batch)
         return optimizers.update(tx, state, gradient), metrics
 
     @jax.jit
     def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
-        return {"reconstruction": squared_error(state.params, batch)}
+        require.typed_key("key", key)
+        return {"reconstruction": squared_error(state.params, batch), **num_observed(batch)}
 
     @jax.jit
-    def encode(state: TrainState, x: Array) -> Float[Array, "b z"]:
-        return z_of(state.params, observed({"x": x})[0])
+    def encode(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b z"]:
+        return z_of(state.params, *observed({"x": x, "mask": mask}))
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        require_latent(config.latent_dim, z=z)
         x_hat = x_hat_of(state.params, z)
         return jnp.clip(x_hat, 0, 1) if spec.levels else x_hat
 
     @jax.jit
-    def reconstruct(state: TrainState, x: Array) -> Float[Array, "b *event"]:
-        return decode(state, encode(state, x))
+    def reconstruct(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b *event"]:
+        return decode(state, encode(state, x, mask))
 
     def sample(
         key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
@@ -160,7 +178,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         """
         if label is not None or condition is not None:
             raise ValueError("this model is unconditional: label and condition must be None")
-        return draws(key, state, num, first)
+        return draws(key, state, num, checked_draws(key, num, first))
 
     @functools.partial(jax.jit, static_argnums=2)
     def draws(key: PRNGKey, state: TrainState, num: int, first: Any) -> Float[Array, "num *event"]:

@@ -76,6 +76,16 @@ class Sampler(Protocol):
         ...
 
 
+def check_sampler(sampler: Any) -> None:
+    """Refuse what is no sampler.
+
+    Raises:
+        ValueError: A class in the place of an instance, or what cannot be called.
+    """
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        raise ValueError(f"sampler must be a sampler such as DDIM(50), got {sampler!r}")
+
+
 @dataclass(frozen=True)
 class Ancestral:
     """`sampler.ancestral`: the lecture's generative process.

@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.core import (
     Batch,
     GenerativeModel,
     Metrics,
     PRNGKey,
     Spec,
+    checked_batch,
+    checked_draws,
     checked_label,
     example_labels,
     example_normals,
@@ -24,7 +26,7 @@ from jaxgen.core import (
 )
 from jaxgen.data import space
 from jaxgen.ddpm import process
-from jaxgen.ddpm.choices import Ancestral, Sampler
+from jaxgen.ddpm.choices import Ancestral, Sampler, check_sampler
 from jaxgen.ddpm.conditioning import inpaint
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.denoiser import denoiser
@@ -33,7 +35,9 @@ from jaxgen.ddpm.objective import Bound, variational_bound
 from jaxgen.ddpm.process import Denoise, Denoised
 from jaxgen.ddpm.sampler import noise
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.ddpm.tables import check_t
 from jaxgen.ddpm.training import State, training
+from jaxgen.events import require_floats, require_integers, require_shape
 
 _ALL_STEPS = Ancestral()
 
@@ -101,39 +105,46 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     move = training(config, spec, network, tx)
 
     def init(key: PRNGKey, batch: Batch) -> State:
+        require.typed_key("key", key)
+        fields_of(batch)
         params = network.init(key)
         # A copy: the loop donates its buffers, and none may be donated twice.
         return State(optimizers.create(tx, params), jax.tree.map(jnp.copy, params))
 
     @jax.jit
     def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
-        return move(key, state, space.to_signed(jnp.asarray(batch["x"]), spec), labels_of(batch))
+        require.typed_key("key", key)
+        fields = fields_of(batch)
+        return move(key, state, space.to_signed(fields["x"], spec), fields.get("label"))
 
-    def labels_of(batch: Batch) -> Int[Array, " b"] | None:
-        if not config.conditional:
-            return None
-        if "label" not in batch:
-            raise ValueError("conditional=True needs labels, got a batch without")
-        return jnp.asarray(batch["label"])
-
-    def index_of(batch: Batch) -> Int[Array, " b"]:
-        return jnp.asarray(batch["index"]) if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
+    def fields_of(batch: Batch) -> dict[str, Array]:
+        return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
 
     def bind(state: State, label: Any = None, guidance: Any = None) -> Denoise:
         return network.bind(state.ema_params, label, guidance)
 
-    @jax.jit
     def denoise(state: State, x_t: Float[Array, "b *event"], t: Int[Array, " b"], label: Any = None) -> Denoised:
+        check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
+        return denoised(state, x_t, t, label)
+
+    @jax.jit
+    def denoised(state: State, x_t: Array, t: Array, label: Any) -> Denoised:
+        require_floats(x_t=x_t)
+        require_shape((*jnp.shape(x_t)[:1], *event), x_t=x_t)
+        require_integers(t=t)
+        require_shape(x_t.shape[:1], t=t)
         return bind(state, label)(x_t, t)
 
-    def bound_of(key: PRNGKey, state: State, batch: Batch, num_draws: int | None) -> Bound:
+    def bound_of(key: Any, state: State, batch: Batch, num_draws: int | None) -> Bound:
+        require.typed_key("key", key)
+        fields = fields_of(batch)
         return variational_bound(
             key,
-            bind(state, labels_of(batch)),
+            bind(state, fields.get("label")),
             schedule,
-            space.to_signed(jnp.asarray(batch["x"]), spec),
+            space.to_signed(fields["x"], spec),
             levels=spec.levels,
-            index=index_of(batch),
+            index=fields["index"],
             variance=config.variance.fixed,
             clip=clip,
             num_draws=num_draws,
@@ -186,9 +197,14 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         sampler: Sampler = _ALL_STEPS,
         guidance: Any = None,
     ) -> Array:
-        return draws(
-            key, state, num, first, checked_label(label, num, num_classes, spec.labels), guidance, sampler, keep
-        )
+        first = checked_draws(key, num, first)
+        check_sampler(sampler)
+        if keep is not None:
+            require.size("keep", keep)
+        if guidance is not None and not isinstance(guidance, jax.Array):
+            require.number("guidance", guidance)
+        label = checked_label(label, num, num_classes, spec.labels)
+        return draws(key, state, num, first, label, guidance, sampler, keep)
 
     def sample(
         key: PRNGKey,
@@ -204,10 +220,17 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:
             raise ValueError("this model takes no condition, got one")
+        first = checked_draws(key, num, first)
         return chain(key, state, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
 
-    @jax.jit
     def diffuse(key: PRNGKey, x: Array, t: Any) -> Float[Array, "b *event"]:
+        check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
+        return diffused(key, x, t)
+
+    @jax.jit
+    def diffused(key: PRNGKey, x: Array, t: Any) -> Float[Array, "b *event"]:
+        require.typed_key("key", key)
+        x = checked_batch({"x": x}, spec)["x"]
         eps = example_normals(key, jnp.arange(x.shape[0], dtype=jnp.int32), event)
         return space.from_signed(process.diffuse(schedule, space.to_signed(x, spec), t, eps), spec)
 
@@ -215,13 +238,15 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def log_likelihood(
         key: PRNGKey, state: State, batch: Batch, timesteps: tuple[int, ...] | None = None
     ) -> Float[Array, " b"]:
-        x, index = space.to_signed(jnp.asarray(batch["x"]), spec), index_of(batch)
+        require.typed_key("key", key)
+        fields = fields_of(batch)
+        x, index = space.to_signed(fields["x"], spec), fields["index"]
         key_dequantise, key_sign = jax.random.split(key)
         width = 1.0
         if spec.levels is not None:
             width = 2 / (spec.levels - 1)
             x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
-        denoise = bind(state, labels_of(batch))
+        denoise = bind(state, fields.get("label"))
         log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
         return log_p + spec.num_dimensions * math.log(width)
 
@@ -229,7 +254,10 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def impute(
         key: PRNGKey, state: State, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
     ) -> Float[Array, "b *event"]:
-        x, mask, index = space.to_signed(jnp.asarray(batch["x"]), spec), jnp.asarray(batch["mask"]), index_of(batch)
+        require.typed_key("key", key)
+        check_sampler(sampler)
+        fields = checked_batch(batch, spec, needs=("mask",))
+        x, mask, index = space.to_signed(fields["x"], spec), fields["mask"], fields["index"]
 
         def down(*arguments: Any, timesteps: None, **options: Any) -> Array:
             return sampler(*arguments, variance=config.variance.fixed, **options)

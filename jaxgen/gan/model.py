@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.core import (
     Batch,
     GenerativeModel,
@@ -17,11 +17,14 @@ from jaxgen.core import (
     PRNGKey,
     Spec,
     TrainState,
+    checked_batch,
+    checked_draws,
     checked_label,
     example_keys,
     example_labels,
 )
 from jaxgen.data import space
+from jaxgen.events import require_floats, require_latent, require_shape
 from jaxgen.gan.config import Config
 from jaxgen.gan.game import State, game
 from jaxgen.gan.latent import interpolated, inverted
@@ -83,16 +86,18 @@ def model(
     generator = config.network.generator(spec, num_classes, config.axis_name, dtype)
     discriminator = config.network.discriminator(spec, num_classes, config.axis_name, dtype)
 
+    def fields_of(batch: Batch) -> dict[str, Array]:
+        return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
+
     def data_of(batch: Batch) -> dict[str, Array]:
         """What the game is about, in model space, divided into n_critic batches: [n_critic, m, ...]."""
-        x = space.to_signed(jnp.asarray(batch["x"]), spec)
+        fields = fields_of(batch)
+        x = space.to_signed(fields["x"], spec)
         if x.shape[0] % config.n_critic:
             raise ValueError(f"batch size {x.shape[0]} is not a multiple of n_critic={config.n_critic}")
         rows = {"x": x}
         if config.conditional:
-            if "label" not in batch:
-                raise ValueError("conditional=True needs labels, got a batch without")
-            rows["label"] = jnp.asarray(batch["label"])
+            rows["label"] = fields["label"]
         # The batch is divided before the axes change places, so that devices that share it keep their own examples.
         return jax.tree.map(
             lambda v: jnp.moveaxis(v.reshape(-1, config.n_critic, *v.shape[1:]), 1, 0),
@@ -100,6 +105,7 @@ def model(
         )
 
     def init(key: PRNGKey, batch: Batch) -> State:
+        require.typed_key("key", key)
         key_generator, key_discriminator, key_z, key_dropout = jax.random.split(key, 4)
         first = jax.tree.map(lambda v: v[0], data_of(batch))
         x, label = first["x"], first.get("label")
@@ -125,6 +131,7 @@ def model(
 
     @jax.jit
     def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
+        require.typed_key("key", key)
         return play(optimizers.device_key(key, config.axis_name), state, data_of(batch))
 
     def from_average(state: State, z: Array, label: Array | None) -> Float[Array, "b *event"]:
@@ -136,17 +143,23 @@ def model(
         variables = {"params": state.discriminator.params, **state.discriminator.variables}
         return cast(Array, discriminator.apply(variables, x, label, train=False))
 
+    def labels(label: Any, of: Array) -> Array | None:
+        """One label for each of these; scalars are for all."""
+        if num_classes is not None and label is None:
+            raise ValueError("label must be given: this model is conditional, got None")
+        return checked_label(label, of.shape[0], num_classes)
+
     def prior(key: PRNGKey, index: Int[Array, " b"]) -> Float[Array, "b z"]:
         return jax.vmap(lambda k: config.prior(k, (config.latent_dim,)))(example_keys(key, index))
 
     @jax.jit
     def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
         """V(D, G) of each example with a sample of its own; undisturbed, by the averaged generator."""
-        x = space.to_signed(jnp.asarray(batch["x"]), spec)
-        index = jnp.asarray(batch["index"]) if "index" in batch else jnp.arange(x.shape[0], dtype=jnp.int32)
-        label = jnp.asarray(batch["label"]) if config.conditional else None
+        require.typed_key("key", key)
+        fields = fields_of(batch)
+        x, label = space.to_signed(fields["x"], spec), fields.get("label")
         logits_real = logits_of(state, x, label)
-        logits_fake = logits_of(state, from_average(state, prior(key, index), label), label)
+        logits_fake = logits_of(state, from_average(state, prior(key, fields["index"]), label), label)
         return {
             "value": value(logits_real, logits_fake),
             "d_real": jax.nn.sigmoid(logits_real),
@@ -155,14 +168,18 @@ def model(
 
     @jax.jit
     def generate(state: State, z: Float[Array, "b z"], label: Any = None) -> Float[Array, "b *event"]:
-        return space.from_signed(from_average(state, z, label), spec)
+        require_latent(config.latent_dim, z=z)
+        return space.from_signed(from_average(state, z, labels(label, z)), spec)
 
     @jax.jit
     def discriminate(state: State, x: Float[Array, "b *event"], label: Any = None) -> Float[Array, " b"]:
-        return logits_of(state, 2 * x - 1 if spec.levels else x, label)
+        require_floats(x=x)
+        require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
+        return logits_of(state, 2 * x - 1 if spec.levels else x, labels(label, x))
 
     @functools.partial(jax.jit, static_argnames="num")
     def interpolate(state: State, z_from: Array, z_to: Array, num: int, label: Any = None) -> Array:
+        require_latent(config.latent_dim, z_from=z_from, z_to=z_to)
         path = interpolated(config.prior, z_from, z_to, num)
         return jax.vmap(lambda z: generate(state, z, label))(path)
 
@@ -170,6 +187,11 @@ def model(
     def invert(
         key: PRNGKey, state: State, x: Array, label: Any = None, num_steps: int = 500, num_starts: int = 4
     ) -> tuple[Array, Array, Array]:
+        require.typed_key("key", key)
+        require.size("num_steps", num_steps)
+        require.size("num_starts", num_starts)
+        require_floats(x=x)
+        require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
         starts = config.prior(key, (num_starts, x.shape[0], config.latent_dim))
         z, error = inverted(lambda z: generate(state, z, label), config.prior, x, starts, num_steps)
         return z, generate(state, z, label), error
@@ -180,6 +202,7 @@ def model(
         """G(z) by the averaged generator; z of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:
             raise ValueError("this model takes no condition, got one")
+        first = checked_draws(key, num, first)
         return draws(key, state, num, first, checked_label(label, num, num_classes, spec.labels))
 
     @functools.partial(jax.jit, static_argnums=2)

@@ -7,7 +7,7 @@ An ensemble is a model of the contract itself, so that `fit`, checkpoints and ru
 networks it is much faster than one member after the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, checked_draws
 
 
 @flax.struct.dataclass
@@ -65,12 +65,18 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
     """
     require.size("num", num)
 
-    def keys(key: PRNGKey) -> Array:
+    def keys(key: Any) -> Array:
+        require.typed_key("key", key)
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num, dtype=jnp.int32))
 
-    def divided(batch: Batch) -> Batch:
+    def divided(batch: Any) -> Batch:
+        if not isinstance(batch, Mapping):
+            raise ValueError(f'batch must be a mapping with "x", got {type(batch).__name__}')
+
         def part(x: Any) -> Array:
             x = jnp.asarray(x)
+            if x.ndim < 1:
+                raise ValueError("every field of a batch must have a leading axis B, got a scalar")
             if x.shape[0] % num:
                 raise ValueError(f"batch size {x.shape[0]} is not a multiple of the {num} members of the ensemble")
             # Divided before the axes change places, so that devices that share the batch keep their own examples.
@@ -95,6 +101,7 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
     def sample(
         key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Any = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
+        first = checked_draws(key, num, first)
         each = sample_each(key, state, num, first=first, label=label, condition=condition)
         return each[(first + jnp.arange(num, dtype=jnp.int32)) % each.shape[0], jnp.arange(num, dtype=jnp.int32)]
 

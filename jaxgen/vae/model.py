@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxgen import optimizers
+from jaxgen import optimizers, require
 from jaxgen.core import (
     Batch,
     GenerativeModel,
@@ -17,12 +17,16 @@ from jaxgen.core import (
     PRNGKey,
     Spec,
     TrainState,
+    checked_batch,
+    checked_draws,
     coarse_uniforms,
     example_normals,
     example_uniforms,
+    num_observed,
 )
 from jaxgen.data import space
 from jaxgen.distributions import affine, normal_log_prob, standard_normal_kl
+from jaxgen.events import require_equal_shapes, require_latent
 from jaxgen.vae.config import Config
 from jaxgen.vae.inference import importance_expectation, importance_log_likelihood, prior_log_likelihood
 from jaxgen.vae.networks import Decoder, Encoder
@@ -33,14 +37,16 @@ class Parts(NamedTuple):
     """What a VAE offers beyond the contract; x in storage dtype, as the data set holds it.
 
     Attributes:
-        encode: (state, x) -> (mu, log_var) of Q(z|X), each [B, latent_dim].
+        encode: (state, x, mask=None) -> (mu, log_var) of Q(z|X), each [B, latent_dim]. A mask [B, *event] is True
+            where x is observed.
         decode: (state, z) -> E[X|z] in data space, [B, *event].
-        reconstruct: (state, x) -> E[X|z] at z = mu(x), [B, *event].
+        reconstruct: (state, x, mask=None) -> E[X|z] at z = mu(x), [B, *event].
         log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats.
         monte_carlo: The same from draws of the prior: the lecture's first estimate, and why it fails.
         impute: (key, state, batch, num_samples=1000, chunk=50) -> E[X | what "mask" says is observed], [B, *event] in
             data space, the observed dimensions as they are.
-        interpolate: (state, x_from, x_to, num) -> [num, B, *event], decoded on the line between their mu.
+        interpolate: (state, x_from, x_to, num, mask=None) -> [num, B, *event], decoded on the line between their mu;
+            a mask is that of both.
         measure: What the probabilities are of.
         discrete: Whether they are of discrete data, so that bits/dim mean something.
     """
@@ -83,8 +89,10 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return params["log_scale"] if likelihood.learn else jnp.float32(likelihood.log_scale or 0.0)
 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
+        require.typed_key("key", key)
+        fields = checked_batch(batch, spec)
         key_encoder, key_decoder = jax.random.split(key)
-        x, mask = likelihood.target(jnp.asarray(batch["x"]), spec, None), batch.get("mask")
+        x, mask = likelihood.target(fields["x"], spec, None), fields.get("mask")
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
         x = x if mask is None else jnp.where(mask, x, 0.0)
         shown = jnp.concatenate([x, x], axis=-1) if config.see_mask else x
@@ -146,6 +154,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         }
 
     def loss(params: Any, key: PRNGKey, batch: Batch, step: Array) -> tuple[Array, Metrics]:
+        batch = checked_batch(batch, spec)
         key_x, key_eps = jax.random.split(key)
         size = batch["x"].shape[0]
         uniform = coarse_uniforms(key_x, batch["x"].shape) if likelihood.stochastic else None
@@ -165,69 +174,78 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     @jax.jit
     def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        require.typed_key("key", key)
         key = optimizers.device_key(key, config.axis_name)
         gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, key, batch, state.step)
         return optimizers.update(tx, state, gradient), metrics
 
-    def observed(key: PRNGKey, batch: Batch) -> tuple[Array, Array, PRNGKey]:
-        """What the likelihood is of, each example's number, and a key for z; draws belong to their example."""
-        index = batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0], dtype=jnp.int32)
+    def observed(key: Any, batch: Batch) -> tuple[Array, Array | None, Array, PRNGKey]:
+        """The likelihood's target, the mask, each example's number, and a key for z; draws belong to their example."""
+        require.typed_key("key", key)
+        fields = checked_batch(batch, spec)
         key_x, key_eps = jax.random.split(key)
-        uniform = example_uniforms(key_x, index, spec.event_shape) if likelihood.stochastic else None
-        return likelihood.target(jnp.asarray(batch["x"]), spec, uniform), jnp.asarray(index), key_eps
+        uniform = example_uniforms(key_x, fields["index"], spec.event_shape) if likelihood.stochastic else None
+        return likelihood.target(fields["x"], spec, uniform), fields.get("mask"), fields["index"], key_eps
 
     @jax.jit
     def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
-        x, index, key_eps = observed(key, batch)
+        x, mask, index, key_eps = observed(key, batch)
         eps = example_normals(key_eps, index, (config.latent_dim,))
-        return bound(state.params, x, eps, batch.get("mask"), beta=1.0)
+        return {**bound(state.params, x, eps, mask, beta=1.0), **num_observed(batch)}
 
     @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
     def log_likelihood(
         key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 5000, chunk: int = 50
     ) -> Float[Array, " b"]:
-        x, index, key_eps = observed(key, batch)
-        mu, log_var = q(state.params, x, batch.get("mask"))
-        log_p_x = functools.partial(log_p, state.params, x, mask=batch.get("mask"))
+        x, mask, index, key_eps = observed(key, batch)
+        mu, log_var = q(state.params, x, mask)
+        log_p_x = functools.partial(log_p, state.params, x, mask=mask)
         return importance_log_likelihood(key_eps, index, mu, log_var, log_p_x, num_samples, chunk)
 
     @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
     def monte_carlo(
         key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 5000, chunk: int = 50
     ) -> Float[Array, " b"]:
-        x, index, key_eps = observed(key, batch)
-        log_p_x = functools.partial(log_p, state.params, x, mask=batch.get("mask"))
+        x, mask, index, key_eps = observed(key, batch)
+        log_p_x = functools.partial(log_p, state.params, x, mask=mask)
         return prior_log_likelihood(key_eps, index, config.latent_dim, log_p_x, num_samples, chunk)
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+        require_latent(config.latent_dim, z=z)
         return likelihood.mean(f(state.params, z), spec)
 
     @jax.jit
-    def encode(state: TrainState, x: Array) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-        return q(state.params, likelihood.target(jnp.asarray(x), spec, None), None)
+    def encode(
+        state: TrainState, x: Array, mask: Array | None = None
+    ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        fields = checked_batch({"x": x, "mask": mask}, spec)
+        return q(state.params, likelihood.target(fields["x"], spec, None), fields.get("mask"))
 
     @jax.jit
-    def reconstruct(state: TrainState, x: Array) -> Float[Array, "b *event"]:
-        return decode(state, encode(state, x)[0])
+    def reconstruct(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b *event"]:
+        return decode(state, encode(state, x, mask)[0])
 
     @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
     def impute(
         key: PRNGKey, state: TrainState, batch: Batch, num_samples: int = 1000, chunk: int = 50
     ) -> Float[Array, "b *event"]:
-        mask = jnp.asarray(batch["mask"])
-        index = batch["index"] if "index" in batch else jnp.arange(mask.shape[0], dtype=jnp.int32)
-        x = likelihood.target(jnp.asarray(batch["x"]), spec, None)
+        require.typed_key("key", key)
+        fields = checked_batch(batch, spec, needs=("mask",))
+        mask, index = fields["mask"], fields["index"]
+        x = likelihood.target(fields["x"], spec, None)
         mu, log_var = q(state.params, x, mask)
         log_p_x = functools.partial(log_p, state.params, x, mask=mask)
-        mean = importance_expectation(
-            key, jnp.asarray(index), mu, log_var, log_p_x, lambda z: decode(state, z), num_samples, chunk
-        )
-        return jnp.where(mask, space.to_unit(jnp.asarray(batch["x"]), spec), mean)
+        mean = importance_expectation(key, index, mu, log_var, log_p_x, lambda z: decode(state, z), num_samples, chunk)
+        return jnp.where(mask, space.to_unit(fields["x"], spec), mean)
 
     @functools.partial(jax.jit, static_argnums=3)
-    def interpolate(state: TrainState, x_from: Array, x_to: Array, num: int) -> Float[Array, "num b *event"]:
-        start, end = encode(state, x_from)[0], encode(state, x_to)[0]
+    def interpolate(
+        state: TrainState, x_from: Array, x_to: Array, num: int, mask: Array | None = None
+    ) -> Float[Array, "num b *event"]:
+        require.size("num", num)
+        require_equal_shapes(x_from=x_from, x_to=x_to)
+        start, end = encode(state, x_from, mask)[0], encode(state, x_to, mask)[0]
         parts = jnp.linspace(0.0, 1.0, num, dtype=jnp.float32)
         return jax.vmap(lambda part: decode(state, start + part * (end - start)))(parts)
 
@@ -237,7 +255,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         """E[X|z] of z ~ N(0, I); z of sample k comes from fold_in(key, k)."""
         if label is not None or condition is not None:
             raise ValueError("this model is unconditional: label and condition must be None")
-        return draws(key, state, num, first)
+        return draws(key, state, num, checked_draws(key, num, first))
 
     @functools.partial(jax.jit, static_argnums=2)
     def draws(key: PRNGKey, state: TrainState, num: int, first: Any) -> Float[Array, "num *event"]:

@@ -1,0 +1,205 @@
+"""What every model refuses, in the same words: keys, numbers of draws and batches that are none."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen import autoencoder, data, ddpm, gan, vae
+from jaxgen.core import Spec, checked_batch, checked_draws
+from tests.models import MODELS, VARIANTS
+
+KEY = jax.random.key(0)
+USES_MASKS = {name for name in MODELS if name.split("-")[0] in ("vae", "autoencoder", "ensemble")}
+CONDITIONAL = {"gan-convolutional", "ddpm-learned-variance"}
+
+
+@pytest.fixture(params=[name for name in MODELS if name not in VARIANTS], scope="module")
+def case(request):
+    model, dataset = MODELS[request.param]()
+    batch = {"x": dataset.train.x[:8], "label": dataset.train.label[:8]}
+    return request.param, model, batch, jax.eval_shape(lambda: model.init(KEY, batch))
+
+
+def traced(function, state, *arguments):
+    """Trace a function of (key, state, ...) without the type checks that the import hook adds in tests."""
+    return jax.eval_shape(lambda state: inspect.unwrap(function)(arguments[0], state, *arguments[1:]), state)
+
+
+RAW = np.zeros(2, np.uint32)
+BATCHES = {
+    "a batch without x": (lambda b: {"label": b["label"]}, 'batch must hold "x", got label'),
+    "an empty mapping": (lambda b: {}, 'batch must hold "x", got no field'),
+    "an empty batch": (
+        lambda b: {k: v[:0] for k, v in b.items()},
+        r"x must have shape \[B, 8, 8, 1\], B >= 1, got \(0,",
+    ),
+    "flat features": (lambda b: {**b, "x": b["x"].reshape(8, -1)}, r"x must have shape \[B, 8, 8, 1\].*got \(\d, 64\)"),
+    "features of rank 1": (lambda b: {**b, "x": b["x"][:, 0, 0, 0]}, r"x must have shape \[B, 8, 8, 1\].*got \(\d,\)"),
+    "another size": (lambda b: {**b, "x": b["x"][:, :7]}, r"x must have shape \[B, 8, 8, 1\].*got \(\d, 7, 8, 1\)"),
+    "floats for grey levels": (lambda b: {**b, "x": b["x"] / np.float32(16)}, "storage dtype uint8, got float32"),
+    "a mask of floats": (lambda b: {**b, "mask": np.ones(b["x"].shape, np.float32)}, "mask"),
+    "a mask of another shape": (lambda b: {**b, "mask": np.ones(b["x"].shape[:-1], bool)}, "mask"),
+    "an index of floats": (lambda b: {**b, "index": np.arange(8, dtype=np.float32)}, "index must be integers"),
+}
+
+
+@pytest.mark.parametrize("what", BATCHES)
+@pytest.mark.parametrize("function", ["init", "step", "evaluate"])
+def test_a_batch_that_the_spec_does_not_describe_is_refused(case, function, what):
+    _, model, batch, state = case
+    change, message = BATCHES[what]
+    f = getattr(model, function)
+    with pytest.raises(ValueError, match=message):
+        if function == "init":
+            jax.eval_shape(lambda: inspect.unwrap(f)(KEY, change(batch)))
+        else:
+            traced(f, state, KEY, change(batch))
+
+
+@pytest.mark.parametrize("key", [0, RAW, None], ids=["an int", "raw words", "None"])
+@pytest.mark.parametrize("function", ["init", "step", "evaluate", "sample"])
+def test_what_is_no_typed_key_is_refused(case, function, key):
+    _, model, batch, state = case
+    f = inspect.unwrap(getattr(model, function))
+    with pytest.raises(ValueError, match="key must be one typed key"):
+        if function == "init":
+            f(key, batch)
+        else:
+            traced(f, state, key, 2 if function == "sample" else batch)
+
+
+@pytest.mark.parametrize(
+    ("num", "first", "message"),
+    [
+        (0, 0, "num must be an integer of at least 1, got 0"),
+        (-1, 0, "num must be an integer of at least 1, got -1"),
+        (2.0, 0, r"num must be an integer of at least 1, got 2\.0"),
+        (True, 0, "num must be an integer of at least 1, got True"),
+        (2**31, 0, "num must be an integer of at most 2147483647"),
+        (2, -1, r"first must be an integer in 0\.\.2147483646, .* got -1"),
+        (2, 2**31 - 1, r"first must be an integer in 0\.\.2147483646, .* got 2147483647"),
+        (2, 2**40, "first must be an integer in"),
+        (2, 0.5, "first must be an integer in"),
+    ],
+)
+def test_a_number_of_draws_that_is_none_is_refused(case, num, first, message):
+    _, model, _, state = case
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda state: inspect.unwrap(model.sample)(KEY, state, num, first=first), state)
+
+
+def test_a_mask_is_used_or_refused_by_name(case):
+    name, model, batch, state = case
+    masked = {**batch, "mask": np.ones(batch["x"].shape, bool)}
+    if name in USES_MASKS:
+        assert traced(model.evaluate, state, KEY, masked)["observed"].shape == (8,)
+        assert "observed" not in traced(model.evaluate, state, KEY, batch)
+        return
+    for function in (model.step, model.evaluate):
+        with pytest.raises(ValueError, match='batch must hold no "mask", got one'):
+            traced(function, state, KEY, masked)
+    with pytest.raises(ValueError, match='batch must hold no "mask", got one'):
+        model.init(KEY, masked)
+
+
+def test_a_conditional_model_needs_labels_of_the_right_kind(case):
+    name, model, batch, state = case
+    if name not in CONDITIONAL:
+        traced(model.evaluate, state, KEY, {"x": batch["x"]})
+        return
+    for label, message in [
+        (None, 'batch must hold "label", got x'),
+        (batch["label"][:4], r"label must be integers of shape \(8,\), got shape \(4,\)"),
+        (batch["label"][:, None], r"label must be integers of shape \(8,\), got shape \(8, 1\)"),
+        (batch["label"].astype(np.float32), r"label must be integers of shape \(8,\), got float32"),
+    ]:
+        for function in (model.step, model.evaluate):
+            with pytest.raises(ValueError, match=message):
+                traced(function, state, KEY, {**batch, "label": label})
+
+
+def test_the_checks_return_what_a_model_reads():
+    spec = Spec((2,), num_classes=3)
+    x, mask = np.zeros((4, 2), np.float32), np.ones((4, 2), bool)
+    fields = checked_batch({"x": x, "mask": mask, "label": np.arange(4), "caption": "ignored"}, spec)
+    assert set(fields) == {"x", "mask", "index"}
+    np.testing.assert_array_equal(fields["index"], np.arange(4))
+    with pytest.raises(ValueError, match="batch must be a mapping"):
+        checked_batch(x, spec)
+    with pytest.raises(ValueError, match="x must be an array, got list"):
+        checked_batch({"x": [[0.0, 1.0]]}, spec)
+    assert checked_draws(KEY, 2, np.int64(5)) == 5
+    jax.eval_shape(lambda first: checked_draws(KEY, 2, first), jnp.int32(0))
+
+
+# What lies behind a mask
+
+
+@pytest.fixture(scope="module")
+def half():
+    """Digits of which every second pixel is observed, and the same with other values behind the mask."""
+    x = data.load("digits").train.x[:8]
+    mask = np.indices(x.shape)[1:].sum(axis=0) % 2 == 0
+    return x, np.where(mask, x, 16 - x).astype(np.uint8), mask
+
+
+@pytest.mark.parametrize("family", [autoencoder, vae], ids=["autoencoder", "vae"])
+def test_nothing_behind_a_mask_counts(half, family):
+    x, other, mask = half
+    spec = data.load("digits").spec
+    model = family.model(family.Config(latent_dim=3, hidden=(16,)), spec)
+    state = model.init(KEY, {"x": x, "mask": mask})
+    parts = model.parts
+    for function in (parts.encode, parts.reconstruct):
+        seen, same = (jax.tree.leaves(function(state, given, mask=mask)) for given in (x, other))
+        for a, b in zip(seen, same, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert not np.allclose(jax.tree.leaves(function(state, x))[0], jax.tree.leaves(function(state, other))[0])
+        with pytest.raises(ValueError, match=r"mask must be bool of shape \(8, 8, 8, 1\), got"):
+            inspect.unwrap(function)(state, x, mask=mask[..., 0])
+        with pytest.raises(ValueError, match=r"mask must be bool of shape \(8, 8, 8, 1\), got float32"):
+            inspect.unwrap(function)(state, x, mask=mask.astype(np.float32))
+    values, others = (model.evaluate(KEY, state, {"x": given, "mask": mask}) for given in (x, other))
+    for name, column in values.items():
+        np.testing.assert_array_equal(column, others[name])
+    np.testing.assert_array_equal(values["observed"], np.full(8, 32.0))
+    if family is vae:
+        line, same = (parts.interpolate(state, given, given[::-1], 3, mask=mask) for given in (x, other))
+        np.testing.assert_array_equal(line[0], parts.reconstruct(state, x, mask=mask))
+        np.testing.assert_array_equal(line, same)
+
+
+def test_a_diffusion_model_imputes_and_bounds_nothing_behind_a_mask(half):
+    x, _, mask = half
+    small = ddpm.Config(network=ddpm.MLP((8,), time_features=4), schedule=ddpm.Cosine(4))
+    model = ddpm.model(small, data.load("digits").spec)
+    state = model.init(KEY, {"x": x})
+    imputed = model.parts.impute(KEY, state, {"x": x, "mask": mask})
+    np.testing.assert_allclose(np.asarray(imputed)[mask], x[mask] / 16, atol=1e-6)
+    with pytest.raises(ValueError, match='batch must hold "mask", got x'):
+        model.parts.impute(KEY, state, {"x": x})
+    for function in (model.parts.bound, model.parts.log_likelihood):
+        with pytest.raises(ValueError, match='batch must hold no "mask"'):
+            function(KEY, state, {"x": x, "mask": mask})
+
+
+def test_the_parts_of_a_game_check_their_arguments():
+    model = gan.model(gan.Config(latent_dim=3, network=gan.MLP((8,), (8,)), conditional=True), data.load("digits").spec)
+    batch = {"x": data.load("digits").train.x[:4], "label": data.load("digits").train.label[:4]}
+    state = model.init(KEY, batch)
+    z, x, parts = jnp.zeros((4, 3)), jnp.zeros((4, 8, 8, 1)), model.parts
+    assert parts.generate(state, z, 3).shape == (4, 8, 8, 1)
+    for function, arguments, message in [
+        (parts.generate, (z[:, :2], 3), r"z must have shape \[b, 3\], got \(4, 2\)"),
+        (parts.generate, (z.astype(jnp.int32), 3), "z must have a floating dtype, got int32"),
+        (parts.generate, (z,), "label must be given"),
+        (parts.generate, (z, np.zeros(3, int)), "label must be an integer or 4 of them"),
+        (parts.discriminate, (x.astype(jnp.uint8), 3), "x must have a floating dtype, got uint8"),
+        (parts.discriminate, (x[..., 0], 3), r"x must have shape \(4, 8, 8, 1\), got \(4, 8, 8\)"),
+        (parts.interpolate, (z, z[:2], 3, 3), "z_from and z_to must have equal shapes"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            inspect.unwrap(function)(state, *arguments)
