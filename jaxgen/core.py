@@ -15,11 +15,12 @@ a config, and resuming needs nothing else. What belongs to example or sample k i
 so that it does not depend on the batch it happens to be computed in.
 """
 
+import inspect
 import math
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import flax.struct
 import jax
@@ -139,7 +140,8 @@ class GenerativeModel(NamedTuple):
         step: (key, state, batch) -> (state, metrics); metrics are scalars averaged over the batch.
         evaluate: (key, state, batch) -> metrics, each [B]; draws are keyed by batch["index"].
         sample: (key, state, num, *, first=0, label=None, condition=None, ...) -> [num, *event] in data space,
-            images in [0, 1]; draw k, counted from `first`, does not depend on num.
+            images in [0, 1]; draw k, counted from `first`, does not depend on num. Arguments annotated by an `Option`
+            are flags of `jaxgen sample`.
         parts: The family's own functions. Training never reads them.
     """
 
@@ -148,6 +150,29 @@ class GenerativeModel(NamedTuple):
     evaluate: Callable[..., Metrics]
     sample: Callable[..., Array]
     parts: Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """An argument of a model's own `sample` that the command line offers: `Annotated[Any, Option(int | None, "...")]`.
+
+    Attributes:
+        kind: Type of the flag: a number, a string, or a union of frozen dataclasses.
+        help: What the argument is, a noun phrase.
+    """
+
+    kind: Any
+    help: str
+
+
+Label: TypeAlias = Annotated[Any, Option(int | None, "Label of all samples; None draws one for each.")]
+"""The label that a model's `sample` takes: an integer for all samples, or one for each."""
+
+
+def sample_arguments(model: GenerativeModel) -> dict[str, inspect.Parameter]:
+    """The arguments of a model's `sample` besides key, state, num and first, by name."""
+    parameters = inspect.signature(model.sample).parameters.values()
+    return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "first"}
 
 
 class Estimate(NamedTuple):

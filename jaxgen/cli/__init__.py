@@ -13,8 +13,8 @@ Every field of an experiment's config is a flag. Whatever is done here can be do
 """
 
 # Nothing heavy here: the command's own imports happen where an interruption is caught.
+import dataclasses
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -61,115 +61,57 @@ def train(arguments: Sequence[str]) -> int:
     return 0 if call is None else call()
 
 
-def resume(run: Path, /) -> int:
-    """Go on with a run from its last checkpoint.
-
-    Args:
-        run: Folder of the run.
-    """
-    from jaxgen import runs
-    from jaxgen.cli import show
-
-    return show.outcome(runs.resume(run))
-
-
-def sample(run: Path, /, num: int = 64, seed: int = 1, first: int = 0, best: bool = False) -> int:
-    """Draw samples and save their picture.
-
-    Args:
-        run: Folder of the run.
-        num: How many.
-        seed: Seed of the draws.
-        first: Number of the first sample.
-        best: Take the best checkpoint instead of the last.
-    """
-    from jaxgen import runs
-    from jaxgen.cli import show
-    from jaxgen.train.progress import activity
-
-    runs.RunFolder(run)  # is there one, before anything is said to be done
-    with activity(f"{num} samples"):
-        _, path = runs.sample(run, num, seed=seed, first=first, best=best)
-    show.line(f"look at {path}")
-    return 0
-
-
-def evaluate(
-    run: Path, /, split: str = "test", best: bool = False, fidelity: bool = False, num: int | None = None, seed: int = 0
-) -> int:
-    """Evaluate on a whole split.
-
-    Args:
-        run: Folder of the run.
-        split: "train", "valid" or "test".
-        best: Take the best checkpoint instead of the last.
-        fidelity: Compare samples with as many images of the split instead: Fréchet and kernel distance, precision,
-            recall, density, coverage, classes, nearest training images, each beside that of real images.
-        num: How many samples, with --fidelity; as many as there are to compare with unless given, 10,000 at most.
-        seed: Seed of the samples, with --fidelity.
-    """
-    from rich.console import Console
+def sample(arguments: Sequence[str]) -> int:
+    """jaxgen sample RUN [--num N] [--seed N] [--first N] [--best] [--out FILE] [any option of the model's own]"""
+    import tyro
 
     from jaxgen import runs
     from jaxgen.cli import show
-    from jaxgen.evaluate import FewSamplesWarning
-    from jaxgen.train.progress import activity
+    from jaxgen.cli.parse import call_of, options_of
+    from jaxgen.core import sample_arguments
 
-    runs.RunFolder(run)  # is there one, before anything is said to be done
-    if not fidelity:
-        if num is not None or seed:
-            raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
-        with activity(f"report on the {split} split"):
-            results = runs.evaluate(run, split=split, best=best)
-        Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
+    # The flags depend on the run: it is the word that names one.
+    named = next((word for word in arguments if (Path(word) / "manifest.json").is_file()), None)
+    trained = None if named is None else runs.load_model(named, best="--best" in arguments)
+    own = options_of({} if trained is None else sample_arguments(trained.model))
+    fields, default = Annotated[own, tyro.conf.arg(name="")], own()
+
+    def main(
+        run: Path,
+        /,
+        num: int = 64,
+        seed: int = 1,
+        first: int = 0,
+        best: bool = False,
+        out: Path | None = None,
+        options: fields = default,  # pyright: ignore[reportInvalidTypeForm]
+    ) -> int:
+        """Draw samples and save them, or their picture.
+
+        Args:
+            run: Folder of the run.
+            num: Number of samples.
+            seed: Seed of the draws.
+            first: Number of the first sample.
+            best: Take the best checkpoint instead of the last.
+            out: File of the samples (.npy or .npz) or of their picture (.png). None for a picture in the run's folder,
+                and beside it, if there are more than it shows, a .npy file with all.
+        """
+        chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+        drawn = runs.draw(
+            run, num, seed=seed, first=first, best=best, out=out, trained=trained, progress=True, **chosen
+        )
+        if drawn.file is not None:
+            show.line(f"{num} samples in {drawn.file}")
+        if drawn.picture is not None:
+            show.line(f"look at {drawn.picture}")
         return 0
-    with warnings.catch_warnings(), activity(f"samples beside the {split} split"):
-        warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
-        found = runs.fidelity(run, num, seed=seed, best=best, split=split)
-    show.fidelity(found, run.name)
-    return 0
 
-
-def compare(
-    runs: tuple[Path, ...],
-    /,
-    num: int | None = None,
-    seed: int = 0,
-    best: bool = False,
-    split: str = "test",
-    out: Path = Path("comparison"),
-) -> int:
-    """Compare the samples of runs on the same data: a table, a picture and a page.
-
-    Args:
-        runs: Folders of the runs.
-        num: How many samples of each; as many as there are to compare with unless given, 10,000 at most.
-        seed: Seed of the samples.
-        best: Take the best checkpoints instead of the last.
-        split: What to compare with: "test", "valid" or "train".
-        out: Folder of comparison.txt, comparison.png and comparison.html.
-    """
-    from jaxgen import runs as module
-    from jaxgen.cli import show
-
-    found = module.compare(runs, num, seed=seed, best=best, split=split, out=out)
-    show.line(found.text)
-    show.line(f"look at {found.files[-1]}")
-    return 0
-
-
-def verify(run: Path, /) -> int:
-    """Train again from the manifest and compare the state, bit by bit.
-
-    Args:
-        run: Folder of the run.
-    """
-    from jaxgen import runs
-    from jaxgen.cli import show
-
-    report = runs.verify(run)
-    show.line(str(report))
-    return 0 if report.passed else 1
+    if named is None:
+        call = call_of(main, arguments, "jaxgen sample")
+    else:
+        call = call_of(main, arguments, f"jaxgen sample {named}", f"the model of {named} takes no")
+    return 0 if call is None else call()
 
 
 def list_experiments(arguments: Sequence[str]) -> int:
@@ -234,12 +176,14 @@ def _told(arguments: list[str], prepare: Callable[[], None]) -> int:
 
 
 def _command(verb: str, rest: list[str]) -> int:
+    from jaxgen.cli import verbs
     from jaxgen.cli.parse import call_of
     from jaxgen.runs.config import nearest
 
     if verb not in VERBS:
         raise ValueError(f"there is no command {verb!r}; {nearest(verb, list(VERBS))}")
-    if verb in ("train", "list"):
-        return train(rest) if verb == "train" else list_experiments(rest)
-    call = call_of(globals()[verb], rest, f"jaxgen {verb}")
+    own = {"train": train, "sample": sample, "list": list_experiments}  # they read their words themselves
+    if verb in own:
+        return own[verb](rest)
+    call = call_of(getattr(verbs, verb), rest, f"jaxgen {verb}")
     return 0 if call is None else call()

@@ -1,19 +1,25 @@
 """Flags to arguments by tyro, whose reports of a wrong command line become one line."""
 
 import contextlib
+import dataclasses
 import functools
+import inspect
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from jaxgen.core import Option
 
 
 class _Text(io.StringIO):
     encoding = "utf-8"  # tyro asks what it may draw boxes with
 
 
-def call_of(function: Callable[..., int], arguments: Sequence[str], prog: str) -> Callable[[], int] | None:
+def call_of(
+    function: Callable[..., int], arguments: Sequence[str], prog: str, unknown: str = "unknown:"
+) -> Callable[[], int] | None:
     """The call of a function that a command line asks for; nothing is called yet.
 
     A field of a nested choice is a flag without its choice being named, as long as it is the choice by default
@@ -23,6 +29,7 @@ def call_of(function: Callable[..., int], arguments: Sequence[str], prog: str) -
         function: Its annotated arguments are the flags, its docstring the help.
         arguments: The words after the command.
         prog: The command, as the help names it.
+        unknown: What is said in front of words that are no flags.
 
     Returns:
         The call without arguments; None where help was printed instead.
@@ -44,7 +51,7 @@ def call_of(function: Callable[..., int], arguments: Sequence[str], prog: str) -
     except SystemExit as end:
         if not end.code:
             return None
-        raise ValueError(_sentence(errors.getvalue(), prog)) from None
+        raise ValueError(_sentence(errors.getvalue(), prog, unknown)) from None
     except AssertionError as error:  # of tyro's own flags
         raise ValueError(str(error)) from None
 
@@ -58,6 +65,23 @@ def _tyro(function: Callable[..., int], arguments: Sequence[str], prog: str) -> 
 
     markers = (tyro.conf.CascadeSubcommandArgs, tyro.conf.SuppressFixed)
     return tyro.cli(bound, args=list(arguments), prog=prog, config=markers)
+
+
+def options_of(arguments: Mapping[str, inspect.Parameter]) -> type:
+    """A dataclass whose fields are the arguments that a model's `sample` offers to the command line.
+
+    Args:
+        arguments: Arguments by name, of which those annotated by an `Option` are offered.
+    """
+    import tyro
+
+    fields = [
+        (name, Annotated[option.kind, tyro.conf.arg(help=option.help)], dataclasses.field(default=argument.default))
+        for name, argument in arguments.items()
+        for option in getattr(argument.annotation, "__metadata__", ())
+        if isinstance(option, Option)
+    ]
+    return dataclasses.make_dataclass("Options", fields, frozen=True)
 
 
 @contextlib.contextmanager
@@ -78,7 +102,7 @@ def _wide(wanted: bool) -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
-def _sentence(box: str, prog: str) -> str:
+def _sentence(box: str, prog: str, unknown: str) -> str:
     """What tyro says in a box, in one line: its first part, in jaxgen's words where they are known."""
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│|╭╮╰╯ \n") for line in box.splitlines()]
     parts: list[list[str]] = [[]]
@@ -88,7 +112,7 @@ def _sentence(box: str, prog: str) -> str:
         elif line:
             parts[-1].append(line)
     said, rest = " ".join(parts[0]), [line for part in parts[1:] for line in part]
-    said = _unknown(said, rest)
+    said = _not_recognised(said, rest, unknown)
     for pattern, ours in _WORDS.items():
         said = re.sub(pattern, ours, said)
     return f"{said} ({prog} --help lists the flags)"
@@ -107,13 +131,13 @@ _WORDS = {
 """What tyro says, and what it is in jaxgen's words."""
 
 
-def _unknown(said: str, rest: list[str]) -> str:
+def _not_recognised(said: str, rest: list[str], unknown: str) -> str:
     """Name what is no flag, what may have been meant, or the choice that the flag belongs to."""
     # The list has the values of unknown flags too, and it may say where each word stood.
-    unknown = re.findall(r"(\S+) \(applied to [^)]*\)", said) or re.findall(r"^Unrecognized options: (.*)", said)
-    if not unknown:
+    found = re.findall(r"(\S+) \(applied to [^)]*\)", said) or re.findall(r"^Unrecognized options: (.*)", said)
+    if not found:
         return said
-    words = [word for text in unknown for word in text.split(", ")]
+    words = [word for text in found for word in text.split(", ")]
     close = dict.fromkeys(word for line in rest if line.startswith("--") for word in re.findall(r"--[\w.-]+", line))
     if any(word in close for word in words):
         owners = dict.fromkeys(re.findall(r"in .* (\S+:\S+) --help", "\n".join(rest)))
@@ -122,7 +146,7 @@ def _unknown(said: str, rest: list[str]) -> str:
     close = list(close)[:3] or [
         name for name in (choices or [""])[0].split(", ") if name.partition(":")[0] == words[0].partition(":")[0]
     ]
-    return f"unknown: {' '.join(words)}" + (f"; did you mean {' or '.join(close)}?" if close else "")
+    return f"{unknown} {' '.join(words)}" + (f"; did you mean {' or '.join(close)}?" if close else "")
 
 
 def _help(function: Callable[..., int], arguments: Sequence[str], prog: str) -> str:

@@ -1,12 +1,12 @@
 """Choices that are more than a number, as frozen dataclasses: the variance of a step, and the way down from noise."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import PRNGKey
+from jaxgen.core import Option, PRNGKey
 from jaxgen.ddpm import sampler
 from jaxgen.ddpm.process import Denoise, Variance, beta_variance, posterior_variance
 from jaxgen.ddpm.schedule import Schedule, uniform_timesteps
@@ -183,6 +183,15 @@ class DPMSolver:
     ) -> Array:
         levels = _levels(schedule, self.num_steps)
         return sampler.dpm_solver_pp(key, denoise, schedule, x_T, timesteps=levels, order=self.order, **options)
+
+
+ChosenSampler: TypeAlias = Annotated[Sampler, Option(Ancestral | DDIM | DPMSolver, "Way from noise to the data.")]
+"""The sampler that `sample` takes."""
+
+Guidance: TypeAlias = Annotated[
+    Any, Option(float | None, "Weight of the label, see `guided`; 1 or None for the conditional model itself.")
+]
+"""The weight w of classifier-free guidance that `sample` takes."""
 
 
 def _require_steps(num_steps: int | None) -> None:

@@ -14,6 +14,7 @@ from jaxgen import optimizers, require
 from jaxgen.core import (
     Batch,
     GenerativeModel,
+    Label,
     Metrics,
     PRNGKey,
     Spec,
@@ -26,7 +27,7 @@ from jaxgen.core import (
 )
 from jaxgen.data import space
 from jaxgen.ddpm import process
-from jaxgen.ddpm.choices import Ancestral, Sampler, check_sampler
+from jaxgen.ddpm.choices import Ancestral, ChosenSampler, Guidance, Sampler, check_sampler
 from jaxgen.ddpm.conditioning import inpaint
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.denoiser import denoiser
@@ -212,10 +213,10 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         num: int,
         *,
         first: int = 0,
-        label: Any = None,
+        label: Label = None,
         condition: Any = None,
-        sampler: Sampler = _ALL_STEPS,
-        guidance: Any = None,
+        sampler: ChosenSampler = _ALL_STEPS,
+        guidance: Guidance = None,
     ) -> Float[Array, "num *event"]:
         """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:

@@ -13,6 +13,7 @@ from jaxgen import optimizers, require
 from jaxgen.core import (
     Batch,
     GenerativeModel,
+    Label,
     Metrics,
     PRNGKey,
     Spec,
@@ -197,7 +198,7 @@ def model(
         return z, generate(state, z, label), error
 
     def sample(
-        key: PRNGKey, state: State, num: int, *, first: int = 0, label: Any = None, condition: Any = None
+        key: PRNGKey, state: State, num: int, *, first: int = 0, label: Label = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         """G(z) by the averaged generator; z of sample k, and its label if none is given, from fold_in(key, k)."""
         if condition is not None:

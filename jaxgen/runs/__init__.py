@@ -15,8 +15,9 @@ from jaxgen.runs.compare import Comparison, compare
 from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.launch import Outcome, resume, train
+from jaxgen.runs.sampling import Samples, draw, sample
 from jaxgen.runs.settings import Experiment, Settings
-from jaxgen.runs.use import Trained, evaluate, load, load_model, sample
+from jaxgen.runs.use import Trained, evaluate, load, load_model
 from jaxgen.runs.verify import Report, verify
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "Outcome",
     "Report",
     "RunFolder",
+    "Samples",
     "Settings",
     "Trained",
     "compare",
+    "draw",
     "evaluate",
     "fidelity",
     "load",

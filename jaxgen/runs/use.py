@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxgen import plot
 from jaxgen.core import Estimate, GenerativeModel, Spec
 from jaxgen.runs import described
 from jaxgen.runs.belonging import belongs, built, same_config
@@ -101,35 +100,6 @@ def _state(
         state, meta = checkpoints.restore(like, best=best, check=check)
     belongs(folder, config, checkpoint=(int(state.step), meta))
     return jax.tree.map(jnp.asarray, state)
-
-
-def sample(
-    path: Path | str, num: int = 64, *, seed: int = 1, first: int = 0, best: bool = False, **options: Any
-) -> tuple[jax.Array, Path]:
-    """Draw samples of a run's model and save their picture.
-
-    Args:
-        path: The run's folder.
-        num: How many.
-        seed: Seed of the draws.
-        first: Number of the first sample; sample k is the same however many are drawn.
-        best: Take the best checkpoint instead of the last.
-        options: Further arguments of the model's `sample`.
-
-    Returns:
-        The samples and the path of the picture.
-
-    Raises:
-        ValueError: num below 1 or first below 0.
-    """
-    if num < 1 or first < 0:
-        raise ValueError(f"num must be at least 1 and first at least 0, got num={num}, first={first}")
-    trained = load_model(path, best=best)
-    state = trained.state
-    x = trained.model.sample(jax.random.key(seed), state, num, first=first, **options)
-    title = f"{Path(path).name}: samples {first} to {first + num - 1} of seed {seed}, step {int(state.step)}"
-    name = f"samples_seed{seed}_{first}_{first + num - 1}.png"
-    return x, plot.save(trained.samples(x, title), RunFolder(path).pictures / name)
 
 
 def evaluate(path: Path | str, *, split: str = "test", best: bool = False) -> dict[str, Estimate]:

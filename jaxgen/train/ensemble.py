@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, checked_draws
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, checked_draws
 
 
 @flax.struct.dataclass
@@ -99,7 +99,7 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
         return jax.vmap(lambda states: model.sample(key, states, num, **options))(state.states)
 
     def sample(
-        key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Any = None, condition: Any = None
+        key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Label = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         first = checked_draws(key, num, first)
         each = sample_each(key, state, num, first=first, label=label, condition=condition)

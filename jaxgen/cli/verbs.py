@@ -1,0 +1,94 @@
+"""The commands whose flags are the same for every run: their arguments are the flags, their docstrings the help."""
+
+import warnings
+from pathlib import Path
+
+
+def resume(run: Path, /) -> int:
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        run: Folder of the run.
+    """
+    from jaxgen import runs
+    from jaxgen.cli import show
+
+    return show.outcome(runs.resume(run))
+
+
+def evaluate(
+    run: Path, /, split: str = "test", best: bool = False, fidelity: bool = False, num: int | None = None, seed: int = 0
+) -> int:
+    """Evaluate on a whole split.
+
+    Args:
+        run: Folder of the run.
+        split: "train", "valid" or "test".
+        best: Take the best checkpoint instead of the last.
+        fidelity: Compare samples with as many images of the split instead: Fréchet and kernel distance, precision,
+            recall, density, coverage, classes, nearest training images, each beside that of real images.
+        num: How many samples, with --fidelity; as many as there are to compare with unless given, 10,000 at most.
+        seed: Seed of the samples, with --fidelity.
+    """
+    from rich.console import Console
+
+    from jaxgen import runs
+    from jaxgen.cli import show
+    from jaxgen.evaluate import FewSamplesWarning
+    from jaxgen.train.progress import activity
+
+    runs.RunFolder(run)  # is there one, before anything is said to be done
+    if not fidelity:
+        if num is not None or seed:
+            raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
+        with activity(f"report on the {split} split"):
+            results = runs.evaluate(run, split=split, best=best)
+        Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
+        return 0
+    with warnings.catch_warnings(), activity(f"samples beside the {split} split"):
+        warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
+        found = runs.fidelity(run, num, seed=seed, best=best, split=split)
+    show.fidelity(found, run.name)
+    return 0
+
+
+def compare(
+    runs: tuple[Path, ...],
+    /,
+    num: int | None = None,
+    seed: int = 0,
+    best: bool = False,
+    split: str = "test",
+    out: Path = Path("comparison"),
+) -> int:
+    """Compare the samples of runs on the same data: a table, a picture and a page.
+
+    Args:
+        runs: Folders of the runs.
+        num: How many samples of each; as many as there are to compare with unless given, 10,000 at most.
+        seed: Seed of the samples.
+        best: Take the best checkpoints instead of the last.
+        split: What to compare with: "test", "valid" or "train".
+        out: Folder of comparison.txt, comparison.png and comparison.html.
+    """
+    from jaxgen import runs as module
+    from jaxgen.cli import show
+
+    found = module.compare(runs, num, seed=seed, best=best, split=split, out=out)
+    show.line(found.text)
+    show.line(f"look at {found.files[-1]}")
+    return 0
+
+
+def verify(run: Path, /) -> int:
+    """Train again from the manifest and compare the state, bit by bit.
+
+    Args:
+        run: Folder of the run.
+    """
+    from jaxgen import runs
+    from jaxgen.cli import show
+
+    report = runs.verify(run)
+    show.line(str(report))
+    return 0 if report.passed else 1
