@@ -1,7 +1,7 @@
 """The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list`.
 
-    jaxgen train EXPERIMENT [--run DIR] [--seed N] [--steps N] [any field of its config]
-    jaxgen resume RUN                       go on after Ctrl-C, a kill, a power cut
+    jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--seed N] [--steps N] [any field of its config]
+    jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
     jaxgen sample RUN [--num N] [--out samples.npz] [any option of the model's own]
     jaxgen evaluate RUN [--split test] [--fidelity]
     jaxgen compare RUN RUN ...              a table, a picture and a page
@@ -47,8 +47,10 @@ def train(arguments: Sequence[str]) -> int:
     # An empty name: the fields of the config are flags of their own, --steps and not --config.steps.
     fields, default = Annotated[module.Config, tyro.conf.arg(name="")], module.Config()
 
-    def main(run: Path = Path("runs") / name, config: fields = default) -> int:  # pyright: ignore
-        return show.outcome(runs.train(config, run))
+    other_run = Annotated[Path | None, tyro.conf.arg(name="from")]
+
+    def main(run: Path = Path("runs") / name, start: other_run = None, config: fields = default) -> int:  # pyright: ignore
+        return show.outcome(runs.train(config, run, start=start))
 
     main.__doc__ = f"""{experiments.describe(name)}
 
@@ -56,6 +58,7 @@ def train(arguments: Sequence[str]) -> int:
 
     Args:
         run: Folder of the run; if it holds this very run already, training goes on.
+        start: Folder of another run, from whose last state a new one starts.
     """
     call = call_of(main, rest, f"jaxgen train {name}")
     return 0 if call is None else call()

@@ -4,16 +4,21 @@ import warnings
 from pathlib import Path
 
 
-def resume(run: Path, /) -> int:
+def resume(run: Path, /, steps: int | None = None, devices: int | None = None, data: str | None = None) -> int:
     """Go on with a run from its last checkpoint.
 
     Args:
         run: Folder of the run.
+        steps: Steps of the whole run, if it is to last longer than it was meant to.
+        devices: Number of devices from now on.
+        data: Place of the data, if they have moved.
     """
     from jaxgen import runs
     from jaxgen.cli import show
 
-    return show.outcome(runs.resume(run))
+    given = {"steps": steps, "devices": devices, "data": data}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return show.outcome(runs.resume(run, **changes))
 
 
 def evaluate(
@@ -91,4 +96,4 @@ def verify(run: Path, /) -> int:
 
     report = runs.verify(run)
     show.line(str(report))
-    return 0 if report.passed else 1
+    return report.code

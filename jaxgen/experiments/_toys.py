@@ -29,6 +29,7 @@ class Config(Settings):
         model: Of the GAN.
     """
 
+    at_hand = (*Settings.at_hand, "samples")
     toy: ClassVar[str]  # name of the data set
 
     num: int = 100_000

@@ -29,6 +29,8 @@ class Config(Settings):
         ValueError: A number below 1; when built, more labels of each class than there are.
     """
 
+    at_hand = (*Settings.at_hand, "probe_examples", "labels_per_class", "label_draws", "fine_tuning_steps")
+
     data: str = "mnist"
     probe_examples: int = 10_000
     labels_per_class: int = 10

@@ -24,6 +24,8 @@ class Config(Settings):
         ValueError: A negative number of samples, or no updates.
     """
 
+    at_hand = (*Settings.at_hand, "samples", "classifier_steps")
+
     data: str = "mnist"
     samples: int = 10_000
     classifier_steps: int = 2000

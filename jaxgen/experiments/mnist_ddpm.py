@@ -25,6 +25,8 @@ class Config(Settings):
         ValueError: A negative number of samples, or no updates.
     """
 
+    at_hand = (*Settings.at_hand, "samples", "sampler", "classifier_steps")
+
     data: str = "mnist"
     samples: int = 5000
     sampler: ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver = ddpm.DDIM(50)

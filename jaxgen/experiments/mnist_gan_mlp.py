@@ -30,6 +30,7 @@ class Config(Settings):
         ValueError: A negative number of samples, or another below 1.
     """
 
+    at_hand = (*Settings.at_hand, "samples", "centroids")
     held_out_of_mnist: ClassVar[int] = 1000
     """Training images of MNIST and its kin that are held out unless `held_out` is given."""
 

@@ -30,6 +30,7 @@ class Config(Settings):
         ValueError: A negative number of images or samples, or no binarisation.
     """
 
+    at_hand = (*Settings.at_hand, "importance_samples", "binarisations")
     held_out_of_mnist: ClassVar[int] = 0
     """Training images of MNIST and its kin that are held out unless `valid` is given."""
 

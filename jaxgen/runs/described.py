@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.core import Batch, Spec
+from jaxgen.core import Batch, GenerativeModel, Spec
 from jaxgen.runs.config import from_json, to_json
+from jaxgen.runs.settings import Settings
 
 
 def describe(spec: Spec) -> dict[str, Any] | None:
@@ -52,6 +53,19 @@ def stand_in(spec: Spec, batch_size: int) -> Batch:
     if spec.condition is not None:
         batch["condition"] = jax.tree.map(lambda leaf: column(leaf.shape, leaf.dtype), spec.condition)
     return batch
+
+
+def state_of(model: GenerativeModel, spec: Spec, config: Settings) -> Any:
+    """Structure, shapes and dtypes of a model's state, which no data are needed for.
+
+    Args:
+        model: The model.
+        spec: What is known of its data.
+        config: Config of the run.
+    """
+    unit = config.batch_unit
+    batch = stand_in(spec, unit * max(config.batch_size // unit, 1))
+    return jax.eval_shape(model.init, jax.random.key(config.seed), batch)
 
 
 def _tree_to_json(tree: Any) -> Any:

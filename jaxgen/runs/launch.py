@@ -1,5 +1,6 @@
 """Training in a run folder, from the start or from where it stopped."""
 
+import dataclasses
 import errno
 import functools
 import warnings
@@ -15,17 +16,17 @@ from jaxgen import plot
 from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
 from jaxgen.runs import described, environment
+from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built, same_config
-from jaxgen.runs.config import difference
+from jaxgen.runs.config import difference, nearest
 from jaxgen.runs.folder import RunFolder, enough_space, lock
-from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
+from jaxgen.runs.stages import at_hand, go_on, stages
+from jaxgen.runs.use import load_model
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
 from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
-
-# Folded into the root key for what is not a step; like INIT, out of the reach of step numbers.
-EVALUATE, PICTURE = INIT - 1, INIT - 2
 
 EARLY = (0, 1, 2, 4, 8, 16, 32, 64)
 """Steps whose digests are kept besides the regular ones: where two runs part, they mostly part early."""
@@ -47,16 +48,21 @@ class Outcome(NamedTuple):
     folder: RunFolder
 
 
-def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outcome:
+def train(config: Settings, path: Path | str, *, start: Path | str | None = None, progress: bool = True) -> Outcome:
     """Train an experiment in a folder; if the folder holds a run with this config, go on with it.
+
+    A run may go on with other fields of `config.at_hand`, for another number of steps, and on data that have moved; the
+    manifest keeps what trained which steps.
 
     Args:
         config: An experiment's config.
         path: The folder.
+        start: Folder of another run, from whose last state a new one starts; see `jaxgen.runs.start`.
         progress: Whether to show progress.
 
     Raises:
-        ValueError: The folder holds a run with another config, or the config does not fit the data.
+        ValueError: The folder holds a run with another config, the config does not fit the data, `steps` is less than
+            the run has reached, or the run to start from is of another model.
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
     """
@@ -73,6 +79,12 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
     like = jax.eval_shape(experiment.model.init, root, batches(0))
     dataset = experiment.dataset
     data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": described.describe(dataset.spec)}
+    first, origin = None, None
+    if start is not None and not begun:
+        other = load_model(start)
+        origin = starting.described(Path(start), other.state)
+        fresh = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
+        first = starting.adopted(fresh, other.state)
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
 
     def require_space(checkpoints: int) -> None:
@@ -84,9 +96,10 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
         if started:
             folder = RunFolder(path)
             belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
+            starting.same(folder, start)
             _tell_of_changes(folder)
             if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
-                folder.update(config=config.described(), data=data, best=experiment.best)
+                folder.update(data=data, best=experiment.best)
         else:
             require_space(checkpoints=0)
             folder = RunFolder.create(
@@ -98,13 +111,19 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
                     "best": experiment.best,
                     "digests": {},
                     "results": {},
+                    **({} if origin is None else {"start": origin}),
                 },
             )
         try:
             with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
+                _not_beyond(folder, checkpoints, config)
                 state, window = _continue(folder, checkpoints, like, config)
+                if started:
+                    go_on(folder, config, 0 if state is None else int(state.step))
                 if started and (state is None or int(state.step) < config.steps):
                     require_space(len(checkpoints.steps()))
+                if state is None and "start" in folder.manifest:
+                    state = starting.first_state(folder, experiment.model, root, batches(0), first)
                 return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
         except Exception as error:
             if not disk_is_full(error):
@@ -113,18 +132,39 @@ def train(config: Settings, path: Path | str, *, progress: bool = True) -> Outco
             raise OSError(errno.ENOSPC, message) from error
 
 
-def resume(path: Path | str, *, progress: bool = True) -> Outcome:
+def resume(path: Path | str, *, progress: bool = True, **changes: Any) -> Outcome:
     """Go on with the run in a folder, as its manifest describes it; a finished run is returned as it is.
 
+    Args:
+        path: The run's folder.
+        progress: Whether to show progress.
+        changes: Fields of the config that are another from now on, as far as they may be, see `train`: `steps=2000`. On
+            a machine with fewer devices than the run had, those that there are will be used, with a warning.
+
     Raises:
-        FileNotFoundError: There is no run.
-        ValueError: The manifest is damaged, or its config is not that of the checkpoints.
+        FileNotFoundError: There is no run, or no data where they were.
+        ValueError: The manifest is damaged, its config is not that of the checkpoints, or a field may not change.
     """
-    return train(RunFolder(path).config, path, progress=progress)
+    config = RunFolder(path).config
+    known = [field.name for field in dataclasses.fields(config)]
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"{type(config).__qualname__} has no field {name!r}; {nearest(name, known)}")
+    config = dataclasses.replace(config, **changes)
+    return train(config if "devices" in changes else at_hand(config), path, progress=progress)
+
+
+def _not_beyond(folder: RunFolder, checkpoints: Checkpoints, config: Settings) -> None:
+    """Refuse to end a run before what it has reached."""
+    reached = max(checkpoints.steps(), default=0)
+    if config.steps < reached:
+        raise ValueError(
+            f"steps must be at least {reached}, which the run in {folder.path} has reached, got {config.steps}"
+        )
 
 
 def _tell_of_changes(folder: RunFolder) -> None:
-    changes = difference(folder.manifest["environment"], environment.describe())
+    changes = difference(stages(folder.manifest)[-1]["environment"], environment.describe())
     if changes:
         warnings.warn(
             f"the run in {folder.path} was started elsewhere ({'; '.join(changes)}): "
@@ -194,6 +234,8 @@ def _train(
     def save(step: int, state: Any, window: Window) -> None:
         if step in checkpoints.steps():
             return
+        if str(step) in folder.manifest["digests"]:  # of the first time, where a signal asks for it this time
+            note_digest(step, state, window)
         measured = None
         regular = step > 0 and (step % config.checkpoint_every == 0 or step == config.steps)
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
@@ -220,7 +262,7 @@ def _train(
             folder.add_frame(step, np.asarray(model.sample(key, state, experiment.film_samples)))
 
     pictures = Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False)
-    if state is not None and pictures.due(step := int(state.step)):
+    if state is not None and int(state.step) > 0 and pictures.due(step := int(state.step)):
         # The run may have been killed between this checkpoint and its picture.
         has_picture = (folder.pictures / f"step_{step:08d}.png").exists()
         if not has_picture or (experiment.film is not None and not folder.has_frame(step)):

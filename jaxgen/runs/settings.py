@@ -9,6 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 from jaxgen import data, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.runs.config import to_json
+from jaxgen.train.fit import INIT
+
+# Folded into the root key for what is not a step; like INIT, out of the reach of step numbers.
+EVALUATE, PICTURE = INIT - 1, INIT - 2
 
 
 class Experiment(NamedTuple):

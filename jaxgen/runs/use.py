@@ -12,8 +12,7 @@ from jaxgen.core import Estimate, GenerativeModel, Spec
 from jaxgen.runs import described
 from jaxgen.runs.belonging import belongs, built, same_config
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.launch import EVALUATE
-from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.train import Checkpoints
 
 
@@ -87,8 +86,7 @@ def _state(
     folder: RunFolder, config: Settings, model: GenerativeModel, spec: Spec, metric: str | None, best: bool
 ) -> Any:
     """The state of the newest whole checkpoint, or of the best, if it is the run's."""
-    batch = described.stand_in(spec, config.batch_size)
-    like = jax.eval_shape(model.init, jax.random.key(config.seed), batch)
+    like = described.state_of(model, spec, config)
     if not folder.checkpoints.exists():
         raise FileNotFoundError(f"the run in {folder.path} has no checkpoint yet")
     with Checkpoints(folder.checkpoints, keep=config.keep, best=metric, read_only=True) as checkpoints:

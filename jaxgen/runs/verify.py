@@ -1,15 +1,22 @@
-"""Training again from the manifest, and comparing to the bit."""
+"""Training again from the manifest, and comparing to the bit: digests, checkpoints, records and results."""
 
+import dataclasses
+import signal
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from jaxgen.runs import environment
+from jaxgen.runs import environment, inspection, start
 from jaxgen.runs.belonging import built
-from jaxgen.runs.config import difference
+from jaxgen.runs.config import difference, from_json
 from jaxgen.runs.folder import RunFolder
-from jaxgen.train import Hook, digest, fit, parallel
+from jaxgen.runs.settings import EVALUATE, Experiment, Settings
+from jaxgen.runs.stages import at_hand, rescheduled, stages
+from jaxgen.train import Hook, Window, digest, fit, parallel
+from jaxgen.train.fit import INIT
 
 
 class Report(NamedTuple):
@@ -19,25 +26,46 @@ class Report(NamedTuple):
         equal: Steps up to the first difference whose digests are equal.
         parted: The first step with another digest, None if all are equal.
         differences: What differs in data, versions, device and flags, one line each.
+        wrong: Checkpoints, records and results that are not the run's, one line each.
+        unseen: What was not looked at, one line each.
+        interrupted: Name of the signal that ended it early, or None.
     """
 
     equal: list[int]
     parted: int | None
     differences: list[str]
+    wrong: list[str] = []  # noqa: RUF012
+    unseen: list[str] = []  # noqa: RUF012
+    interrupted: str | None = None
 
     @property
     def passed(self) -> bool:
-        return self.parted is None and bool(self.equal)
+        """Whether all that was to be looked at was, and is the run's."""
+        return self.parted is None and self.interrupted is None and bool(self.equal) and not self.wrong
+
+    @property
+    def code(self) -> int:
+        """The exit status of `jaxgen verify`: 0 verified, 1 not the same, 130 or 143 interrupted."""
+        if self.interrupted and self.parted is None and not self.wrong:
+            return 128 + signal.Signals[self.interrupted]
+        return 0 if self.passed else 1
 
     def __str__(self) -> str:
+        since = f"equal until step {self.equal[-1]}" if self.equal else "never equal"
         if self.passed:
             head = f"verified: the state is the same to the bit at steps {', '.join(map(str, self.equal))}"
-        elif self.parted is None:
-            head = "not verified: the manifest has no digests"
-        else:
-            since = f"equal until step {self.equal[-1]}" if self.equal else "never equal"
+        elif self.parted is not None:
             head = f"NOT the same: parted at step {self.parted} ({since})"
-        return "\n".join([head, *(f"  differs: {line}" for line in self.differences)])
+        elif self.wrong:
+            head = f"NOT the same: the states are ({since}), but not all that lies in the folder is the run's"
+        elif self.interrupted:
+            head = f"not verified: interrupted by {self.interrupted} ({since})"
+        else:
+            head = "not verified: the manifest has no digests"
+        lines = [head]
+        for name, found in (("wrong", self.wrong), ("differs", self.differences), ("not looked at", self.unseen)):
+            lines += [f"  {name}: {line}" for line in found]
+        return "\n".join(lines)
 
 
 class _Parted(Exception):
@@ -45,17 +73,21 @@ class _Parted(Exception):
 
 
 def verify(path: Path | str, *, progress: bool = True) -> Report:
-    """Train again from a run's manifest, in memory, and compare the digests step by step.
+    """Train again from a run's manifest, in memory, and compare with what lies in its folder.
+
+    States are compared by their digests at all steps that the manifest has one of, and at those of the checkpoints. The
+    bytes of the checkpoints, the records and the results are compared too, timing left out; the report says what of
+    these was not looked at.
 
     Args:
         path: The run's folder; nothing in it is changed.
         progress: Whether to show progress.
 
     Returns:
-        The report; training ends at the first difference.
+        The report; training ends at the first difference, or at Ctrl-C.
 
     Raises:
-        FileNotFoundError: There is no run.
+        FileNotFoundError: There is no run, or its data are gone.
         ValueError: The manifest is damaged.
     """
     folder = RunFolder(path)
@@ -64,29 +96,111 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     differences = []
     if experiment.dataset.fingerprint != folder.manifest["data"]["fingerprint"]:
         differences.append(
-            f"data: fingerprint {folder.manifest['data']['fingerprint'][:16]} -> {experiment.dataset.fingerprint[:16]}"
+            f"data: fingerprint {str(folder.manifest['data']['fingerprint'])[:16]} -> "
+            f"{experiment.dataset.fingerprint[:16]}"
         )
-    differences += difference(folder.manifest["environment"], environment.describe())
-    expected = {int(step): value for step, value in folder.manifest["digests"].items()}
+    for stage in stages(folder.manifest):
+        since = f" (from step {stage['first']} on)" if stage["first"] else ""
+        differences += [line + since for line in difference(stage["environment"], environment.describe())]
+    found, wrong = inspection.checkpoint_digests(folder, config, experiment)
+    if not all(step.isdecimal() for step in folder.manifest["digests"]):
+        raise ValueError(f"{folder.path / 'manifest.json'} is damaged: digests must be by step")
+    expected = {**found, **{int(step): value for step, value in folder.manifest["digests"].items()}}
     equal: list[int] = []
-    train = experiment.dataset.train
 
-    def compare(step: int, state: Any, _window: Any) -> None:
+    def compare(step: int, state: Any, _window: Any = None) -> None:
         if digest(state) != expected[step]:
             raise _Parted(step)
         equal.append(step)
 
-    try:
-        fit(
-            experiment.model,
-            train.batches(seed=config.seed, batch_size=config.batch_size_for(len(train))),
-            jax.random.key(config.seed),
-            max(expected, default=0),
-            hooks=[Hook(compare, steps=tuple(sorted(expected)), at_end=False)],
-            log_every=config.log_every,
-            mesh=parallel.mesh(config.devices) if config.devices > 1 else None,
+    records: list[dict[str, Any]] = []
+    parted = interrupted = state = None
+    end = max(expected, default=0)
+    if expected:
+        try:
+            state, interrupted = _again(folder, config, experiment, expected, compare, records, progress)
+        except _Parted as difference_found:
+            parted = difference_found.args[0]
+    last = equal[-1] if equal else -1
+    with warnings.catch_warnings(record=True) as damage:
+        warnings.simplefilter("always")
+        kept = folder.records()
+    wrong += [str(warning.message) for warning in damage] + inspection.other_records(kept, records, last)
+    unseen = inspection.unseen(folder, kept, last)
+    if interrupted:
+        unseen.append(f"steps after {last}: {interrupted} came")
+    if state is not None and not interrupted and parted is None and end == config.steps:
+        mistaken, passed_over = inspection.other_results(folder, config, experiment, state, progress)
+        wrong, unseen = wrong + mistaken, unseen + passed_over
+    elif folder.manifest.get("results"):
+        unseen.append("the results: training did not come to the end of the run")
+    return Report(equal, parted, differences, wrong, unseen, interrupted)
+
+
+def _again(
+    folder: RunFolder,
+    config: Settings,
+    experiment: Experiment,
+    expected: dict[int, str],
+    compare: Callable[..., None],
+    records: list[dict[str, Any]],
+    progress: bool,
+) -> tuple[Any, str | None]:
+    """Train stage by stage as the run was trained; the state at the end and the signal that came, if one did."""
+    root, dataset = jax.random.key(config.seed), experiment.dataset
+    batches = dataset.train.batches(seed=config.seed, batch_size=config.batch_size_for(len(dataset.train)))
+    plan = stages(folder.manifest)
+    ends = [*(stage["first"] for stage in plan[1:]), max(expected)]
+    state = start.kept(folder, jax.eval_shape(experiment.model.init, root, batches(0)))
+    if state is None:
+        state = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
+    windows: list[Window | None] = [None]
+    if max(expected) == 0:
+        compare(0, state)
+    for stage, end in zip(plan, ends, strict=True):
+        then = at_hand(dataclasses.replace(from_json(stage["config"]), **_place(config)))
+        model = _model(then, experiment) if rescheduled(config, then) else experiment.model
+
+        def validate(step: int, state: Any, _window: Any) -> None:
+            if experiment.best is not None and dataset.valid is not None:
+                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, dataset.valid)
+                records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
+
+        state, history = fit(
+            model,
+            batches,
+            root,
+            min(end, max(expected)),
+            state=state,
+            window=windows[-1],
+            hooks=[
+                Hook(compare, steps=tuple(sorted(expected)), at_end=False),
+                Hook(validate, every=then.checkpoint_every, steps=(then.steps,), at_end=False),
+                Hook(lambda _step, _state, window: windows.append(window)),
+            ],
+            # Training ends where a stage does, which need not be where the run wrote a record.
+            loggers=[lambda r, then=then: records.append(r) if _regular(r["step"], then) else None],
+            log_every=then.log_every,
+            mesh=parallel.mesh(then.devices) if then.devices > 1 else None,
             progress=progress,
         )
-    except _Parted as parted:
-        return Report(equal, parted.args[0], differences)
-    return Report(equal, None, differences)
+        if history.interrupted:
+            return state, history.interrupted
+    return state, None
+
+
+def _regular(step: int, config: Settings) -> bool:
+    return step % config.log_every == 0 or step == config.steps
+
+
+def _place(config: Settings) -> dict[str, Any]:
+    """Where the data lie by now."""
+    return {"data": getattr(config, "data")} if hasattr(config, "data") else {}  # noqa: B009
+
+
+def _model(config: Settings, experiment: Experiment) -> Any:
+    """The model of a stage, whose schedules may be others."""
+    try:
+        return config.model_for(experiment.dataset.spec)
+    except NotImplementedError:
+        return config.build().model
