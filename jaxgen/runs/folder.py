@@ -5,6 +5,7 @@
     checkpoints/    by orbax
     pictures/       PNG
     frames/         samples of the same draws over the run, one .npy for each moment
+    start/          the state of another run from which this one started, if it did
     damaged/        checkpoints that could not be read, set aside
 
 The manifest comes first. Every file appears whole or not at all (metrics.jsonl grows by whole lines), and one process
@@ -179,7 +180,7 @@ class RunFolder:
 _OURS = r"manifest\.json|metrics\.jsonl(\.damaged[.0-9]*)?|step_\d+\.npy|(?!samples_).*\.png"
 """Files that a training process writes; samples are drawn by others, perhaps at this moment."""
 
-_PARTS = ("metrics.jsonl", "checkpoints", "pictures", "frames", "tensorboard", "damaged")
+_PARTS = ("metrics.jsonl", "checkpoints", "pictures", "frames", "tensorboard", "start", "damaged")
 
 
 def lock(path: Path | str) -> FileLock:

@@ -97,8 +97,8 @@ def _warn(folder: RunFolder, old: dict[str, Any], new: dict[str, Any], step: int
     changes = difference(_training(old), _training(new))
     if step == 0:
         return
-    devices = old.get("devices") != new["devices"]
-    if not moved and not devices:
+    devices, shorter = old.get("devices") != new["devices"], new["steps"] < old.get("steps", 0)
+    if not moved and not devices and not shorter:
         return
     text = f"the run in {folder.path} goes on from step {step} with another setting ({'; '.join(changes)})"
     if moved:

@@ -6,7 +6,6 @@ import importlib
 import json
 import shutil
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,7 +151,8 @@ def test_without_labels_the_features_are_the_pixels_and_it_is_said(tmp_path):
 def test_points_have_no_fidelity(two, monkeypatch):
     points = data.from_arrays(np.zeros((20, 2), np.float32))
     monkeypatch.setattr(points.__class__, "fingerprint", runs.RunFolder(two[0]).manifest["data"]["fingerprint"])
-    monkeypatch.setattr(digits_vae.Config, "build", lambda self: SimpleNamespace(dataset=points))
+    experiment = runs.RunFolder(two[0]).config.build()._replace(dataset=points)
+    monkeypatch.setattr(digits_vae.Config, "build", lambda self: experiment)
     with pytest.raises(ValueError, match=r"fidelity is of images \[height, width, channels\], arrays has \(2,\)"):
         runs.fidelity(two[0], 40)
 
