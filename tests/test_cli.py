@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 
+import jax
 import pytest
 
 import jaxgen
@@ -79,7 +80,6 @@ class Backend(RuntimeError):
         (ImportError("'cifar10' must be prepared: pip install tensorflow"), 2, "a package is missing: 'cifar10'"),
         (ModuleNotFoundError("No module named 'grain'", name="grain"), 2, "'grain'; pip install grain"),
         (ModuleNotFoundError("No module named 'jaxgen.x'", name="jaxgen.x"), 1, "a fault of jaxgen's own"),
-        (RuntimeError("Unable to initialize backend 'cuda': no GPU"), 2, "Unable to initialize backend 'cuda'"),
         (OverflowError("Python int too large"), 2, "Python int too large"),
         (MemoryError(), 2, "not enough memory; take a smaller batch, network or number"),
         (Backend("RESOURCE_EXHAUSTED: Out of memory\nallocating 8 bytes"), 2, "Out of memory allocating 8 bytes; take"),
@@ -102,6 +102,33 @@ def test_no_exception_is_a_traceback(capsys, monkeypatch, error, code, message):
     found, line = said(capsys, ["resume", "somewhere"])
     assert found == code
     assert message in line
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Unable to initialize backend 'cuda'"), AssertionError()])
+def test_no_device_is_no_traceback(capsys, monkeypatch, error):
+    def raises(*_):
+        raise error
+
+    monkeypatch.setattr(runs, "resume", raises)
+    monkeypatch.setattr(jax, "devices", raises)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    code, line = said(capsys, ["resume", "somewhere"])
+    assert code == 2 and "jax cannot run on JAX_PLATFORMS=cuda: " in line
+    assert line.endswith(str(error) or "it has no such device here")
+
+
+def test_an_interruption_that_a_callback_swallows_comes_again():
+    code = (
+        "import sys, os, signal, time, weakref; from jaxgen.cli import process; process.insist()\n"
+        "class Thing: pass\n"
+        "def callback(_): os.kill(os.getpid(), signal.SIGINT); time.sleep(0)\n"
+        "thing = Thing(); held = weakref.ref(thing, callback); del thing\n"
+        "print('swallowed', flush=True)\n"
+        "try: time.sleep(20); print('never came')\n"
+        "except KeyboardInterrupt: print('came again')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "swallowed\ncame again\n", "")
 
 
 def test_who_asks_for_a_traceback_gets_it(capsys, monkeypatch):

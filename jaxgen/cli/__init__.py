@@ -12,21 +12,17 @@
 Every field of an experiment's config is a flag. Whatever is done here can be done from Python with `jaxgen.runs`.
 """
 
-# Nothing heavy here: the command's own imports happen where an interruption is caught.
-import dataclasses
+# All imports happen inside `main`, where an interruption is caught.
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated
-
-import jaxgen
-from jaxgen.cli import process
 
 VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list")
 
 
-def train(arguments: Sequence[str]) -> int:
+def train(arguments: list[str]) -> int:
     """jaxgen train EXPERIMENT [--run DIR] [--seed N] [--steps N] [any field of its config]"""
+    from pathlib import Path
+    from typing import Annotated
+
     import tyro
 
     from jaxgen import experiments, runs
@@ -64,8 +60,12 @@ def train(arguments: Sequence[str]) -> int:
     return 0 if call is None else call()
 
 
-def sample(arguments: Sequence[str]) -> int:
+def sample(arguments: list[str]) -> int:
     """jaxgen sample RUN [--num N] [--seed N] [--first N] [--best] [--out FILE] [any option of the model's own]"""
+    import dataclasses
+    from pathlib import Path
+    from typing import Annotated
+
     import tyro
 
     from jaxgen import runs
@@ -117,7 +117,7 @@ def sample(arguments: Sequence[str]) -> int:
     return 0 if call is None else call()
 
 
-def list_experiments(arguments: Sequence[str]) -> int:
+def list_experiments(arguments: list[str]) -> int:
     """List the experiments."""
     from rich.console import Console
     from rich.table import Table
@@ -133,7 +133,7 @@ def list_experiments(arguments: Sequence[str]) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run a command; what goes wrong is told in one line.
 
     Args:
@@ -144,23 +144,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 for a fault of jaxgen's own, or a run that is not verified; 2 for what the user can mend;
         128 and the number of the signal that ended the command.
     """
-    if arguments is not None:
-        return _told(list(arguments), lambda: None)
-    process.speak_plainly()
-    return process.leave(_told(sys.argv[1:], process.import_all))
+    code = _told(sys.argv[1:] if arguments is None else list(arguments), alone=arguments is None)
+    if arguments is None:
+        from jaxgen.cli import process
+
+        process.leave(code)
+    return code
 
 
-def _told(arguments: list[str], prepare: Callable[[], None]) -> int:
+def _told(arguments: list[str], alone: bool) -> int:
     """The exit code of a command; what it raises becomes a line on stderr."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     try:
+        import jaxgen
+        from jaxgen.cli import process
+
+        if alone:
+            process.speak_plainly()
+            process.insist()
         if verb in ("-h", "--help"):
             print(__doc__)
             return 0 if arguments else 2
         if verb == "--version":
             print(f"jaxgen {jaxgen.__version__}")
             return 0
-        prepare()
+        if alone:
+            process.import_all()
         return _command(verb, rest)
     except SystemExit as end:  # of rich, where nobody reads any more
         return end.code if isinstance(end.code, int) else 2

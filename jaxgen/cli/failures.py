@@ -32,9 +32,8 @@ def explained(error: BaseException) -> tuple[int, str]:
         return USER, f"a package is missing: {said}{missing}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
         return USER, f"not enough memory{f': {said}' if said else ''}; take a smaller batch, network or number"
-    if isinstance(error, RuntimeError) and "backend" in said.lower():
-        platform = os.environ.get("JAX_PLATFORMS")
-        return USER, f"{f'JAX_PLATFORMS={platform}: ' if platform else ''}{said}"
+    if isinstance(error, RuntimeError | AssertionError) and (lacking := _lacking_device()):
+        return USER, lacking
     if isinstance(error, UnicodeError):
         return USER, f"text that is not UTF-8: {said}"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
@@ -44,3 +43,16 @@ def explained(error: BaseException) -> tuple[int, str]:
     if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
         return USER, f"a file is damaged: {said or name}"
     return BUG, f"{name}: {said}; this is a fault of jaxgen's own, {TRACEBACK}=1 shows where"
+
+
+def _lacking_device() -> str:
+    """What keeps jax from having any device; "" where it has one."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:  # an AssertionError without words, for CUDA where only the CPU's jaxlib is installed
+        said = " ".join(str(error).split()) or "it has no such device here"
+        platforms = os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms  # pyright: ignore
+        return f"jax cannot run on JAX_PLATFORMS={platforms}: {said}" if platforms else f"jax has no device: {said}"
+    return ""

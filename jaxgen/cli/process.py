@@ -20,6 +20,24 @@ def speak_plainly() -> None:
     warnings.showwarning = show
 
 
+def insist() -> None:
+    """Let an interruption come again where it was lost.
+
+    Where Python raises it inside a callback (of the garbage collector, of a weak reference), it is printed and
+    forgotten, and the command would run on.
+    """
+    told = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt) or not hasattr(signal, "setitimer"):
+            told(lost)
+            return
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, 0.02)  # when the callback has ended
+
+    sys.unraisablehook = hook
+
+
 def import_all() -> None:
     """Import what takes long. An interruption leaves the process: inside an import it may become any other error."""
 
@@ -39,16 +57,13 @@ def import_all() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def leave(code: int) -> int:
+def leave(code: int) -> None:
     """Write what is still to be written; where a signal ended the command, leave the process.
 
     Threads of XLA that still compile crash a process which ends the usual way (segmentation fault), after all is saved.
 
     Args:
         code: The exit code.
-
-    Returns:
-        The exit code, if this returns.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -57,4 +72,3 @@ def leave(code: int) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if code > 128:
         os._exit(code)
-    return code
