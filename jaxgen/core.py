@@ -131,6 +131,23 @@ class TrainState:
     opt_state: Any
     variables: Any
 
+    def __repr__(self) -> str:
+        return state_text("TrainState", self.step, parameters=self.params)
+
+
+def state_text(name: str, step: Any, **parameters: Any) -> str:
+    """A state in one line: what it is, its step and the number of its parameters, whatever stands for the arrays."""
+    at = int(step) if isinstance(step, int | np.ndarray | np.generic) or _is_known(step) else "..."
+    counts = [
+        f"{sum(math.prod(getattr(leaf, 'shape', ())) for leaf in jax.tree.leaves(tree)):,} {what.replace('_', ' ')}"
+        for what, tree in parameters.items()
+    ]
+    return f"{name}(step {at}; {', '.join(counts)})"
+
+
+def _is_known(x: Any) -> bool:
+    return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.ndim == 0 and not x.is_deleted()
+
 
 class GenerativeModel(NamedTuple):
     """A model as pure functions, jitted by the factory that made it.

@@ -15,6 +15,7 @@ FLOORS = {
     "digest": 0,
     "events": 0,
     "number": 0,
+    "progress": 0,
     "rehearsal": 0,
     "require": 0,
     "distributions": 0,

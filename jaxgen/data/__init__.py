@@ -23,14 +23,17 @@ from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.examples import Examples
 from jaxgen.data.folder import from_folder, open_folder
+from jaxgen.data.iterator import from_iterator
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.names import load, located, names
 from jaxgen.data.prepared import from_tfds, open_tfds
+from jaxgen.data.source import BatchSource
 from jaxgen.data.space import from_signed, to_signed, to_unit
 from jaxgen.data.stream import Stream
 from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
 
 __all__ = [
+    "BatchSource",
     "Batches",
     "Dataset",
     "Examples",
@@ -42,6 +45,7 @@ __all__ = [
     "from_arrays",
     "from_file",
     "from_folder",
+    "from_iterator",
     "from_signed",
     "from_tfds",
     "grid",

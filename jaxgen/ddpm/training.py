@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxgen import optimizers
-from jaxgen.core import Metrics, PRNGKey, Spec, TrainState
+from jaxgen.core import Metrics, PRNGKey, Spec, TrainState, state_text
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.denoiser import Denoiser
 from jaxgen.ddpm.objective import hybrid_loss, simple_loss
@@ -32,6 +32,9 @@ class State:
 
     train: TrainState
     ema_params: Any
+
+    def __repr__(self) -> str:
+        return state_text("ddpm.State", self.step, parameters=self.params)
 
     @property
     def step(self) -> Any:

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen import optimizers
-from jaxgen.core import Metrics, PRNGKey, TrainState
+from jaxgen.core import Metrics, PRNGKey, TrainState, state_text
 from jaxgen.gan.config import Config
 from jaxgen.gan.monitor import diversity
 from jaxgen.gan.objective import value
@@ -38,6 +38,10 @@ class State:
     discriminator: TrainState
     ema_params: Any
     ema_variables: Any
+
+    def __repr__(self) -> str:
+        players = {"generator_parameters": self.generator.params, "discriminator_parameters": self.discriminator.params}
+        return state_text("gan.State", self.step, **players)
 
     @property
     def params(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, checked_draws
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, checked_draws, state_text
 
 
 @flax.struct.dataclass
@@ -30,6 +30,9 @@ class Members:
 
     step: Any
     states: Any
+
+    def __repr__(self) -> str:
+        return state_text("Members", self.step, parameters_of_all_members=self.params)
 
     @property
     def params(self) -> Any:

@@ -5,120 +5,31 @@ result. The host looks in between chunks only: it keeps one chunk in flight whil
 before, and sizes the chunks to about half a second, so that a signal is answered soon.
 """
 
-import functools
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
 
-from jaxgen.core import GenerativeModel, Metrics, PRNGKey
+from jaxgen import data, require
+from jaxgen.core import GenerativeModel, PRNGKey
+from jaxgen.progress import activity
 from jaxgen.train import parallel
 from jaxgen.train.history import History, NonFiniteError
+from jaxgen.train.hooks import Calls, Hook, sorted_out
 from jaxgen.train.interruption import interruption
+from jaxgen.train.program import program
 from jaxgen.train.progress import Bar
+from jaxgen.train.window import Window, described, empty_window
 
 INIT = 2**32 - 1
 """What is folded into the root key for `init`; the steps fold in their own number, which never gets there."""
 
 CHUNK_SECONDS = 0.5
-
-
-@flax.struct.dataclass
-class Window:
-    """The metrics since the last record, kept on the device.
-
-    Attributes:
-        count: Steps in the window, int32 [].
-        sums: Sum of each metric over them, float32 [].
-        last: Each metric of the last step, float32 [].
-        failed: int32 [], the first step with a metric that is not finite, -1 if there is none. The loop stops there.
-    """
-
-    count: Any
-    sums: Any
-    last: Any
-    failed: Any
-
-    def add(self, metrics: Metrics, step: Int[Array, ""]) -> "Window":
-        # Whatever a model returns (integers, bfloat16, float64 under JAX_ENABLE_X64), the loop carries float32.
-        metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
-        finite = jnp.array(True)
-        for value in metrics.values():
-            finite = finite & jnp.isfinite(value)
-        return Window(
-            count=self.count + 1,
-            sums={name: self.sums[name] + value for name, value in metrics.items()},
-            last=metrics,
-            failed=jnp.where(finite, self.failed, step),
-        )
-
-    def means(self) -> dict[str, float]:
-        """The mean of each metric over the window, computed on the host."""
-        count = max(int(self.count), 1)
-        return {name: float(np.float64(value) / count) for name, value in self.sums.items()}
-
-
-def empty_window(model: GenerativeModel, key: PRNGKey, state: Any, batch: Any) -> Window:
-    """A window without steps, for the metrics that the model's step returns."""
-    _, metrics = jax.eval_shape(model.step, key, state, batch)
-    zeros = {name: np.zeros((), np.float32) for name in sorted(metrics)}
-    return Window(count=np.int32(0), sums=zeros, last=dict(zeros), failed=np.int32(-1))
-
-
-class Hook(NamedTuple):
-    """Something to do between steps.
-
-    Attributes:
-        call: (step, state, window) -> None. The state's buffers are reused by the next step: copy what is kept.
-        every: Called after each multiple of this many steps; 0 for never.
-        steps: Called after each of these steps too.
-        at_end: Called when training ends as well, also when a signal ends it.
-    """
-
-    call: Callable[[int, Any, Window], None]
-    every: int = 0
-    steps: tuple[int, ...] = ()
-    at_end: bool = True
-
-    def due(self, step: int) -> bool:
-        return step in self.steps or (self.every > 0 and step % self.every == 0 and step > 0)
-
-    def next(self, step: int) -> int:
-        """The first step after `step` at which the hook is due, -1 if it never is."""
-        later = [s for s in self.steps if s > step]
-        if self.every > 0:
-            later.append((step // self.every + 1) * self.every)
-        return min(later, default=-1)
-
-
-@functools.lru_cache(maxsize=32)
-def _advance(step_fn: Callable[..., Any], over: Mesh | None) -> Callable[..., tuple[Any, Window]]:
-    """The compiled program, one per step function and mesh, so that a second `fit` does not compile again."""
-
-    def advance(key: PRNGKey, state: Any, window: Window, feed: Any, num: Array) -> tuple[Any, Window]:
-        end = state.step + num
-
-        def running(carry: tuple[Any, Window]) -> Array:
-            state, window = carry
-            return (state.step < end) & (window.failed < 0)
-
-        def body(carry: tuple[Any, Window]) -> tuple[Any, Window]:
-            state, window = carry
-            batch = feed(state.step)
-            if over is not None:
-                batch = jax.lax.with_sharding_constraint(batch, parallel.sharded(over))
-            after, metrics = step_fn(jax.random.fold_in(key, state.step), state, batch)
-            return after, window.add(metrics, state.step)
-
-        return jax.lax.while_loop(running, body, (state, window))
-
-    return jax.jit(advance, donate_argnums=1)
 
 
 def fit(
@@ -129,8 +40,8 @@ def fit(
     *,
     state: Any = None,
     window: Window | None = None,
-    hooks: Sequence[Hook] = (),
-    loggers: Iterable[Callable[[dict[str, Any]], None]] = (),
+    hooks: Sequence[Hook | Callable[[int, Any, Window], Any]] = (),
+    loggers: Iterable[Callable[[dict[str, Any]], Any]] = (),
     log_every: int = 50,
     mesh: Mesh | None = None,
     progress: bool = True,
@@ -139,120 +50,194 @@ def fit(
     """Train until the state has made `num_steps` steps.
 
     The key of step i is `fold_in(key, i)` and its batch `batches(i)`, so that training that continues from a state
-    equals training that never stopped, bit for bit. Ctrl-C and SIGTERM end it after the chunk in flight; what was
-    reached is returned.
+    equals training that never stopped, bit for bit. Ctrl-C and SIGTERM end it after the chunk in flight (or before the
+    first one, where they come earlier); what was reached is returned.
 
     Args:
-        model: Any model of the contract.
-        batches: What maps a step to a batch: `jaxgen.data.Batches`, or a `Stream` for what does not fit into memory.
+        model: Any model of the contract. Build it once for all calls: the compiled program belongs to its `step`.
+        batches: Source of batches by step: `jaxgen.data.Batches`, a `Stream` for what does not fit into memory, or any
+            `data.BatchSource`. An iterable of dictionaries (a list, a generator, a loader) is taken through
+            `data.from_iterator`, which says what is lost by it.
         key: Root of all randomness of the steps (and of the initial state, if none is given).
-        num_steps: Number of steps, counted from the initial state.
-        state: Where to continue; None initialises. It is copied, not consumed.
+        num_steps: Number of steps, counted from the initial state, at most 2^31 - 1.
+        state: State to continue from; None initialises. It is copied, not consumed.
         window: Metrics since the last record, of the run that is continued.
-        hooks: What to do between steps.
-        loggers: Each is called with every record.
+        hooks: `Hook`s, called when they are due, and plain functions f(step, state, window), called after each record
+            with the metrics of that record in the window. One that returns or raises `Stop` ends training.
+        loggers: Functions of a record, called with every one; they may end training likewise.
         log_every: Steps per record.
         mesh: Devices to train on, see `parallel.mesh`; None leaves it to jax's default device.
         progress: Whether to show a progress bar.
         chunk_steps: Steps per call of the compiled program; None adapts to half a second. It changes no bit.
 
     Returns:
-        The state and the history.
+        The state and the history, which says in `stopped` why training ended early.
 
     Raises:
-        ValueError: A negative number of steps, a state beyond it, or a batch that the devices cannot share evenly.
+        ValueError: An argument out of its range, of another kind or of another model; a batch that the devices cannot
+            share evenly.
         NonFiniteError: A metric became NaN or infinite.
+        Exception: Whatever else a hook, a logger or the data raise, after the hooks for the end have been called.
     """
-    if num_steps < 0:
-        raise ValueError(f"num_steps must not be negative, got {num_steps}")
-    if log_every < 1:
-        raise ValueError(f"log_every must be at least 1, got {log_every}")
-    if chunk_steps is not None and chunk_steps < 1:
-        raise ValueError(f"chunk_steps must be at least 1, got {chunk_steps}")
-    if mesh is not None and batches.batch_size % mesh.devices.size:
-        raise ValueError(f"batch_size must be a multiple of the {mesh.devices.size} devices, got {batches.batch_size}")
-    if state is None:
-        state = model.init(jax.random.fold_in(key, INIT), batches(0))
-    state = jax.tree.map(jnp.copy, state)  # the loop donates its buffers; two leaves may share one
-    step = first = int(state.step)
-    if step > num_steps:
-        raise ValueError(f"num_steps counts from the initial state: the state given is at step {step} > {num_steps}")
-    if step == num_steps:
-        return state, History()
-    fresh = empty_window(model, key, state, batches(step))
-    running = fresh if window is None else window
-    if mesh is not None:
-        key, state, running, fresh = jax.device_put((key, state, running, fresh), parallel.replicated(mesh))
-        batches = batches.on(mesh)
-
-    advance = _advance(model.step, mesh)
-    begin = time.perf_counter()
-    # Zero steps compile the program and leave everything as it is.
-    state, running = jax.block_until_ready(advance(key, state, running, batches.feed(step, 1), 0))
-    history = History(compile_seconds=time.perf_counter() - begin)
-    loggers, clock = list(loggers), _Clock(step)
-    hooks = [*hooks, Hook(call=lambda *_: None, every=log_every, at_end=False)]  # chunks end where records end
-
-    def look(end: int, window: Window) -> None:
-        """Wait for a chunk; raise if it failed, record if a record is due."""
-        failed = int(window.failed)
-        if failed >= 0:
-            metric = next(name for name, value in window.last.items() if not np.isfinite(value))
-            raise NonFiniteError(failed, metric, float(window.last[metric]))
-        if end % log_every == 0 or end == num_steps:
-            record = {"step": end, **window.means(), "steps_per_second": clock.rate(end)}
-            history.records.append(record)
-            for log in loggers:
-                log(record)
-            bar.record(record)
-        bar.advance(end)
-
-    with (
-        Bar(first, num_steps, enabled=progress, compile_seconds=history.compile_seconds) as bar,
-        interruption() as signal,
-    ):
-        for hook in hooks:
-            if step == 0 and 0 in hook.steps:
-                hook.call(0, state, running)
-        clock.resume(step)
-        size = chunk_steps or 1
-        in_flight: tuple[int, Window] | None = None
-        while step < num_steps and signal() is None:
-            begin = time.perf_counter()
-            end = min(
-                [
-                    num_steps,
-                    step + size,
-                    step + batches.reach(step),
-                    *(s for hook in hooks if (s := hook.next(step)) > 0),
-                ]
+    num_steps = require.integer("num_steps", num_steps, 0, 2**31 - 1)
+    log_every = require.integer("log_every", log_every, 1)
+    chunk_steps = None if chunk_steps is None else require.integer("chunk_steps", chunk_steps, 1, 2**31 - 1)
+    require.typed_key("key", key)
+    hooks, at_record = sorted_out(hooks)
+    loggers = _functions("loggers", loggers)
+    batches = _source(batches)
+    _divisible(batches, mesh)
+    with interruption(tell=progress and sys.stderr.isatty()) as signal:
+        if state is None:
+            state = model.init(jax.random.fold_in(key, INIT), batches(0))
+        elif not hasattr(state, "step"):
+            raise ValueError(f"state must be a state of this model, got {type(state).__name__}")
+        elif int(state.step) < num_steps:
+            _require_state(state, jax.eval_shape(model.init, key, batches(int(state.step))))
+        state = jax.tree.map(jnp.copy, state)  # the loop donates its buffers; two leaves may share one
+        step = first = int(state.step)
+        if step > num_steps:
+            raise ValueError(
+                f"num_steps counts from the initial state: the state given is at step {step} > {num_steps}"
             )
-            state, running = advance(key, state, running, batches.feed(step, end - step), end - step)
-            if in_flight is not None:
-                look(*in_flight)  # while the device works on the next chunk
-            in_flight = (end, running)
-            running = fresh if end % log_every == 0 else running
-            due = [hook for hook in hooks if hook.due(end) or (hook.at_end and end == num_steps)]
-            if due or end == num_steps:
-                look(*in_flight)
-                in_flight = None
-                clock.pause(end)
-                for hook in due:
-                    hook.call(end, state, running)
-                clock.resume(end)
-            if chunk_steps is None:
-                size = _resize(size, end - step, time.perf_counter() - begin)
-            step = end
-        if in_flight is not None:
-            look(*in_flight)
-        clock.pause(step)
-        if step < num_steps:
-            history.interrupted = signal()
-            for hook in hooks:
-                if hook.at_end and not hook.due(step):
-                    hook.call(step, state, running)
+        if step == num_steps:
+            return state, History()
+        fresh = empty_window(model, key, state, batches(step))
+        running = fresh if window is None else jax.tree.map(jnp.asarray, window)
+        if mesh is not None:
+            state, fresh, running = jax.device_put((state, fresh, running), parallel.replicated(mesh))
+            batches = batches.on(mesh)
+
+        advance = program(model.step, mesh)
+        begin = time.perf_counter()
+        if signal() is None:
+            with activity("compiling", enabled=progress, log=False):
+                # Zero steps compile the program and leave everything as it is.
+                state, running = jax.block_until_ready(advance(key, state, running, batches.feed(step, 1), 0))
+        history = History(compile_seconds=time.perf_counter() - begin)
+        calls, clock = Calls([*hooks, Hook(call=_nothing, every=log_every, at_end=False)], at_record), _Clock(step)
+        size = chunk_steps or 1
+
+        def look(end: int, window: Window) -> None:
+            """Wait for a chunk; raise if it failed, record if a record is due."""
+            failed = int(window.failed)
+            if failed >= 0:
+                metric = next(name for name, value in window.last.items() if not np.isfinite(value))
+                raise NonFiniteError(failed, metric, float(window.last[metric]))
+            if end % log_every == 0 or end == num_steps:
+                record = {"step": end, **window.means(), "steps_per_second": clock.rate(end)}
+                history.records.append(record)
+                for log in loggers:
+                    calls.heed(log, record)
+                bar.record(record)
+            bar.advance(end)
+
+        with Bar(first, num_steps, enabled=progress, compile_seconds=history.compile_seconds) as bar:
+            try:
+                calls([hook for hook in hooks if step == 0 and 0 in hook.steps], 0, state, running)
+                clock.resume(step)
+                in_flight: tuple[int, Window] | None = None
+                while step < num_steps and signal() is None and calls.stopped is None:
+                    begin = time.perf_counter()
+                    end = min([num_steps, step + size, step + batches.reach(step), *calls.next(step)])
+                    feed = batches.feed(step, end - step) if end > step else None
+                    end = min(end, step + batches.reach(step))  # an iterator may have come to its end
+                    if end == step:
+                        calls.stopped = f"the batches came to their end after step {step}"
+                        break
+                    state, running = advance(key, state, running, feed, end - step)
+                    if in_flight is not None:
+                        look(*in_flight)  # while the device works on the next chunk
+                    in_flight, recorded = (end, running), end % log_every == 0 or end == num_steps
+                    running = fresh if end % log_every == 0 else running
+                    due = calls.due(end, last=end == num_steps)
+                    if due or end == num_steps:
+                        look(*in_flight)
+                        with_metrics, in_flight = in_flight[1], None
+                        clock.pause(end)
+                        calls(due, end, state, running)
+                        if recorded:
+                            calls([Hook(call) for call in at_record], end, state, with_metrics)
+                        clock.resume(end)
+                    if chunk_steps is None:
+                        size = _resize(size, end - step, time.perf_counter() - begin)
+                    step = end
+                if in_flight is not None:
+                    look(*in_flight)
+                clock.pause(step)
+                if step < num_steps:
+                    history.interrupted = signal()
+                    history.stopped = history.interrupted or calls.stopped
+                    calls(calls.due(step, last=True), step, state, running)
+            except NonFiniteError:
+                raise
+            except Exception as error:
+                calls.rescue(error, state, running)
+                raise
     history.run_seconds, history.num_steps = clock.seconds, clock.steps
     return state, history
+
+
+def _nothing(*_: Any) -> None:
+    """The hook that is due at every record: chunks end where records end."""
+
+
+def _functions(name: str, value: Any) -> list[Callable[..., Any]]:
+    """Several functions.
+
+    Raises:
+        ValueError: One alone, or what cannot be called.
+    """
+    if callable(value) or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a sequence of functions, got {value!r}")
+    functions = list(value)
+    for function in functions:
+        if not callable(function):
+            raise ValueError(f"{name} must hold functions, got {function!r}")
+    return functions
+
+
+def _source(batches: Any) -> data.BatchSource:
+    """What gives batches by step, made of what gives them in a row where need be.
+
+    Raises:
+        ValueError: What holds no batches, with what to call.
+    """
+    rule = "batches must be a source of batches by step"
+    if isinstance(batches, data.Dataset):
+        raise ValueError(f"{rule}, got a data set: give {batches.name}.train.batches(seed=0, batch_size=128)")
+    if isinstance(batches, data.Split):
+        raise ValueError(f"{rule}, got a split: give its .batches(seed=0, batch_size=128)")
+    if isinstance(batches, data.Examples):
+        raise ValueError(f"{rule}, got examples on disk: give data.Stream(examples, seed=0, batch_size=128)")
+    if all(callable(getattr(batches, name, None)) for name in ("__call__", "feed", "reach", "on")):
+        return batches
+    try:
+        return data.from_iterator(batches)
+    except ValueError as error:
+        raise ValueError(f"{rule} (data.BatchSource), or an iterable for data.from_iterator: {error}") from None
+
+
+def _divisible(batches: data.BatchSource, mesh: Any) -> None:
+    """Raises ValueError where the devices cannot share a batch, or are no mesh as `parallel.mesh` makes it."""
+    if mesh is None:
+        return
+    if not isinstance(mesh, Mesh) or mesh.axis_names != (parallel.AXIS,):
+        raise ValueError(f"mesh must be as train.parallel.mesh(num_devices) makes it, or None, got {mesh!r}")
+    if batches.batch_size % mesh.devices.size:
+        raise ValueError(f"batch_size must be a multiple of the {mesh.devices.size} devices, got {batches.batch_size}")
+
+
+def _require_state(state: Any, like: Any) -> None:
+    """Raises ValueError where a state has other arrays than one of the model."""
+    expected, given = described(like), described(state)
+    differing = [path for path in sorted({*given, *expected}) if given.get(path) != expected.get(path)]
+    if differing:
+        path = differing[0]
+        raise ValueError(
+            f"state must be a state of this model, got another one: {len(differing)} arrays differ, first {path}: "
+            f"given {given.get(path, 'absent')}, expected {expected.get(path, 'absent')}"
+        )
 
 
 class _Clock:

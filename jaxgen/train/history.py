@@ -31,6 +31,8 @@ class History:
         run_seconds: Time spent stepping, hooks left out.
         num_steps: Steps made in that time.
         interrupted: Name of the signal that ended the run early, or None.
+        stopped: Why the run ended early: that signal, the reason of a `Stop`, or batches that came to their end. None
+            where all steps were made.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -38,11 +40,24 @@ class History:
     run_seconds: float = 0.0
     num_steps: int = 0
     interrupted: str | None = None
+    stopped: str | None = None
 
     @property
     def steps_per_second(self) -> float:
         """Steady state: compilation and hooks left out."""
         return self.num_steps / self.run_seconds if self.run_seconds > 0 else float("nan")
+
+    def __repr__(self) -> str:
+        last = self.records[-1] if self.records else {}
+        metrics = ", ".join(f"{k} {v:.4g}" for k, v in last.items() if isinstance(v, float) and k != "steps_per_second")
+        said = [f"{len(self.records)} records"]
+        if last:
+            said.append(f"the last of step {last['step']}: {metrics[:120]}")
+        if self.num_steps:
+            said.append(f"{self.num_steps} steps at {self.steps_per_second:.3g} steps/s")
+        if self.stopped:
+            said.append(f"stopped: {self.stopped}")
+        return f"History({'; '.join(said)})"
 
     def __getitem__(self, name: str) -> np.ndarray:
         """One column of the records, for those records that have it."""

@@ -106,9 +106,9 @@ def test_steps_already_made_are_not_made_again():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_steps": -1}, "num_steps must not be negative, got -1"),
-        ({"num_steps": 3, "log_every": 0}, "log_every must be at least 1, got 0"),
-        ({"num_steps": 3, "chunk_steps": 0}, "chunk_steps must be at least 1, got 0"),
+        ({"num_steps": -1}, "num_steps must be an integer in 0..2147483647, got -1"),
+        ({"num_steps": 3, "log_every": 0}, "log_every must be an integer of at least 1, got 0"),
+        ({"num_steps": 3, "chunk_steps": 0}, "chunk_steps must be an integer in 1..2147483647, got 0"),
         ({"num_steps": 3, "mesh": train.parallel.mesh(3)}, "batch_size must be a multiple of the 3 devices, got 4"),
     ],
 )

@@ -1,0 +1,128 @@
+"""What is done between steps, and how it ends training."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from jaxgen import require
+from jaxgen.train.window import Window
+
+
+class Stop(Exception):
+    """Raised or returned by a hook or a logger: training ends here, as if this were its last step.
+
+    Args:
+        reason: Why, for `History.stopped`.
+    """
+
+    def __init__(self, reason: str = "a hook said so"):
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Hook(NamedTuple):
+    """Something to do between steps.
+
+    Attributes:
+        call: (step, state, window) -> None, or `Stop` to end training. The state's buffers are reused by the next step:
+            copy what is kept. The window holds the metrics since the last record, none where one was just made.
+        every: Called after each multiple of this many steps; 0 for never.
+        steps: Called after each of these steps too.
+        at_end: Called when training ends as well, also when a signal or another hook ends it.
+    """
+
+    call: Callable[[int, Any, Window], Any]
+    every: int = 0
+    steps: tuple[int, ...] = ()
+    at_end: bool = True
+
+    def due(self, step: int) -> bool:
+        return step in self.steps or (self.every > 0 and step % self.every == 0 and step > 0)
+
+    def next(self, step: int) -> int:
+        """The first step after `step` at which the hook is due, -1 if it never is."""
+        later = [s for s in self.steps if s > step]
+        if self.every > 0:
+            later.append((step // self.every + 1) * self.every)
+        return min(later, default=-1)
+
+
+class Calls:
+    """Calls hooks and loggers in their order, and notes who ends training.
+
+    Args:
+        hooks: Hooks, called when they are due.
+        at_record: Plain functions, called where a record was made, with its metrics in the window.
+    """
+
+    def __init__(self, hooks: Sequence[Hook], at_record: Sequence[Callable[..., Any]]):
+        self.hooks, self.at_record = hooks, at_record
+        self.stopped: str | None = None
+        self._step, self._called = -1, list[Hook]()
+
+    def next(self, step: int) -> list[int]:
+        """Steps after `step` at which a hook is due."""
+        return [s for hook in self.hooks if (s := hook.next(step)) > 0]
+
+    def due(self, step: int, *, last: bool = False) -> list[Hook]:
+        """Hooks to be called at a step; where it is the last one, those for the end too."""
+        if step != self._step:
+            self._step, self._called = step, []
+        due = (hook for hook in self.hooks if hook.due(step) or (last and hook.at_end))
+        return [hook for hook in due if not any(hook is called for called in self._called)]
+
+    def __call__(self, hooks: Iterable[Hook], step: int, state: Any, window: Window) -> None:
+        for hook in hooks:
+            self._called.append(hook)
+            self.heed(hook.call, step, state, window)
+
+    def heed(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function that may end training."""
+        try:
+            found = call(*arguments)
+        except Stop as stop:
+            found = stop
+        if found is Stop:
+            found = Stop()
+        if isinstance(found, Stop):
+            self.stopped = self.stopped or found.reason
+
+    def rescue(self, error: Exception, state: Any, window: Window) -> None:
+        """Call the hooks for the end before an error goes on: no failure of a picture costs a checkpoint."""
+        step = -1
+        try:
+            if int(window.failed) >= 0:
+                return
+            step = int(state.step)
+            for hook in self.due(step, last=True):
+                try:
+                    hook.call(step, state, window)
+                except Exception as another:
+                    error.add_note(f"another hook failed as well: {type(another).__name__}: {another}")
+        except Exception as another:  # the device itself has failed: there is no state any more
+            error.add_note(f"the state is lost: {another}")
+        else:
+            error.add_note(f"training ended by this error at step {step}; the hooks for the end have been called")
+
+
+def sorted_out(hooks: Any) -> tuple[list[Hook], list[Callable[..., Any]]]:
+    """Hooks, and plain functions.
+
+    Raises:
+        ValueError: What is neither; a hook whose numbers are none.
+    """
+    if isinstance(hooks, Hook) or not isinstance(hooks, Iterable):
+        raise ValueError(f"hooks must be a sequence of hooks and functions, got {hooks!r}")
+    proper, plain = [], []
+    for hook in hooks:
+        if isinstance(hook, Hook):
+            if not callable(hook.call):
+                raise ValueError(f"the call of a hook must be a function of (step, state, window), got {hook.call!r}")
+            require.integer("every of a hook", hook.every, 0)
+            for step in hook.steps:
+                require.integer("steps of a hook", step, 0)
+            proper.append(hook)
+        elif callable(hook) and not isinstance(hook, type):
+            plain.append(hook)
+        else:
+            raise ValueError(f"hooks must hold train.Hook(...) or functions of (step, state, window), got {hook!r}")
+    return proper, plain
