@@ -92,8 +92,12 @@ def _alike(a: Any, b: Any, met: dict[tuple[int, int], bool]) -> bool:
     if hasattr(a, "__wrapped__"):
         return _same(a.__wrapped__, b.__wrapped__, met)
     if isinstance(a, types.FunctionType):
-        left, right = ([_content(cell) for cell in function.__closure__ or ()] for function in (a, b))
-        return a.__code__ is b.__code__ and each(left, right) and _same(a.__defaults__, b.__defaults__, met)
+        left, right = (
+            [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+            + [_content(cell) for cell in function.__closure__ or ()]
+            for function in (a, b)
+        )
+        return a.__code__ is b.__code__ and each(left, right)
     if isinstance(a, types.MethodType):
         return each((a.__func__, a.__self__), (b.__func__, b.__self__))
     if isinstance(a, functools.partial):
