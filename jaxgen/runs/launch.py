@@ -23,7 +23,7 @@ from jaxgen.runs.folder import RunFolder, enough_space, lock
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on, stages
 from jaxgen.runs.use import load_model
-from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
+from jaxgen.train import Checkpoints, CompiledAgainWarning, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
 from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
@@ -274,19 +274,22 @@ def _train(
         pictures,
     ]
     try:
-        state, history = fit(
-            model,
-            batches,
-            root,
-            config.steps,
-            state=state,
-            window=window,
-            hooks=hooks,
-            loggers=[folder.append, tensorboard.write],
-            log_every=config.log_every,
-            mesh=mesh,
-            progress=progress,
-        )
+        with warnings.catch_warnings():
+            # A run makes its model from its config: two of them in one process are no loop over models.
+            warnings.simplefilter("ignore", CompiledAgainWarning)
+            state, history = fit(
+                model,
+                batches,
+                root,
+                config.steps,
+                state=state,
+                window=window,
+                hooks=hooks,
+                loggers=[folder.append, tensorboard.write],
+                log_every=config.log_every,
+                mesh=mesh,
+                progress=progress,
+            )
     except NonFiniteError as error:
         checkpoints.wait()
         steps = checkpoints.steps()

@@ -22,7 +22,7 @@ from jaxgen.train import parallel
 from jaxgen.train.history import History, NonFiniteError
 from jaxgen.train.hooks import Calls, Hook, sorted_out
 from jaxgen.train.interruption import interruption
-from jaxgen.train.program import program
+from jaxgen.train.program import program, tell_of_another_feed
 from jaxgen.train.progress import Bar
 from jaxgen.train.window import Window, described, empty_window
 
@@ -110,10 +110,12 @@ def fit(
 
         advance = program(model.step, mesh)
         begin = time.perf_counter()
+        first_feed, told = None, False
         if signal() is None:
             with activity("compiling", enabled=progress, log=False):
                 # Zero steps compile the program and leave everything as it is.
-                state, running = jax.block_until_ready(advance(key, state, running, batches.feed(step, 1), 0))
+                first_feed = batches.feed(step, 1)
+                state, running = jax.block_until_ready(advance(key, state, running, first_feed, 0))
         history = History(compile_seconds=time.perf_counter() - begin)
         calls, clock = Calls([*hooks, Hook(call=_nothing, every=log_every, at_end=False)], at_record), _Clock(step)
         size = chunk_steps or 1
@@ -145,6 +147,7 @@ def fit(
                     if end == step:
                         calls.stopped = f"the batches came to their end after step {step}"
                         break
+                    told = told or tell_of_another_feed(first_feed, feed, step)
                     state, running = advance(key, state, running, feed, end - step)
                     if in_flight is not None:
                         look(*in_flight)  # while the device works on the next chunk

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
@@ -19,7 +20,7 @@ from jaxgen.train.window import Window
 
 
 class CompiledAgainWarning(UserWarning):
-    """A training step was compiled that is the same as an earlier one, but another function."""
+    """A training loop is compiled for the second time, for a function that does the same but is a new one."""
 
 
 @functools.lru_cache(maxsize=32)
@@ -68,6 +69,23 @@ def tell_of_twins(step_fn: Callable[..., Any]) -> None:
         return
 
 
+def tell_of_another_feed(first: Any, feed: Any, step: int) -> bool:
+    """Warn where a feed is no more of the kind that the program was compiled for; whether it was so."""
+    kinds = [
+        (jax.tree.structure(x), [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(x)])
+        for x in (first, feed)
+    ]
+    if kinds[0] == kinds[1]:
+        return False
+    warnings.warn(
+        f"the feed of batches for step {step} has another structure or other shapes than the first one (a new function, "
+        "perhaps): the training loop is compiled again for every one that has",
+        CompiledAgainWarning,
+        stacklevel=3,
+    )
+    return True
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two values, functions among them, are sure to do the same; False where it cannot be told."""
     return _same(a, b, {})
@@ -89,8 +107,8 @@ def _alike(a: Any, b: Any, met: dict[tuple[int, int], bool]) -> bool:
     def each(left: Any, right: Any) -> bool:
         return len(left) == len(right) and all(_same(x, y, met) for x, y in zip(left, right, strict=True))
 
-    if hasattr(a, "__wrapped__"):
-        return _same(a.__wrapped__, b.__wrapped__, met)
+    if hasattr(a, "__wrapped__") and not isinstance(a, types.FunctionType):  # jax.jit of a function
+        return _same(a.__wrapped__, getattr(b, "__wrapped__", None), met)
     if isinstance(a, types.FunctionType):
         left, right = (
             [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

@@ -202,6 +202,16 @@ def test_a_model_that_is_built_again_is_compiled_again_and_says_so():
             again(model._replace(step=lambda *arguments: model.step(*arguments)))
 
 
+def test_a_feed_that_is_a_new_function_at_every_call_is_told_of():
+    class New(Feed):
+        def feed(self, first, num):
+            return jax.tree_util.Partial(lambda step: Feed()(step))
+
+    with pytest.warns(train.CompiledAgainWarning, match="the feed of batches for step 0 has another structure") as told:
+        train.fit(counter(), New(), KEY, 3, chunk_steps=1, progress=False)
+    assert len(told) == 1
+
+
 def test_reprs_are_a_line():
     model, batches = small()
     state, history = train.fit(model, batches, KEY, 3, log_every=1, progress=False)
