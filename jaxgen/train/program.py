@@ -71,15 +71,16 @@ def tell_of_twins(step_fn: Callable[..., Any]) -> None:
 
 def tell_of_another_feed(first: Any, feed: Any, step: int) -> bool:
     """Warn where a feed is no more of the kind that the program was compiled for; whether it was so."""
-    kinds = [
-        (jax.tree.structure(x), [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(x)])
-        for x in (first, feed)
-    ]
-    if kinds[0] == kinds[1]:
+
+    def kind(feed: Any) -> Any:
+        leaves, form = jax.tree.flatten(feed)
+        return form, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+
+    if kind(feed) == kind(first):
         return False
     warnings.warn(
-        f"the feed of batches for step {step} has another structure or other shapes than the first one (a new function, "
-        "perhaps): the training loop is compiled again for every one that has",
+        f"the feed of batches for step {step} has another structure or other shapes than the first one (it may hold a "
+        "new function): the training loop is compiled again for every one that has",
         CompiledAgainWarning,
         stacklevel=3,
     )

@@ -2,8 +2,10 @@
 
 import inspect
 
+import flax.linen as nn
 import jax
 import numpy as np
+import optax
 import pytest
 from toy import Feed, counter
 
@@ -181,12 +183,22 @@ def test_metrics_of_any_dtype_are_recorded_as_float32():
 
 
 def test_what_is_the_same_step_is_told_by_code_and_values():
-    first, again, other = small()[0], small()[0], small(lr=2e-3)[0]
-    assert same(first.step, again.step) and not same(first.step, other.step)
-    assert same(train.ensemble(first, 2).step, train.ensemble(again, 2).step)
-    assert not same(train.ensemble(first, 2).step, train.ensemble(again, 3).step)
-    held = [[], []]
-    assert not same(*((lambda *_, part=part: part) for part in held))  # a list may change
+    """Over what the models of the library are made of: configs, networks, optimizers, tables, other functions."""
+
+    def step(lr=1e-3, width=8, table=2.0, held=None, rest=()):
+        config, network, tx = vae.Config(beta=table), nn.Dense(width), optax.chain(optax.clip(1.0), optax.adam(lr))
+        numbers = np.full(3, table)
+
+        def inner(x):
+            return network, tx, numbers, x
+
+        return jax.jit(lambda *arguments, option=rest: (config, held, inner(arguments), option))
+
+    assert same(step(), step())
+    for other in ({"lr": 2e-3}, {"width": 9}, {"table": 3.0}, {"held": []}, {"rest": (1,)}):
+        assert not same(step(), step(**other))
+    assert not same(step(held=[]), step(held=[]))  # a list may change: it cannot be told
+    assert same(step(held=held := []), step(held=held))
 
 
 def test_a_model_that_is_built_again_is_compiled_again_and_says_so():
