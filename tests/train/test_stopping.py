@@ -198,7 +198,8 @@ def test_what_is_the_same_step_is_told_by_code_and_values():
     for other in ({"lr": 2e-3}, {"width": 9}, {"table": 3.0}, {"held": []}, {"rest": (1,)}):
         assert not same(step(), step(**other))
     assert not same(step(held=[]), step(held=[]))  # a list may change: it cannot be told
-    assert same(step(held=held := []), step(held=held))
+    held = []
+    assert same(step(held=held), step(held=held))
 
 
 def test_a_model_that_is_built_again_is_compiled_again_and_says_so():
