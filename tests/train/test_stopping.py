@@ -222,7 +222,7 @@ def test_a_feed_that_is_a_new_function_at_every_call_is_told_of():
 
     with pytest.warns(train.CompiledAgainWarning, match="the feed of batches for step 0 has another structure") as told:
         train.fit(counter(), New(), KEY, 3, chunk_steps=1, progress=False)
-    assert len(told) == 1
+    assert len([one for one in told if "feed" in str(one.message)]) == 1  # and not at every call
 
 
 def test_reprs_are_a_line():
