@@ -5,13 +5,16 @@ import warnings
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxgen.core import Estimate
+from jaxgen.digest import flatten
 from jaxgen.runs import described
 from jaxgen.runs.belonging import belongs
 from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
+from jaxgen.runs.start import learned
 from jaxgen.train import Checkpoints
 from jaxgen.train.progress import activity
 
@@ -42,6 +45,25 @@ def checkpoint_digests(folder: RunFolder, config: Settings, experiment: Experime
             else:
                 digests[step] = meta["digest"]
     return digests, wrong
+
+
+def distance(folder: RunFolder, config: Settings, experiment: Experiment, step: int, state: Any) -> float:
+    """How far a state is from that of a checkpoint: the norm of the difference over the norm, of all that was learned.
+
+    Args:
+        folder: The run.
+        config: Its config.
+        experiment: Its experiment.
+        step: Step of a whole checkpoint.
+        state: The state that training again came to at this step.
+    """
+    like = described.state_of(experiment.model, experiment.dataset.spec, config)
+    with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best, read_only=True) as checkpoints:
+        kept, again = flatten(checkpoints.restore(like, step)[0]), flatten(state)
+    paths = [path for path in kept if learned(path) and np.issubdtype(kept[path].dtype, np.floating)]
+    squares = [(np.asarray(kept[p], np.float64), np.asarray(again[p], np.float64)) for p in paths]
+    norm = math.sqrt(sum(float(np.sum(before**2)) for before, _ in squares))
+    return math.sqrt(sum(float(np.sum((before - now) ** 2)) for before, now in squares)) / max(norm, 1e-30)
 
 
 def other_records(kept: list[dict[str, Any]], records: list[dict[str, Any]], last: int) -> list[str]:

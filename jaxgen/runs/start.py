@@ -37,16 +37,16 @@ def adopted(fresh: Any, other: Any) -> Any:
         ValueError: The other state has other parameters, averages or running statistics.
     """
     mine, theirs = flatten(fresh), flatten(other)
-    learned = [path for path in mine if not _anew(path)]
-    foreign = [path for path in theirs if not _anew(path) and path not in mine]
-    for path in [*learned, *foreign]:
+    taken = [path for path in mine if learned(path)]
+    foreign = [path for path in theirs if learned(path) and path not in mine]
+    for path in [*taken, *foreign]:
         expected, got = (
             "absent" if path not in leaves else f"{leaves[path].dtype}{list(leaves[path].shape)}"
             for leaves in (mine, theirs)
         )
         if expected != got:
             raise ValueError(f"the state to start from must be of the same model: {path} is {got}, expected {expected}")
-    leaves = [jnp.array(theirs[path]) if path in learned else leaf for path, leaf in mine.items()]
+    leaves = [jnp.array(theirs[path]) if path in taken else leaf for path, leaf in mine.items()]
     return jax.tree.unflatten(jax.tree.structure(fresh), leaves)
 
 
@@ -131,7 +131,12 @@ def _place(path: Path) -> str:
     return os.path.abspath(path.expanduser())  # noqa: PTH100 (links are not followed)
 
 
-def _anew(path: str) -> bool:
+def learned(path: str) -> bool:
+    """Whether a leaf of a state is something learned, neither a counter nor an optimizer's memory.
+
+    Args:
+        path: Path of the leaf, as `jaxgen.digest.flatten` has it.
+    """
     # A network may have parameters called "step": the first of these names decides.
     names = (name for name in path.split("/") if name in (*_ANEW, *_LEARNED))
-    return next(names, "") in _ANEW
+    return next(names, "") not in _ANEW

@@ -3,8 +3,9 @@
 import dataclasses
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +30,8 @@ class Report(NamedTuple):
         wrong: Checkpoints, records and results that are not the run's, one line each.
         unseen: What was not looked at, one line each.
         interrupted: Name of the signal that ended it early, or None.
+        near: On fewer devices than the run had, where the last bits may differ: by step of a checkpoint, how far what
+            was learned again is from it, relative to its norm. Empty otherwise.
     """
 
     equal: list[int]
@@ -37,6 +40,7 @@ class Report(NamedTuple):
     wrong: list[str] = []  # noqa: RUF012
     unseen: list[str] = []  # noqa: RUF012
     interrupted: str | None = None
+    near: Mapping[int, float] = MappingProxyType({})
 
     @property
     def passed(self) -> bool:
@@ -54,6 +58,8 @@ class Report(NamedTuple):
         since = f"equal until step {self.equal[-1]}" if self.equal else "never equal"
         if self.passed:
             head = f"verified: the state is the same to the bit at steps {', '.join(map(str, self.equal))}"
+        elif self.parted is not None and self.near:
+            head = f"not verified to the bit, which takes the devices that the run had: parted at step {self.parted}"
         elif self.parted is not None:
             head = f"NOT the same: parted at step {self.parted} ({since})"
         elif self.wrong:
@@ -63,6 +69,9 @@ class Report(NamedTuple):
         else:
             head = "not verified: the manifest has no digests"
         lines = [head]
+        lines += [
+            f"  step {step}: what was learned is {d:.1e} away, relative to its norm" for step, d in self.near.items()
+        ]
         for name, found in (("wrong", self.wrong), ("differs", self.differences), ("not looked at", self.unseen)):
             lines += [f"  {name}: {line}" for line in found]
         return "\n".join(lines)
@@ -107,11 +116,19 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
         raise ValueError(f"{folder.path / 'manifest.json'} is damaged: digests must be by step")
     expected = {**found, **{int(step): value for step, value in folder.manifest["digests"].items()}}
     equal: list[int] = []
+    others: list[int] = []
+    near: dict[int, float] = {}
+    fewer = any(stage["config"].get("devices", 1) > jax.device_count() for stage in stages(folder.manifest))
 
     def compare(step: int, state: Any, _window: Any = None) -> None:
-        if digest(state) != expected[step]:
+        if digest(state) == expected[step]:
+            equal.extend([] if others else [step])
+            return
+        if not fewer:
             raise _Parted(step)
-        equal.append(step)
+        others.append(step)
+        if step in found:
+            near[step] = inspection.distance(folder, config, experiment, step, state)
 
     records: list[dict[str, Any]] = []
     parted = interrupted = state = None
@@ -121,6 +138,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
             state, interrupted = _again(folder, config, experiment, expected, compare, records, progress)
         except _Parted as difference_found:
             parted = difference_found.args[0]
+        parted = others[0] if others else parted
     last = equal[-1] if equal else -1
     with warnings.catch_warnings(record=True) as damage:
         warnings.simplefilter("always")
@@ -133,8 +151,8 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
         mistaken, passed_over = inspection.other_results(folder, config, experiment, state, progress)
         wrong, unseen = wrong + mistaken, unseen + passed_over
     elif folder.manifest.get("results"):
-        unseen.append("the results: training did not come to the end of the run")
-    return Report(equal, parted, differences, wrong, unseen, interrupted)
+        unseen.append("the results, which are of another state than training again came to")
+    return Report(equal, parted, differences, wrong, unseen, interrupted, near)
 
 
 def _again(

@@ -138,7 +138,10 @@ def test_another_number_of_devices_warns_and_goes_on(copied, trained, monkeypatc
     assert any("was trained on 2 devices and there are 1 here" in str(w.message) for w in said)
     assert int(outcome.state.step) == 6
     with pytest.warns(UserWarning, match="was trained on 2 devices"):
-        runs.verify(path, progress=False)
+        report = runs.verify(path, progress=False)
+    # Bits part where the devices do, the numbers do not.
+    assert report.equal[:3] == [0, 1, 2] and report.wrong == []
+    assert report.passed or (report.parted in (4, 6) and all(away < 1e-5 for away in report.near.values()))
 
 
 def test_devices_that_divide_the_batch():

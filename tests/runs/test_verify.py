@@ -72,7 +72,7 @@ def test_an_interruption_is_no_verification(copy, monkeypatch, capsys, caught):
     printed = capsys.readouterr().out
     assert f"not verified: interrupted by {caught} (equal until step 2)" in printed
     assert "verified: the state" not in printed
-    assert "steps after 2" in printed and "the results: training did not come to the end" in printed
+    assert "steps after 2" in printed and "the results, which are of another state" in printed
 
 
 def test_checkpoints_of_another_run(copy, trained, capsys):
@@ -181,3 +181,16 @@ def test_a_run_of_no_steps_yet(copy):
     tamper(copy, lambda m: m.update(digests={"1st": ""}))
     with pytest.raises(ValueError, match="digests must be by step"):
         runs.verify(copy, progress=False)
+
+
+def test_fewer_devices_than_the_run_had(copy, monkeypatch):
+    """The bits part, so that what was learned is compared by its distance, to the end of the run."""
+    tamper(copy, lambda m: m["config"].update(devices=8))
+    tamper(copy, lambda m: m["digests"].update(dict.fromkeys(("1", "2", "4"), "0" * 64)))
+    monkeypatch.setattr(inspection, "belongs", lambda *_, **__: None)
+    with pytest.warns(UserWarning, match="was trained on 8 devices and there are 4 here"):
+        report = runs.verify(copy, progress=False)
+    assert (report.parted, report.equal, list(report.near)) == (1, [0], [2, 4])
+    assert all(away < 1e-5 for away in report.near.values())
+    assert not report.passed and report.code == 1
+    assert "not verified to the bit, which takes the devices that the run had: parted at step 1" in str(report)
