@@ -221,7 +221,7 @@ def _train(
     model, dataset = experiment.model, experiment.dataset
     # A finished run is returned as it is: nothing is computed or written again.
     finished = state is not None and int(state.step) == config.steps == folder.manifest.get("finished")
-    tensorboard = TensorBoard.where_installed(folder.path, first=0 if state is None else int(state.step))
+    tensorboard = TensorBoard(folder.path, first=0 if state is None else int(state.step))
 
     key_evaluate = jax.random.fold_in(root, EVALUATE)
 
