@@ -31,7 +31,7 @@ def writing(path: Path | str) -> Iterator[IO[bytes]]:
         path: Place of the file; what is there is replaced. Its folder must exist.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written; ENOSPC where no space is left.
     """
     path = Path(path)
     # A random name, so that two processes that write the same file both finish and the later one stays. It is cut,
@@ -43,8 +43,10 @@ def writing(path: Path | str) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and disk_is_full(error):
+            raise OSError(errno.ENOSPC, f"no space left to write {path}") from error
         raise
     _sync_folder(path.parent)
 

@@ -26,8 +26,9 @@ from jaxgen.atomic import disk_is_full
 from jaxgen.digest import digest, flatten, structure
 from jaxgen.train import checkpoint_meta
 
-_SECONDS = 10**9
-"""Time that orbax may take to write: it measures it by the wall clock, which may be set forward meanwhile."""
+_SECONDS = 5 * 10**9
+"""Time that orbax may take to write: it is measured by the wall clock, which may be set forward or back meanwhile, by
+decades where a machine starts in 1970 and then asks the network. A lock waits for 9e9 seconds at most."""
 
 _LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.deleted")
 
@@ -40,16 +41,19 @@ class OtherRunError(ValueError):
     """A checkpoint is whole but belongs to another model or run."""
 
 
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in record.pathname
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without orbax's warnings of what is meant: opening read-only, saving without metrics after a signal."""
+    """Without the log of orbax: its threads print tracebacks of what is raised here anyway."""
     absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)
+    absl.addFilter(_not_of_orbax)
     try:
         yield
     finally:
-        absl.setLevel(level)
+        absl.removeFilter(_not_of_orbax)
 
 
 class Checkpoints:
@@ -71,6 +75,7 @@ class Checkpoints:
         self.folder, self._keep, self._best, self._read_only = Path(folder).absolute(), keep, best, read_only
         self._saver: Any = None
         self._writing = False
+        self._silence = contextlib.ExitStack()
         if not read_only:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clean()
@@ -120,7 +125,7 @@ class Checkpoints:
         if step in self.steps():
             raise ValueError(f"step must be a new one, got {step}, of which there is a checkpoint in {self.folder}")
         args: dict[str, Any] = {} if metrics is None else {"metrics": self._ocp.args.JsonSave(whole["metrics"])}
-        with _quiet(), self._written():
+        with self._written():
             self._writing = True
             self._orbax().save(
                 self.folder / str(step),
@@ -226,7 +231,7 @@ class Checkpoints:
         finally:
             saver, self._saver = self._saver, None
             if saver is not None:
-                with self._written():
+                with self._silence, self._written():
                     saver.close()
 
     def __enter__(self) -> "Checkpoints":
@@ -257,6 +262,7 @@ class Checkpoints:
                 meta=self._ocp.JsonCheckpointHandler(),
                 metrics=self._ocp.JsonCheckpointHandler(filename="metrics"),
             )
+            self._silence.enter_context(_quiet())  # until the last thread has ended
             self._saver = self._ocp.AsyncCheckpointer(handler, async_options=AsyncOptions(timeout_secs=_SECONDS))
         return self._saver
 
