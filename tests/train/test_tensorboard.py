@@ -8,10 +8,12 @@ import pytest
 
 pytest.importorskip("tensorboardX")
 
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import RecordWriter
 
 from jaxgen.train.tensorboard import TensorBoard
+
+EVENT = getattr(event_pb2, "Event")  # noqa: B009, a name made at run time
 
 
 def events(folder):
@@ -20,7 +22,7 @@ def events(folder):
         content = path.read_bytes()
         while content:
             (length,) = struct.unpack("Q", content[:8])
-            found.append(Event.FromString(content[12 : 12 + length]))
+            found.append(EVENT.FromString(content[12 : 12 + length]))
             content = content[12 + length + 4 :]
     return found
 
