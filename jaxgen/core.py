@@ -15,6 +15,7 @@ a config, and resuming needs nothing else. What belongs to example or sample k i
 so that it does not depend on the batch it happens to be computed in.
 """
 
+import functools
 import inspect
 import math
 import reprlib
@@ -354,6 +355,30 @@ def checked_label(
             "seen no example of it"
         )
     return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+
+
+def known_labels(
+    function: Callable[..., Any], num_classes: int | None, labels: tuple[int, ...] | None
+) -> Callable[..., Any]:
+    """The same function, which refuses labels that the model was not trained on.
+
+    Within a compiled function a label is traced, and one that is out of range would be that of another class.
+
+    Args:
+        function: A function with an argument "label", None for no label.
+        num_classes: Number of classes, None where the model knows no labels.
+        labels: The labels that occur in training, as `Spec.labels` has them; None for all.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        label = signature.bind(*args, **kwargs).arguments.get("label")
+        if label is not None and not isinstance(label, jax.core.Tracer):
+            checked_label(label, np.size(label), num_classes, labels)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def coarse_uniforms(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:

@@ -24,6 +24,7 @@ from jaxgen.core import (
     example_labels,
     example_normals,
     example_uniforms,
+    known_labels,
 )
 from jaxgen.data import space
 from jaxgen.ddpm import process
@@ -276,15 +277,16 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         )
         return space.from_signed(known, spec)
 
+    known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(
         schedule,
-        denoise,
-        bind,
+        known(denoise),
+        known(bind),
         bound,
         chain,
         diffuse,
         log_likelihood,
-        impute,
+        known(impute),
         "density" if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
     )

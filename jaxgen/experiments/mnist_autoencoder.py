@@ -55,8 +55,10 @@ class Config(Settings):
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         train, num_classes = dataset.train, dataset.spec.num_classes
-        counts = np.zeros(1, int) if train.label is None else np.unique(train.label, return_counts=True)[1]
-        per_class = self.labels_per_class if train.label is None else self.fitted("labels_per_class", int(counts.min()))
+        counts = np.unique(train.label, return_counts=True)[1] if train.label is not None else np.zeros(0, int)
+        per_class = self.labels_per_class
+        if counts.size:
+            per_class = self.fitted("labels_per_class", int(counts.min()), "the smallest class")
         model = self.model_for(dataset.spec)
 
         def encode(params: Any, x: Any) -> Any:

@@ -73,7 +73,7 @@ class Config(Settings):
         dataset = data.load(
             self.data, seed=self.seed, **_images.split_off(self.held_out, self.held_out_of_mnist, self.data)
         )
-        num_centroids = self.fitted("centroids", len(dataset.train))
+        num_centroids = self.fitted("centroids", len(dataset.train), "the training images")
         model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 

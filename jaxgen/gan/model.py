@@ -23,6 +23,7 @@ from jaxgen.core import (
     checked_label,
     example_keys,
     example_labels,
+    known_labels,
 )
 from jaxgen.data import space
 from jaxgen.events import require_floats, require_latent, require_shape
@@ -213,7 +214,8 @@ def model(
             label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes, spec.labels)
         return generate(state, prior(key, index), label)
 
-    parts = Parts(generate, discriminate, prior, interpolate, invert)
+    known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
+    parts = Parts(known(generate), known(discriminate), prior, known(interpolate), known(invert))
     return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)
 
 

@@ -94,19 +94,20 @@ class Settings(ABC):
         for name, lowest in least.items():
             require.size(name, getattr(self, name), lowest)
 
-    def fitted(self, name: str, most: int) -> int:
+    def fitted(self, name: str, most: int, of: str) -> int:
         """The number in a field, at most `most` where it is the experiment's own: a default suits any data.
 
         Args:
             name: Name of the field.
             most: The largest number that the data allow.
+            of: What there are so many of.
 
         Raises:
             ValueError: Another number than the experiment's own, and more than the data allow.
         """
         value = getattr(self, name)
         if value > most and value != getattr(type(self), name):
-            raise ValueError(f"{name} must be at most {most} for these data, got {value}")
+            raise ValueError(f"{name} must be at most {most}, {of}, got {value}")
         return min(value, most)
 
     @property

@@ -55,6 +55,18 @@ def test_samples_are_of_classes_that_occur(family, key):
             ValueError, match=r"label must be one that occurs in training, \(1, 2, 3, 4, 5, 6, ...\), got 0"
         ):
             model.sample(key, state, 2, label=wrong)
+    given = data.test.arrays
+    asked = {
+        "gan": lambda label: model.parts.generate(state, jnp.zeros((5, 2)), label=label),
+        "ddpm": lambda label: model.parts.impute(key, state, {**given, "mask": given["x"] > 1}, label=label),
+    }[family]
+    for wrong, message in (
+        (0, "label must be one that occurs in training"),
+        (99, r"label must lie in 0\.\.10, got 99"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            asked(wrong)
+    assert asked(3).shape == (5, 2)
     assert not np.allclose(model.sample(key, state, 2, label=10), model.sample(key, state, 2, label=1), atol=1e-5)
 
 

@@ -111,12 +111,12 @@ def test_data_with_a_split_for_ever_keep_it():
 
 def test_a_default_that_does_not_fit_becomes_smaller_and_a_given_number_is_refused(file):
     config = mnist_autoencoder.Config(data=file)
-    assert config.fitted("labels_per_class", 7) == 7
+    assert config.fitted("labels_per_class", 7, "the smallest class") == 7
     config.build()
-    with pytest.raises(ValueError, match=r"labels_per_class must be at most [5-8] for these data, got 9"):
+    with pytest.raises(ValueError, match=r"labels_per_class must be at most [5-8], the smallest class, got 9"):
         dataclasses.replace(config, labels_per_class=9).build()
     assert len(mnist_gan_mlp.Config(data=file).build().dataset.train) < 1000
-    with pytest.raises(ValueError, match="centroids must be at most 32 for these data, got 33"):
+    with pytest.raises(ValueError, match="centroids must be at most 32, the training images, got 33"):
         mnist_gan_mlp.Config(data=file, centroids=33).build()
 
 
