@@ -5,7 +5,7 @@ listens. Where nobody does, counting costs nothing and shows nothing.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -19,42 +19,60 @@ LINE_SECONDS = 30.0
 """Where output goes to a file, so long is the least time between two lines about the same activity."""
 
 
-Listener = Callable[[str], None]
-"""Shows a count, "" for none any more."""
+Show = Callable[[str], None]
+"""Shows how far a loop is, "" for no loop any more."""
 
-_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+class _Counts:
+    """The loops that are under way, from the outermost to the innermost."""
+
+    def __init__(self, show: Show):
+        self._show, self._loops = show, dict[object, str]()
+
+    def put(self, loop: object, count: str) -> None:
+        self._loops[loop] = count
+        self._show(", ".join(self._loops.values()))
+
+    def remove(self, loop: object) -> None:
+        self._loops.pop(loop, None)
+        self._show(", ".join(self._loops.values()))
+
+
+_COUNTS: ContextVar[_Counts | None] = ContextVar("counts", default=None)
 
 
 @contextmanager
-def listening(listener: Listener | None) -> Iterator[None]:
-    """Have what is counted inside shown by a listener; None for nobody."""
-    token = _LISTENER.set(listener)
+def listening(show: Show | None) -> Iterator[None]:
+    """Have what is counted inside shown; None for not at all."""
+    token = _COUNTS.set(None if show is None else _Counts(show))
     try:
         yield
     finally:
-        _LISTENER.reset(token)
+        _COUNTS.reset(token)
 
 
-def counted(iterable: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def counted(iterable: Iterable[T], what: str, total: int | None = None, each: int = 1) -> Iterator[T]:
     """The items, while whoever listens is told how many there have been.
 
     Args:
         iterable: Items of a loop that may take long.
-        what: Name of the items, as in "batches".
-        total: Number of items; None takes its length where it has one.
+        what: Name of what is counted, as in "examples".
+        total: Number of them in all; None takes the length of the iterable where it has one.
+        each: Number of them in an item, where that is a batch.
     """
-    listener = _LISTENER.get()
-    if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)  # pyright: ignore[reportArgumentType]
+    counts, loop = _COUNTS.get(), object()
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable) * each
     of = "" if total is None else f"/{total}"
+    if counts is None or (total is not None and total <= each):  # one item is no loop
+        yield from iterable
+        return
     try:
         for done, item in enumerate(iterable):
-            if listener is not None:
-                listener(f"{what} {done}{of}")
+            counts.put(loop, f"{what} {done * each}{of}")
             yield item
     finally:
-        if listener is not None:
-            listener("")
+        counts.remove(loop)
 
 
 class _Lines:

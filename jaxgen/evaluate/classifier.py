@@ -24,6 +24,7 @@ from jaxgen.data.dataset import agree
 from jaxgen.distributions import kl_divergence
 from jaxgen.evaluate.likelihood import estimate
 from jaxgen.nn import ConvEncoder
+from jaxgen.progress import counted
 
 _STEPS_PER_CALL = 100
 _BATCH_SIZE = 500  # of images that are looked at
@@ -100,7 +101,7 @@ class TrainedClassifier:
         _require_images(images, self.spec)
         found = [
             np.asarray(_applied(self.network, method, self.spec, self.params, batch["x"]))[batch["index"] >= 0]
-            for batch in Split(images).evaluation_batches(_BATCH_SIZE)
+            for batch in counted(Split(images).evaluation_batches(_BATCH_SIZE), "images", len(images), _BATCH_SIZE)
         ]
         return np.concatenate(found)
 
@@ -161,7 +162,8 @@ def train_classifier(
         raise ValueError(f"network must have num_classes={num_classes} logits, got {logits.shape[-1]}")
     state = optimizers.create(optimizer.transformation(), params)
     # Some steps at a time, so that Ctrl-C is answered; the number of calls changes no bit.
-    for end in range(min(_STEPS_PER_CALL, num_steps), num_steps + _STEPS_PER_CALL, _STEPS_PER_CALL):
+    ends = range(min(_STEPS_PER_CALL, num_steps), num_steps + _STEPS_PER_CALL, _STEPS_PER_CALL)
+    for end in counted(ends, "steps of the classifier", num_steps, _STEPS_PER_CALL):
         end = jnp.asarray(min(end, num_steps), jnp.int32)
         state = jax.block_until_ready(_trained(network, spec, optimizer, state, batches, end))
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 from jaxgen import optimizers, require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.likelihood import estimate
+from jaxgen.progress import counted
 
 Encode: TypeAlias = Callable[[Any, Any], Array]
 """(params, x [b, ...]) -> features [b, f]."""
@@ -230,7 +231,7 @@ def few_label_accuracy(
         require.size(name, value)
     require.number("learning_rate", learning_rate, above=0)
     accuracies = []
-    for key_draw, key_initial in jax.random.split(key, (num_draws, 2)):
+    for key_draw, key_initial in counted(jax.random.split(key, (num_draws, 2)), "classifiers", num_draws):
         rows = balanced_choice(key_draw, train.label, per_class)
         classifier = fine_tune(
             encode,

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Real
 from jaxgen import require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.sets import feature_sets
+from jaxgen.progress import counted
 
 
 def squared_discrepancy(x: Real[Array | np.ndarray, "n d"], y: Real[Array | np.ndarray, "m e"]) -> float:
@@ -75,7 +76,7 @@ def kernel_distance(
     size = min(subset_size, smaller // 2)
     rng = np.random.default_rng(int(jax.random.bits(key, (), jnp.uint32)))
     values = np.empty(num_subsets)
-    for i in range(num_subsets):
+    for i in counted(range(num_subsets), "subsets"):
         some = (found[rng.choice(len(found), size, replace=False)].astype(np.float64) for found in (x, reference))
         values[i] = _discrepancy(*some)
     independent = min(num_subsets, smaller / size)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from jaxgen import require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.progress import counted
 
 
 def per_example(
@@ -27,7 +28,8 @@ def per_example(
         One array per quantity.
     """
     parts: dict[str, list[np.ndarray]] = {}
-    for batch in split.evaluation_batches(batch_size):
+    num = len(split) if hasattr(split, "__len__") else None
+    for batch in counted(split.evaluation_batches(batch_size), "examples", num, batch_size):
         real = np.asarray(batch["index"]) >= 0
         for name, values in model.evaluate(key, state, batch).items():
             parts.setdefault(name, []).append(np.asarray(values)[real])

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Real
 from jaxgen import require
 from jaxgen.core import Estimate
 from jaxgen.evaluate.likelihood import estimate
+from jaxgen.progress import counted
 
 BLOCK_VALUES = 2**20
 """Numbers in one block of distances. With a few copies and the blocks of examples themselves it makes about 50 MB."""
@@ -206,7 +207,7 @@ def distance_blocks(
     dimensions = x.shape[1]
     centre = reference.mean(axis=0, dtype=np.float64)
     length = max(1, min(math.isqrt(block_values), block_values // dimensions))
-    for top in range(0, len(x), length):
+    for top in counted(range(0, len(x), length), "rows of distances", len(x), length):
         a = x[top : top + length] - centre[None]
         a_squares = np.einsum("id,id->i", a, a)
         for left in range(0, len(reference), length):

@@ -22,6 +22,7 @@ from jaxgen.data import to_unit
 from jaxgen.digest import digest, flatten
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, train_classifier
 from jaxgen.evaluate.sets import image_sets
+from jaxgen.progress import counted
 
 _BATCH_SIZE = 500
 
@@ -55,7 +56,7 @@ class Features:
         """
         (x,) = image_sets(images=images)
         parts = []
-        for first in range(0, len(x), _BATCH_SIZE):
+        for first in counted(range(0, len(x), _BATCH_SIZE), "features of images", len(x), _BATCH_SIZE):
             batch = x[first : first + _BATCH_SIZE].astype(np.float32)
             num = len(batch)
             if len(x) > _BATCH_SIZE:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import GenerativeModel, PRNGKey
+from jaxgen.progress import counted
 
 
 def samples(
@@ -42,7 +43,7 @@ def samples(
         raise ValueError(f"label must hold num={num} labels, got {len(label)}")
     chunk = min(chunk, num)
     parts = []
-    for first in range(0, num, chunk):
+    for first in counted(range(0, num, chunk), "samples", num, chunk):
         if label is not None:
             some = np.asarray(label[first : first + chunk], np.int32)
             options["label"] = np.concatenate([some, np.repeat(some[:1], chunk - len(some))])

@@ -42,7 +42,7 @@ def status(step: int, last: int, rate: float, said: list[str], width: int) -> st
     parts = [f"{step}/{last}", f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.2g} steps/s" if known else "- steps/s"]
     found = "  ".join([*parts, left])
     if len(found) > width:  # the time left goes before the rate, the rate before the step
-        found = next((text for text in ("  ".join(parts), parts[0]) if len(text) <= width), parts[0][:width])
+        return next((text for text in ("  ".join(parts), parts[0]) if len(text) <= width), parts[0][:width])
     for i, metric in enumerate(said):
         more = f"{found}  {metric}"
         if len(more) > width - (0 if i + 1 == len(said) else len(ELLIPSIS)):
@@ -72,7 +72,7 @@ class _Line(ProgressColumn):
 
 
 class _BarOf(ProgressColumn):
-    """The bar itself, a quarter of a narrow terminal."""
+    """The bar itself, shorter in a narrow terminal."""
 
     def __init__(self, console: Console):
         super().__init__()
@@ -83,7 +83,7 @@ class _BarOf(ProgressColumn):
 
 
 def _bar_width(columns: int) -> int:
-    return min(max(columns // 4, 4), 24)
+    return min(max((columns - 40) // 2, 4), 24)
 
 
 class Bar:
