@@ -37,6 +37,11 @@ def host(x: Any) -> np.ndarray:
     return np.asarray(x)
 
 
+def rehearsing() -> bool:
+    """Whether this is a rehearsal, in which numbers on the host are not worth working on."""
+    return _REHEARSING.get()
+
+
 def rehearse(function: Callable[..., Any], key: Any, state: Any, *arguments: Any) -> Any:
     """Go through `function(key, state, *arguments)` for the errors that it raises, without computing anything.
 

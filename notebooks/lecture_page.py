@@ -9,6 +9,7 @@ has no entry or no test, if an entry names what does not exist, or if one of its
 import argparse
 import ast
 import base64
+import html
 import importlib
 import io
 import json
@@ -31,6 +32,21 @@ sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 import lecture_drawings  # noqa: E402
 
 from jaxgen.plot import page  # noqa: E402
+
+_STYLE = """<style>
+body { max-width: 72rem; }
+section { display: grid; grid-template-columns: 29rem minmax(0, 1fr) 22rem; gap: 1.2rem; padding: .8rem 0;
+  border-bottom: 1px solid var(--line); }
+section > div { min-width: 0; }
+section p { margin: 0 0 .4rem; }
+div.formula { overflow-x: auto; margin: .6rem 0; }
+div.formula img { background: none; }
+@media (max-width: 66rem) { section { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+  section > div:last-child { grid-column: 1 / -1; } div.formula img { max-width: none; } }
+@media (max-width: 45rem) { section { grid-template-columns: minmax(0, 1fr); } body { margin: 1rem auto; } }
+@media (prefers-color-scheme: dark) { div.formula img { filter: invert(0.9); } }
+</style>"""
+"""Three columns on a wide screen, two with the picture below them, one on a phone, where long formulas scroll."""
 
 PAGES = ("objective", "penalties", "prediction", "process", "schedule", "sampler", "conditioning", "weighting")
 """Files of a family whose public functions with a source are equations."""
@@ -153,13 +169,27 @@ def formula(math):
         )
         plt.close(figure)
     encoded = base64.b64encode(buffer.getvalue()).decode()
-    return page.part(f'<img class="formula" alt="" src="data:image/svg+xml;base64,{encoded}">')
+    words = html.escape(f"formula: {math}", quote=True)
+    # Too long for a narrow screen it scrolls by itself, not the page.
+    return page.part(f'<div class="formula"><img alt="{words}" src="data:image/svg+xml;base64,{encoded}"></div>')
 
 
-def picture(entry):
-    """An entry's picture, inside the page."""
+def picture(entry, shown):
+    """An entry's picture, inside the page; where the page has it already, a link to it.
+
+    Args:
+        entry: The entry.
+        shown: What entries showed each picture so far, by the picture: (anchor, words). This one is added.
+    """
+    place = repr(entry["picture"])
+    if place in shown:
+        anchor, words = shown[place]
+        return page.part(f'<p>shown above: <a href="#{anchor}">{html.escape(words)}</a></p>')
+    anchor = f"picture-{len(shown) + 1}"
+    shown[place] = (anchor, entry["says"])
     found = source(entry["picture"])
-    return page.picture(found if isinstance(found, bytes) else drawn(found()), entry["says"])
+    inside = page.picture(found if isinstance(found, bytes) else drawn(found()), f"picture: {entry['says']}")
+    return page.part(f'<div id="{anchor}">{inside}</div>')
 
 
 def tested(entry, cases):
@@ -178,23 +208,21 @@ def lecture(found, cases):
     passed, failed = (sum(case[k] for case in cases.values()) for k in (0, 1))
     functions = {name for entry in found for name in entry["functions"]}
     parts = [
-        "<style>body { max-width: 72rem; } td:first-child { width: 29rem; } td:last-child { width: 23rem; }"
-        "td code { white-space: nowrap; } td p { margin: 0 0 .4rem; } td img { max-width: 22rem; }"
-        "td img.formula { display: block; background: none; max-width: 28rem; margin: .6rem 0; }"
-        "@media (prefers-color-scheme: dark) { td img.formula { filter: invert(0.9); } }</style>",
+        _STYLE,
         page.paragraph(
             f"{len(found)} equations, {len(functions)} functions, {passed + failed} test cases, {passed} of them pass. "
             "Where the lecture's print differs from what is true, the equation here is the true one, and a test shows "
             "that the printed one is not."
         ),
     ]
+    shown = {}
     for chapter in dict.fromkeys(entry["chapter"] for entry in found):
-        rows = []
+        parts.append(page.heading(chapter))
         for entry in (e for e in found if e["chapter"] == chapter):
             says = page.paragraph(("(beyond the lecture) " if entry.get("beyond") else "") + entry["says"])
             names = page.part("<br>".join(page.code(name) for name in entry["functions"]))
-            rows.append([page.part(says + formula(entry["math"]) + names), tested(entry, cases), picture(entry)])
-        parts += [page.heading(chapter), page.table(["equation and functions", "held against", "picture"], rows)]
+            cells = (says + formula(entry["math"]) + names, tested(entry, cases), picture(entry, shown))
+            parts.append(f"<section>{''.join(f'<div>{cell}</div>' for cell in cells)}</section>")
     return page.page("Introduction to generative models, equation by equation", parts)
 
 

@@ -1,7 +1,9 @@
 """The page of the lecture: it cannot be made with an equation left out, untested or failing."""
 
 import importlib.util
+import re
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,34 @@ def test_the_page_needs_no_network(made):
     assert html.count("data:image/svg+xml") == 1 and html.count("data:image/png") == 1
     for name in entry["functions"]:
         assert f"<code>{name}</code>" in html
+
+
+def test_a_picture_is_shown_once_and_then_linked_to(made):
+    found = [e for e in made.entries() if e["picture"] == "noising"][:1]
+    found += [{**found[0], "says": "the same again"}]
+    html = made.lecture(found, {node: [1, 0] for node in found[0]["tests"]})
+    assert html.count("data:image/png") == 1
+    assert f'shown above: <a href="#picture-1">{found[0]["says"]}</a>' in html and 'id="picture-1"' in html
+
+
+def test_neighbouring_equations_have_pictures_of_their_own(made):
+    """Not one picture three times running."""
+    pictures = [repr(entry["picture"]) for entry in made.entries()]
+    assert not any(len(set(pictures[i : i + 3])) == 1 for i in range(len(pictures) - 2))
+
+
+def test_those_who_do_not_see_the_page_have_words_for_all_of_it(made):
+    entry = next(e for e in made.entries() if e["picture"] == "schedules")
+    html = made.lecture([entry], {node: [1, 0] for node in entry["tests"]})
+    words = [unescape(alt) for alt in re.findall(r'<img[^>]*?alt="([^"]*)"', html)]
+    assert len(words) == html.count("<img") == 2
+    assert words[0] == "formula: " + entry["math"] and words[1] == "picture: " + entry["says"]
+
+
+def test_a_phone_has_one_column(made):
+    """No table, no fixed width beyond a screen of 390 pixels, and formulas that scroll by themselves."""
+    entry = next(e for e in made.entries() if e["picture"] == "schedules")
+    html = made.lecture([entry], {node: [1, 0] for node in entry["tests"]})
+    assert "<table" not in html
+    assert "@media (max-width: 45rem) { section { grid-template-columns: minmax(0, 1fr); }" in html
+    assert "div.formula { overflow-x: auto;" in html

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from jaxgen import require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.progress import counted
+from jaxgen.rehearsal import host
 
 
 def per_example(
@@ -32,7 +33,7 @@ def per_example(
     for batch in counted(split.evaluation_batches(batch_size), "examples", num, batch_size):
         real = np.asarray(batch["index"]) >= 0
         for name, values in model.evaluate(key, state, batch).items():
-            parts.setdefault(name, []).append(np.asarray(values)[real])
+            parts.setdefault(name, []).append(host(values)[real])
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 

@@ -1,14 +1,20 @@
 """What the experiments with diffusion models share."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import ddpm, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.experiments import _images
+from jaxgen.rehearsal import host
 from jaxgen.runs import Experiment
+
+Sampler: TypeAlias = ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver
+S = TypeVar("S", bound=Sampler)
 
 QUICK = ddpm.DDIM(num_steps=50)
 """For pictures on the way."""
@@ -30,58 +36,71 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
     return found
 
 
-def uncurated(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PRNGKey, Any], Any]:
+def uncurated(
+    model: GenerativeModel, dataset: Any, seed: int, conditional: bool = False
+) -> Callable[[PRNGKey, Any], Any]:
     """(key, state) -> a figure of the samples k = 0 .. 99, by the whole generative process."""
 
     def figure(key: PRNGKey, state: Any) -> Any:
-        return plot.images(
-            model.sample(key, state, 100),
-            title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {seed}: samples k = 0 .. 99, "
+        chosen, said = _images.labels(dataset, conditional, 100, 10)
+        return plot.examples(
+            {"": model.sample(key, state, 100, **chosen)},
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {seed}: samples k = 0 .. 99{said}, "
             f"{model.parts.schedule.num_timesteps} steps each",
             columns=10,
+            **_images.limits(dataset),
         )
 
     return figure
 
 
-def film_strip(model: GenerativeModel, dataset: Any, num: int = 8, moments: int = 12) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of the way down, a row for each sample."""
+def film_strip(
+    model: GenerativeModel, dataset: Any, num: int = 8, moments: int = 12, conditional: bool = False
+) -> Callable[[PRNGKey, Any], Any]:
+    """(key, state) -> a figure of the way down: a row for each sample, of points a panel for each moment."""
 
     def figure(key: PRNGKey, state: Any) -> Any:
-        num_timesteps = model.parts.schedule.num_timesteps
-        chain = np.asarray(model.parts.chain(key, state, num, keep=-(-num_timesteps // moments)))
-        return plot.images(
-            chain.swapaxes(0, 1).reshape(-1, *chain.shape[2:]),
-            title=f"DDPM on {dataset.name}: from x_T, t = {num_timesteps} (left), to x_0, k = 0 .. {num - 1}",
-            columns=len(chain),
-        )
+        num_timesteps, event = model.parts.schedule.num_timesteps, dataset.spec.event_shape
+        grid = len(event) > 1
+        drawn = num if grid else 50 * num
+        chosen, said = _images.labels(dataset, conditional, drawn, drawn)
+        said = said.replace("columns", "rows")
+        chain = model.parts.chain(key, state, drawn, keep=-(-num_timesteps // moments), **chosen)
+        title = f"DDPM on {dataset.name}: from x_T, t = {num_timesteps} (left), to x_0, k = 0 .. {drawn - 1}{said}"
+        if grid:
+            groups = {"": jnp.swapaxes(chain, 0, 1).reshape(-1, *event)}
+        else:
+            groups = {f"moment {i} of {len(chain) - 1}": x for i, x in enumerate(chain)}
+            title = title.replace("(left)", "(moment 0)")
+        return plot.examples(groups, title=title, columns=len(chain), **_images.limits(dataset))
 
     return figure
 
 
 def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> what each step costs, and the sum from T down to it: all t, on the first test images."""
+    """(key, state) -> what each step costs, and the sum from T down to it: all t, on the first test examples."""
 
     shown = min(num, len(dataset.test))
 
     def figure(key: PRNGKey, state: Any) -> Any:
         bound = model.parts.bound(key, state, dataset.test.rows(np.arange(shown)).arrays)
-        costs = np.asarray(bound.per_t).mean(axis=1)
+        costs = host(bound.per_t).mean(axis=1)
         scale, unit = 1.0, f"nats, {model.parts.measure}"
         if model.parts.discrete:
             scale, unit = 1 / (np.log(2) * dataset.spec.num_dimensions), "bits/dim"
         t = np.arange(1, len(costs) + 1)
-        below = scale * (np.cumsum(costs[::-1])[::-1] + float(np.mean(bound.prior)))
+        below = scale * (np.cumsum(costs[::-1])[::-1] + host(bound.prior).mean())
         return plot.lines(
             {
-                f"what step t costs ({unit})": {
+                "the cost of step t": {
                     "denoising": (t[1:], scale * costs[1:]),
                     "reconstruction": (t[:1], scale * costs[:1]),
                 },
-                f"prior and all steps from T down to t ({unit})": {"": (t, below)},
+                "prior and all steps from T down to t": {"": (t, below)},
             },
-            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, {shown} test images",
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, {shown} test examples",
             x_label="t",
+            y_label=unit,
             log=("x", "y"),
         )
 
@@ -93,37 +112,46 @@ def experiment(
     dataset: Any,
     seed: int,
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None,
-    sampler: ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver | None = None,
+    sampler: Sampler | None = None,
+    *,
+    conditional: bool = False,
 ) -> Experiment:
-    """A diffusion model on images: what is measured, and what is drawn, whatever the network.
+    """A diffusion model on examples of any kind: what is measured, and what is drawn, whatever the network.
 
     Args:
         model: The model.
         dataset: Its data.
         seed: Named in the pictures.
         report: What is measured at the end; None for the bound alone.
-        sampler: That draws thousands to be measured; None for the whole generative process.
+        sampler: Sampler of the thousands that are measured; None for the whole generative process.
+        conditional: Whether the model takes labels.
     """
-    quick = _at_most(model, QUICK)
+    quick = at_most(model, QUICK)
     return Experiment(
         model=model,
         dataset=dataset,
         evaluate=estimates(model, dataset),
         picture=_images.beside_neighbours(
-            model, dataset, "DDPM", seed, label=f"sampled, as they come, {quick}", sampler=quick
+            model,
+            dataset,
+            "DDPM",
+            seed,
+            label=f"sampled, as they come, {quick}",
+            conditional=conditional,
+            sampler=quick,
         ),
-        samples=lambda x, title: plot.images(x, title=title),
+        samples=_images.samples,
         report=report,
         sampling={} if sampler is None else {"sampler": sampler},
         pictures={
-            "samples": uncurated(model, dataset, seed),
-            "chain": film_strip(model, dataset),
+            "samples": uncurated(model, dataset, seed, conditional),
+            "chain": film_strip(model, dataset, conditional=conditional),
             "terms": terms(model, dataset),
         },
     )
 
 
-def _at_most(model: GenerativeModel, sampler: ddpm.DDIM) -> ddpm.DDIM:
+def at_most(model: GenerativeModel, sampler: S) -> S:
     """A sampler with no more steps than there are."""
     most = model.parts.schedule.num_timesteps
-    return ddpm.DDIM(min(sampler.num_steps or most, most), sampler.eta)
+    return sampler if sampler.num_steps is None else replace(sampler, num_steps=min(sampler.num_steps, most))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgen import data, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
@@ -34,25 +33,37 @@ def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str,
 
 def film(frames: Mapping[str, Any], title: str) -> Any:
     """The same z over the run, a row for each moment."""
-    return plot.rows(frames, title=title, columns=max(len(x) for x in frames.values()))
+    return plot.examples(frames, title=title, columns=max(len(x) for x in frames.values()))
 
 
-def latent_path(model: GenerativeModel, dataset: Any, seed: int) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of paths in z, and of test images beside the images of the z found for them."""
+def latent_path(
+    model: GenerativeModel, dataset: Any, seed: int, conditional: bool = False
+) -> Callable[[PRNGKey, Any], Any]:
+    """(key, state) -> a figure of paths in z, and of test examples beside those of the z found for them.
+
+    With labels each path is one of a class, and z is sought for the label of the test example.
+    """
 
     def figure(key: PRNGKey, state: Any) -> Any:
         z = model.parts.prior(key, jnp.arange(6, dtype=jnp.int32))
-        path = np.asarray(model.parts.interpolate(state, z[:3], z[3:], 10)).swapaxes(0, 1)
-        x = data.to_unit(dataset.test.x[:10], dataset.spec)
-        _, x_hat, _ = model.parts.invert(key, state, x)
-        return plot.rows(
+        num = min(10, len(dataset.test))
+        chosen, _ = _images.labels(dataset, conditional, 3, 3)
+        said = f", classes {', '.join(map(str, chosen['label'].tolist()))}" if conditional else ""
+        path = model.parts.interpolate(state, z[:3], z[3:], 10, **chosen)
+        x = jnp.asarray(data.to_unit(dataset.test.x[:num], dataset.spec))
+        own = {"label": jnp.asarray(dataset.test.label[:num])} if conditional else {}
+        _, x_hat, _ = model.parts.invert(key, state, x, **own)
+        return plot.examples(
             {
-                "on the way from one z to another, three times": path.reshape(-1, *path.shape[2:]),
-                "test images": x,
+                f"on the way from one z to another, three times{said}": jnp.swapaxes(path, 0, 1).reshape(
+                    -1, *x.shape[1:]
+                ),
+                "test examples": x,
                 "G(z) of the z found for them": x_hat,
             },
             title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}: the space of z",
             columns=10,
+            **_images.limits(dataset),
         )
 
     return figure
@@ -63,16 +74,18 @@ def experiment(
     dataset: Any,
     seed: int,
     report: Callable[[PRNGKey, Any, Any], Mapping[str, Estimate]] | None = None,
+    *,
+    conditional: bool = False,
 ) -> Experiment:
-    """A GAN on images: what is measured, and what is drawn, whatever the network."""
+    """A GAN on examples of any kind: what is measured, and what is drawn, whatever the network."""
     return Experiment(
         model=model,
         dataset=dataset,
         evaluate=estimates(model),
-        picture=_images.beside_neighbours(model, dataset, "GAN", seed),
-        samples=lambda x, title: plot.images(x, title=title),
+        picture=_images.beside_neighbours(model, dataset, "GAN", seed, conditional=conditional),
+        samples=_images.samples,
         report=report,
         film=film,
         levels=LEVELS,
-        pictures={"latent": latent_path(model, dataset, seed)},
+        pictures={"latent": latent_path(model, dataset, seed, conditional)},
     )

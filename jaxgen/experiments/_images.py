@@ -1,5 +1,6 @@
-"""What the experiments on images share: their numbers and their picture."""
+"""What the experiments share whatever the family: their numbers, and their pictures of examples of any kind."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.rehearsal import host, rehearsing
 from jaxgen.train import digest
 
 MNIST_LIKE = ("mnist", "fashion_mnist")
@@ -65,22 +67,57 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
     return found
 
 
+def limits(dataset: Any) -> dict[str, Any]:
+    """`vmin` and `vmax` of pictures of real values: the data's own, so that strays of a model do not set them."""
+    if dataset.spec.levels is not None:
+        return {}
+    low, high = _range(dataset.train.x)
+    return {"vmin": low, "vmax": high}
+
+
+def labels(dataset: Any, conditional: bool, num: int, columns: int) -> tuple[dict[str, Any], str]:
+    """Labels of samples that are drawn in rows, one class for each column, and what to say of them.
+
+    Args:
+        dataset: The data, whose training labels say which classes there are.
+        conditional: Whether the model takes labels.
+        num: Number of samples.
+        columns: Samples in a row.
+
+    Returns:
+        Options of the model's `sample`, none for a model without labels, and a few words, empty then.
+    """
+    if not conditional:
+        return {}, ""
+    classes = np.unique(dataset.train.label).astype(np.int32)
+    shown = classes[np.arange(min(columns, num)) % len(classes)]
+    names = [str(c) for c in dict.fromkeys(shown.tolist())]
+    said = ", ".join(names) if len(names) < 5 else f"{names[0]}, {names[1]}, ..., {names[-1]}"
+    return {"label": np.resize(shown, num)}, f", columns by class {said}"
+
+
+def samples(x: Any, title: str) -> Any:
+    """A figure of samples: a square of images, or what suits other shapes."""
+    return plot.examples({"": x}, title=title, columns=math.ceil(math.sqrt(len(x))))
+
+
 def reconstructed_and_sampled(
     model: GenerativeModel, dataset: Any, name: str, seed: int, sampled: str = "sampled, z ~ N(0, I)"
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real, reconstructed and sampled images."""
+    """(key, state) -> a figure of real, reconstructed and sampled examples."""
 
     def figure(key: PRNGKey, state: Any) -> Any:
-        x = dataset.test.x[:20]
-        real = x.astype(np.float32) / (dataset.spec.levels - 1) if dataset.spec.levels else x
-        return plot.rows(
+        shown, num = few(dataset, 20)
+        x = dataset.test.x[:shown]
+        return plot.examples(
             {
-                "real (test set)": real,
+                "real (test set)": data.to_unit(x, dataset.spec),
                 "reconstructed": model.parts.reconstruct(state, x),
-                sampled: model.sample(key, state, 60),
+                sampled: model.sample(key, state, num),
             },
             title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=20,
+            **limits(dataset),
         )
 
     return figure
@@ -93,54 +130,124 @@ def beside_neighbours(
     seed: int,
     num: int = 20,
     label: str = "sampled, as they come",
+    *,
+    conditional: bool = False,
     **options: Any,
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real images, samples, and the training images nearest to the first samples."""
+    """(key, state) -> a figure of real examples, samples, and the training examples nearest to the first samples."""
 
     def figure(key: PRNGKey, state: Any) -> Any:
-        x = model.sample(key, state, 3 * num, **options)
-        train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
-        found = evaluate.nearest(np.asarray(x[:num]), train).indices[:, 0]
-        return plot.rows(
+        shown, drawn = few(dataset, num)
+        chosen, said = labels(dataset, conditional, drawn, num)
+        x = host(model.sample(key, state, drawn, **chosen, **options))
+        return plot.examples(
             {
-                "real (test set)": data.to_unit(dataset.test.x[:num], dataset.spec),
-                label: x,
-                "nearest training images to the first row of samples": train[found],
+                "real (test set)": data.to_unit(dataset.test.x[:shown], dataset.spec),
+                f"{label}{said}": x,
+                f"nearest training examples to the first {min(num, drawn)} samples": neighbours(x[:num], dataset),
             },
             title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=num,
+            **limits(dataset),
         )
 
     return figure
 
 
+def neighbours(x: np.ndarray, dataset: Any) -> np.ndarray:
+    """The nearest training example of each of x, whose values must be finite to have one."""
+    if rehearsing():
+        return x
+    train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+    nearest = np.full(x.shape, np.nan, np.float32)
+    whole = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if whole.any():
+        nearest[whole] = train[evaluate.nearest(x[whole], train).indices[:, 0]]
+    return nearest
+
+
+def few(dataset: Any, num: int) -> tuple[int, int]:
+    """How many test examples and how many samples a picture shows: more of points, and no more than there are."""
+    if dataset.spec.event_shape == (2,):
+        shown = min(50 * num, len(dataset.test))
+        return shown, shown
+    return min(num, len(dataset.test)), 3 * num
+
+
 def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_steps: int) -> dict[str, Estimate]:
-    """What a classifier and the training images say of samples.
+    """What a classifier and the training examples say of samples.
+
+    The classifier looks at [0, 1]. Of real values elsewhere the range of the training images becomes that, and its unit
+    says how many values of the samples lie beyond the range and are taken for its ends.
 
     Args:
-        x: Samples in [0, 1].
-        dataset: The classifier is trained on its training split, if that has labels.
+        x: Samples in data space.
+        dataset: The classifier is trained on its training split, if it holds images with labels.
         split: Held-out images, which the classifier and the distances are tried on.
-        seed: Of the classifier.
-        classifier_steps: Its updates.
+        seed: Seed of the classifier.
+        classifier_steps: Updates of the classifier.
     """
     found: dict[str, Estimate] = {}
     train, spec = dataset.train, dataset.spec
-    if spec.num_classes is not None and train.label is not None:
+    real = [np.asarray(data.to_unit(part.x, spec)) for part in (train, split)]
+    if spec.num_classes is not None and len(spec.event_shape) == 3:
+        of_pixels, said = pixels(dataset)
+        of_train, of_split, of_samples = (of_pixels(part) for part in (*real, x))
         judge = evaluate.train_classifier(
-            jax.random.key(seed), train.x, train.label, spec.num_classes, levels=spec.levels, num_steps=classifier_steps
+            jax.random.key(seed),
+            train.x if spec.levels else of_train,
+            train.label,
+            spec.num_classes,
+            levels=spec.levels,
+            num_steps=classifier_steps,
+            batch_size=min(128, len(train)),
         )
         occurring = np.arange(spec.num_classes) if spec.labels is None else np.array(spec.labels)
         name = f"classifier {digest(judge.params)[:8]}"
-        accuracy = judge.accuracy(split.x, split.label)
+        if beyond(x, dataset) > 0:
+            said += f", {beyond(x, dataset):.2%} of the samples' values beyond"
+        name += said
+        accuracy = judge.accuracy(split.x if spec.levels else of_split, split.label)
         found["classifier"] = accuracy._replace(unit=f"accuracy on test images, {name}")
-        shares = evaluate.class_histogram(judge.predictions(x), spec.num_classes)
+        shares = evaluate.class_histogram(judge.predictions(of_samples), spec.num_classes)
         equal = np.where(np.isin(np.arange(spec.num_classes), occurring), 1 / len(occurring), 0).astype(np.float32)
         kl = float(evaluate.class_kl(shares, equal))
         found["class_kl"] = Estimate(kl, None, f"nats from equal shares, n = {len(x)}, {name}")
         found |= {f"share/{spec.class_name(c)}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
-    distances = evaluate.memorisation(x, *(np.asarray(data.to_unit(part.x, spec)) for part in (train, split)))
-    unit = "distance to the nearest training image"
-    found["nearest_of_samples"] = distances.samples.mean._replace(unit=unit)
-    found["nearest_of_test"] = distances.held_out.mean._replace(unit=unit)
+    if len(train) > 1:
+        distances = evaluate.memorisation(x, *real)
+        unit = "distance to the nearest training image"
+        found["nearest_of_samples"] = distances.samples.mean._replace(unit=unit)
+        found["nearest_of_test"] = distances.held_out.mean._replace(unit=unit)
     return found
+
+
+def pixels(dataset: Any) -> tuple[Callable[[Any], np.ndarray], str]:
+    """What carries examples to [0, 1] for those who look at pixels, and what to say of it.
+
+    The range of the training split becomes [0, 1], and what lies beyond it is set to its ends; grey levels and real
+    values in [0, 1] are there already.
+
+    Returns:
+        Examples in data space -> examples in [0, 1], and a few words, empty where nothing is moved.
+    """
+    low, high = (0.0, 1.0) if dataset.spec.levels else _range(dataset.train.x)
+    if (low, high) == (0.0, 1.0):
+        return lambda x: np.clip(np.asarray(x), 0, 1), ""
+    scale = np.float32(1 / (high - low))
+    return lambda x: np.clip((np.asarray(x) - np.float32(low)) * scale, 0, 1), f", {low:.4g}..{high:.4g} as [0, 1]"
+
+
+def beyond(x: np.ndarray, dataset: Any) -> float:
+    """Share of values that lie beyond the range that `pixels` carries to [0, 1]."""
+    low, high = (0.0, 1.0) if dataset.spec.levels else _range(dataset.train.x)
+    slack = 1e-6 * (high - low)
+    return float(((x < low - slack) | (x > high + slack)).mean())
+
+
+def _range(x: np.ndarray) -> tuple[float, float]:
+    """The range that is carried to [0, 1]: that itself if it holds all values."""
+    low, high = float(x.min()), float(x.max())
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return (low, high) if low < high else (low, low + 1.0)

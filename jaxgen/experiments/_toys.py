@@ -13,6 +13,7 @@ from jaxgen import data, evaluate, gan, plot, train
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
+from jaxgen.rehearsal import host
 from jaxgen.runs import Experiment, Settings
 
 
@@ -86,13 +87,13 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
             each = model.parts.sample_each(key, state, config.samples)
             seen = jax.vmap(lambda x: evaluate.mode_statistics(x, centres, std))(each)
             for quantity, unit in (("modes", "modes"), ("high_quality", "share"), ("reverse_kl", "nats")):
-                values = np.asarray(getattr(seen, quantity), np.float32)
+                values = host(getattr(seen, quantity)).astype(np.float32)
                 found[quantity] = evaluate.estimate(values, f"{unit}, mean of {config.members} seeds")
                 found |= {f"{quantity}/{s}": Estimate(float(v), None, unit) for s, v in enumerate(values)}
         return found
 
     def picture(key: PRNGKey, state: Any) -> Any:
-        each = np.asarray(model.parts.sample_each(key, state, config.samples))
+        each = host(model.parts.sample_each(key, state, config.samples))
         members = {f"samples, seed {s}": x for s, x in enumerate(each)}
         return plot.scatter(
             {"data": dataset.test.x[: config.samples], **members},
@@ -119,10 +120,11 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
             title=f"GAN on {dataset.name} after {int(state.step)} steps, seed 0; dots: samples",
             points=x[:500],
             limits=(0, 1),
+            label="probability that x is real",
         )
 
     def film(frames: Mapping[str, Any], title: str) -> Any:
-        """Of member 0: sample k of the ensemble is drawn by member k mod `members`."""
+        """A film of member 0: sample k of the ensemble is drawn by member k mod `members`."""
         shown = {name: x[:: config.members] for name, x in frames.items()}
         return plot.scatter({"data": dataset.test.x[:500], **shown}, title=f"{title}, member 0")
 

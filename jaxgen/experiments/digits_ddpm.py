@@ -39,4 +39,4 @@ class Config(Settings):
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         model = self.model_for(dataset.spec)
-        return _ddpm.experiment(model, dataset, self.seed)
+        return _ddpm.experiment(model, dataset, self.seed, conditional=self.model.conditional)

@@ -41,4 +41,4 @@ class Config(Settings):
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed)
         model = self.model_for(dataset.spec)
-        return _gan.experiment(model, dataset, self.seed)
+        return _gan.experiment(model, dataset, self.seed, conditional=self.model.conditional)

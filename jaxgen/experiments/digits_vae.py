@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from jaxgen import data, plot, vae
+from jaxgen import data, vae
 from jaxgen.core import GenerativeModel, Spec
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
@@ -39,6 +39,7 @@ class Config(Settings):
             dataset=dataset,
             evaluate=_images.estimates(model, dataset),
             picture=_images.reconstructed_and_sampled(model, dataset, "VAE", self.seed),
-            samples=lambda x, title: plot.images(x, title=title),
+            samples=_images.samples,
             best="negative_elbo",
+            beside={"negative_elbo": "loss"},
         )

@@ -65,4 +65,4 @@ class Config(Settings):
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 
-        return _gan.experiment(model, dataset, self.seed, report)
+        return _gan.experiment(model, dataset, self.seed, report, conditional=self.model.conditional)

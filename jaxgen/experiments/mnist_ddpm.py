@@ -17,7 +17,7 @@ class Config(Settings):
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
         samples: Draws that the classifier and the distances look at; 0 for none.
-        sampler: That draws them, and those of `jaxgen compare`.
+        sampler: Sampler of these draws and of those of `jaxgen compare`; it makes no more steps than the model has.
         classifier_steps: Updates of the classifier, which is trained at the end.
         model: Of the diffusion model.
 
@@ -56,12 +56,13 @@ class Config(Settings):
         dataset = data.load(self.data, seed=self.seed)
         model = self.model_for(dataset.spec)
         estimates = _ddpm.estimates(model, dataset)
+        sampler = _ddpm.at_most(model, self.sampler)
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)
             if split is dataset.test and self.samples:
-                x = evaluate.samples(model, key, state, self.samples, sampler=self.sampler)
+                x = evaluate.samples(model, key, state, self.samples, sampler=sampler)
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 
-        return _ddpm.experiment(model, dataset, self.seed, report, self.sampler)
+        return _ddpm.experiment(model, dataset, self.seed, report, sampler, conditional=self.model.conditional)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import numpy as np
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
@@ -82,18 +81,19 @@ class Config(Settings):
             if split is dataset.train or dataset.valid is None or not self.samples:
                 return found
             key_centroids, key_samples = jax.random.split(key)
-            valid, measured = (np.asarray(data.to_unit(part.x, dataset.spec)) for part in (dataset.valid, split))
+            pixels, said = _images.pixels(dataset)
+            valid, measured = (pixels(data.to_unit(part.x, dataset.spec)) for part in (dataset.valid, split))
             references = {}
             if split is dataset.test:  # what the settings are chosen by, on the held-out images, needs no references
-                train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+                train = pixels(data.to_unit(dataset.train.x, dataset.spec))
                 centroids = evaluate.kmeans_centroids(key_centroids, train, num_centroids)
                 references["of training images"] = train[: self.samples]
                 references[f"of {num_centroids} centroids"] = centroids
-            samples = evaluate.samples(model, key_samples, state, self.samples)
+            samples = pixels(evaluate.samples(model, key_samples, state, self.samples))
             window = evaluate.parzen(samples, valid, measured, references=references)
             for name, result in {"of samples": window, **window.references}.items():
-                unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}"
+                unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}{said}"
                 found[f"Parzen {name}"] = result.log_likelihood._replace(unit=unit)
             return found
 
-        return _gan.experiment(model, dataset, self.seed, report)
+        return _gan.experiment(model, dataset, self.seed, report, conditional=self.model.conditional)

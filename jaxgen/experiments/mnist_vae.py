@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from jaxgen import data, evaluate, plot, vae
+from jaxgen import data, evaluate, vae
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
@@ -94,6 +94,6 @@ class Config(Settings):
             dataset=dataset,
             evaluate=estimates,
             picture=_images.reconstructed_and_sampled(model, dataset, "VAE", self.seed),
-            samples=lambda x, title: plot.images(x, title=title),
+            samples=_images.samples,
             report=report,
         )

@@ -58,6 +58,7 @@ class Config(Settings):
         dataset = self.dataset()
         model = self.model_for(dataset.spec)
         shown = np.asarray(dataset.test.x[:2000])
+        solver = _ddpm.at_most(model, ddpm.DPMSolver(20))
         reach = 1.15 * float(np.abs(shown).max())
 
         def picture(key: PRNGKey, state: Any) -> Any:
@@ -65,7 +66,7 @@ class Config(Settings):
                 {
                     "data": shown,
                     "samples": model.sample(key, state, 2000),
-                    "DPM-Solver++, 20 steps": model.sample(key, state, 2000, sampler=ddpm.DPMSolver(20)),
+                    f"DPM-Solver++, {solver.num_steps} steps": model.sample(key, state, 2000, sampler=solver),
                 },
                 title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {self.seed}",
             )

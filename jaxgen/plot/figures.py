@@ -2,6 +2,8 @@
 
 import math
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ def panels(num: int, *, width: float, height: float, title: str, columns: int = 
 def name_panel(axis: Any, text: str, width: float) -> None:
     """The title of a panel that is so many inches wide."""
     axis.set_title(wrapped(text, width, 9), fontsize=9)
+
+
+@contextmanager
+def put_away() -> Iterator[None]:
+    """Close the figures that are made within, whether they are returned or not."""
+    import matplotlib.pyplot as plt
+
+    before = set(plt.get_fignums())
+    try:
+        yield
+    finally:
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
 
 
 def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:

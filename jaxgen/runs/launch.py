@@ -20,6 +20,7 @@ from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built, same_config
 from jaxgen.runs.config import difference, nearest
 from jaxgen.runs.folder import RunFolder, enough_space, lock
+from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on, stages
 from jaxgen.runs.use import load_model
@@ -61,8 +62,9 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         progress: Whether to show progress.
 
     Raises:
-        ValueError: The folder holds a run with another config, the config does not fit the data, `steps` is less than
-            the run has reached, or the run to start from is of another model.
+        ValueError: The folder holds a run with another config, the config does not fit the data, a step, a picture or
+            the report would fail (which is found out before there is a folder), `steps` is less than the run has
+            reached, or the run to start from is of another model.
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
     """
@@ -85,6 +87,9 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         origin = starting.described(Path(start), other.state)
         fresh = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
         first = starting.adopted(fresh, other.state)
+    if not begun:  # before there is a folder, and before hours of training
+        with activity("rehearsal of the pictures and the report", enabled=progress):
+            rehearsed(experiment, root, like, batches(0))
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
 
     def require_space(checkpoints: int) -> None:
@@ -327,7 +332,13 @@ def _train(
     frames = folder.frames() if film is not None else {}
     if film is not None and frames:
         draws["film"] = lambda: film(frames, f"{title}: the same draws of z over the run")
-    draws["curves"] = lambda: plot.curves(history.records, title=f"{title}: metrics", levels=experiment.levels)
+    draws["curves"] = lambda: plot.curves(
+        history.records,
+        title=f"{title}: metrics",
+        levels=experiment.levels,
+        beside=experiment.beside,
+        units={name: estimate.unit for values in results.values() for name, estimate in values.items()},
+    )
     for name, draw in draws.items():
         if not (finished and (folder.pictures / f"{name}.png").exists()):
             with activity(f"picture: {name}", enabled=progress):

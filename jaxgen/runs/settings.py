@@ -32,6 +32,7 @@ class Experiment(NamedTuple):
             end from the moments at which pictures were taken. None for no film.
         film_samples: Samples per moment.
         levels: By metric, the name and height of a line that its curve is held against.
+        beside: By estimate, the training metric whose panel of the curves it shares where the names differ.
         pictures: Further pictures at the end, by file name: (key, state) -> a figure.
     """
 
@@ -46,6 +47,7 @@ class Experiment(NamedTuple):
     film: Callable[[Mapping[str, Any], str], Any] | None = None
     film_samples: int = 10
     levels: Mapping[str, tuple[str, float]] = MappingProxyType({})
+    beside: Mapping[str, str] = MappingProxyType({})
     pictures: Mapping[str, Callable[[PRNGKey, Any], Any]] = MappingProxyType({})
 
 
