@@ -98,7 +98,8 @@ def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNG
                 },
                 "prior and all steps from T down to t": {"": (t, below)},
             },
-            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, {shown} test examples",
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, "
+            f"{shown} test examples",
             x_label="t",
             y_label=unit,
             log=("x", "y"),

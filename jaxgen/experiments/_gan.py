@@ -48,7 +48,7 @@ def latent_path(
         z = model.parts.prior(key, jnp.arange(6, dtype=jnp.int32))
         num = min(10, len(dataset.test))
         chosen, _ = _images.labels(dataset, conditional, 3, 3)
-        said = f", classes {', '.join(map(str, chosen['label'].tolist()))}" if conditional else ""
+        said = ", classes " + ", ".join(map(dataset.spec.class_name, chosen["label"].tolist())) if conditional else ""
         path = model.parts.interpolate(state, z[:3], z[3:], 10, **chosen)
         x = jnp.asarray(data.to_unit(dataset.test.x[:num], dataset.spec))
         own = {"label": jnp.asarray(dataset.test.label[:num])} if conditional else {}

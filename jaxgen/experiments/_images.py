@@ -1,6 +1,5 @@
 """What the experiments share whatever the family: their numbers, and their pictures of examples of any kind."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +78,7 @@ def labels(dataset: Any, conditional: bool, num: int, columns: int) -> tuple[dic
     """Labels of samples that are drawn in rows, one class for each column, and what to say of them.
 
     Args:
-        dataset: The data, whose training labels say which classes there are.
+        dataset: The data, whose spec says which classes occur.
         conditional: Whether the model takes labels.
         num: Number of samples.
         columns: Samples in a row.
@@ -89,16 +88,17 @@ def labels(dataset: Any, conditional: bool, num: int, columns: int) -> tuple[dic
     """
     if not conditional:
         return {}, ""
-    classes = np.unique(dataset.train.label).astype(np.int32)
+    spec = dataset.spec
+    classes = np.asarray(range(spec.num_classes) if spec.labels is None else spec.labels, np.int32)
     shown = classes[np.arange(min(columns, num)) % len(classes)]
-    names = [str(c) for c in dict.fromkeys(shown.tolist())]
+    names = [spec.class_name(c) for c in dict.fromkeys(shown.tolist())]
     said = ", ".join(names) if len(names) < 5 else f"{names[0]}, {names[1]}, ..., {names[-1]}"
     return {"label": np.resize(shown, num)}, f", columns by class {said}"
 
 
 def samples(x: Any, title: str) -> Any:
     """A figure of samples: a square of images, or what suits other shapes."""
-    return plot.examples({"": x}, title=title, columns=math.ceil(math.sqrt(len(x))))
+    return plot.examples({"": x}, title=title)
 
 
 def reconstructed_and_sampled(

@@ -1,5 +1,6 @@
 """Examples of any shape: the picture that suits what they are."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def examples(
     Args:
         groups: Examples [n, *event] by name.
         title: Title of the figure; what was left out or rearranged is added to it.
-        columns: Images per row; None takes the size of the largest group, 20 at most.
+        columns: Images per row; None takes the size of the largest group, 20 at most, and makes one group about square.
         vmin: Value of the first colour, as in `images`.
         vmax: Value of the last colour.
         cmap: Name of matplotlib's colour map for images of one channel.
@@ -64,6 +65,8 @@ def examples(
         # [n, h, w, c] -> [n, h, c w]: the channels of an example side by side
         arrays = {name: np.moveaxis(x, -1, 2).reshape(*x.shape[:2], -1) for name, x in arrays.items()}
         title = f"{title}; {channels} channels side by side"
+    if columns is None and len(arrays) == 1:
+        columns = math.ceil(math.sqrt(len(arrays[first])))
     return rows(arrays, title=title, columns=columns, vmin=vmin, vmax=vmax, cmap=cmap)
 
 

@@ -166,5 +166,4 @@ class Settings(ABC):
             x: Samples [num, *event].
             title: Title of the figure.
         """
-        points = spec.event_shape == (2,)
-        return plot.scatter({"samples": x}, title=title) if points else plot.images(x, title=title)
+        return plot.examples({"samples" if spec.event_shape == (2,) else "": x}, title=title)

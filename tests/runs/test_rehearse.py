@@ -13,6 +13,9 @@ from jaxgen.experiments import _images, digits_ddpm, digits_gan, digits_vae, mni
 from jaxgen.runs import launch
 from jaxgen.runs.rehearse import rehearsed
 
+# What the data say of labels that start at 1.
+pytestmark = pytest.mark.filterwarnings("ignore:.* of the .* classes have no example:UserWarning")
+
 SHORT = {"steps": 2, "batch_size": 8, "log_every": 1, "checkpoint_every": 2}
 VAE = vae.Config(latent_dim=2, hidden=(8,), likelihood=vae.Normal())
 GAN = gan.Config(latent_dim=3, network=gan.MLP(generator_hidden=(8,), discriminator_hidden=(8,)))
