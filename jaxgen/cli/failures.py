@@ -24,7 +24,8 @@ def explained(error: BaseException) -> tuple[int, str]:
     """
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-    said = " ".join(str(error).split())
+    # Names that are not UTF-8 come as half surrogates, which no stream takes.
+    said = " ".join(str(error).split()).encode(errors="backslashreplace").decode()
     name = type(error).__name__
     if isinstance(error, ImportError) and not (error.name or "").startswith("jaxgen"):
         # Where the data need a package, they say themselves which and how it is installed.

@@ -40,19 +40,16 @@ def evaluate(
     from jaxgen import runs
     from jaxgen.cli import show
     from jaxgen.evaluate import FewSamplesWarning
-    from jaxgen.train.progress import activity
 
-    runs.RunFolder(run)  # is there one, before anything is said to be done
     if not fidelity:
         if num is not None or seed:
             raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
-        with activity(f"report on the {split} split"):
-            results = runs.evaluate(run, split=split, best=best)
+        results = runs.evaluate(run, split=split, best=best, progress=True)
         Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
         return 0
-    with warnings.catch_warnings(), activity(f"samples beside the {split} split"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
-        found = runs.fidelity(run, num, seed=seed, best=best, split=split)
+        found = runs.fidelity(run, num, seed=seed, best=best, split=split, progress=True)
     show.fidelity(found, run.name)
     return 0
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen import evaluate, plot
+from jaxgen import evaluate, plot, require
 from jaxgen.runs.fidelity import Judged, judged, reference, same_data
 from jaxgen.train.progress import activity
 
@@ -108,13 +108,16 @@ def compare(
         FileNotFoundError: There is no run, or no checkpoint yet.
         ValueError: No run, a run given twice, runs on different data, data that are no images, or more samples than
             there are references.
+        OSError: A folder `out` that cannot be made.
     """
     folders = [Path(path) for path in paths]
     if not folders or len({path.resolve() for path in folders}) < len(folders):
         raise ValueError(f"compare needs runs, each once, got {', '.join(map(str, folders)) or 'none'}")
+    require.seed("seed", seed)
     same_data(folders)
-    with activity("features of the real images", enabled=progress):
-        real = reference(folders[0], num, split=split, features=features)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before anything is drawn
+    real = reference(folders[0], num, split=split, features=features, progress=progress)
     alone = len({path.name for path in folders}) == len(folders)
     found = {}
     for path in folders:
@@ -135,7 +138,6 @@ def compare(
     title = f"{real.dataset.name}: {', '.join(found)}"
     text = "\n".join([title, "", plain(header, lines), "", str(conditions), *notes, ""])
 
-    out = Path(out)
     files = (
         plot.page.write(text, out / "comparison.txt"),
         plot.save(_figure(found, real, header, lines, title), out / "comparison.png"),

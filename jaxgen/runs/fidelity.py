@@ -8,10 +8,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jaxgen import evaluate
+from jaxgen import evaluate, require
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.use import load
+from jaxgen.train.progress import activity
 
 
 class Judged(NamedTuple):
@@ -50,7 +51,12 @@ def same_data(paths: list[Path]) -> str:
 
 
 def reference(
-    path: Path, num: int | None = None, *, split: str = "test", features: evaluate.Features | None = None
+    path: Path,
+    num: int | None = None,
+    *,
+    split: str = "test",
+    features: evaluate.Features | None = None,
+    progress: bool = False,
 ) -> evaluate.Reference:
     """What the samples of a run, and of all others on the same data, are compared with.
 
@@ -60,6 +66,7 @@ def reference(
         split: Where the references are from.
         features: What images are looked at through. None for the library's own classifier, trained on the training
             split at the first call and then kept; for data without labels, which have none, for the pixels.
+        progress: Whether to say what is being done.
 
     Raises:
         FileNotFoundError: There is no run.
@@ -73,10 +80,11 @@ def reference(
     if len(spec.event_shape) != 3:
         raise ValueError(f"fidelity is of images [height, width, channels], {dataset.name} has {spec.event_shape}")
     evaluate.checked_num(dataset, num, split)  # before the classifier is trained
-    judge = None if spec.num_classes is None else evaluate.trained_judge(dataset)
-    if features is None:
-        features = evaluate.pixel_features(spec) if judge is None else evaluate.classifier_features(judge)
-    return evaluate.reference(dataset, features, judge=judge, num=num, split=split)
+    with activity("features of the real images", enabled=progress):
+        judge = None if spec.num_classes is None else evaluate.trained_judge(dataset)
+        if features is None:
+            features = evaluate.pixel_features(spec) if judge is None else evaluate.classifier_features(judge)
+        return evaluate.reference(dataset, features, judge=judge, num=num, split=split)
 
 
 def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = False) -> Judged:
@@ -110,6 +118,7 @@ def fidelity(
     best: bool = False,
     split: str = "test",
     features: evaluate.Features | None = None,
+    progress: bool = False,
 ) -> evaluate.Fidelity:
     """All metrics of a run's samples beside real images; few samples warn.
 
@@ -120,10 +129,13 @@ def fidelity(
         best: Take the best checkpoint instead of the last.
         split: Where the references are from.
         features: `evaluate.Features`; None for the library's own classifier, or pixels where there are no labels.
+        progress: Whether to say what is being done.
 
     Raises:
         FileNotFoundError: There is no run, or no checkpoint yet.
         ValueError: Data that are no images, or more samples than there are references.
     """
-    real = reference(Path(path), num, split=split, features=features)
-    return judged(Path(path), real, seed=seed, best=best).fidelity
+    require.seed("seed", seed)
+    real = reference(Path(path), num, split=split, features=features, progress=progress)
+    with activity(f"samples beside the {split} split", enabled=progress):
+        return judged(Path(path), real, seed=seed, best=best).fidelity

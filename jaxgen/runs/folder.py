@@ -61,6 +61,9 @@ class RunFolder:
         ]
         if wrong:
             raise ValueError(f"{name} is not a run's manifest: {', '.join(wrong)} must be a JSON object")
+        unnamed = [word for word in ("name", "fingerprint") if not isinstance(entries["data"].get(word), str)]
+        if unnamed:
+            raise ValueError(f"{name} is not a run's manifest: the data's {', '.join(unnamed)} must be a string")
         self.manifest: dict[str, Any] = entries
 
     @classmethod

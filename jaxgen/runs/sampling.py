@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ from jaxtyping import Shaped
 
 from jaxgen import atomic, plot, require
 from jaxgen.core import sample_arguments
+from jaxgen.progress import activity, counted
 from jaxgen.runs.config import nearest
 from jaxgen.runs.use import Trained, load_model
-from jaxgen.train.progress import activity
 
 SHOWN = 1024
 """How many samples a picture shows at most."""
@@ -137,11 +138,17 @@ def draw(
     example = jax.eval_shape(lambda: call(0))  # what the model refuses, it refuses here
     shape, dtype = example.shape[1:], np.dtype(example.dtype)
 
+    for place in (picture, file):
+        if place is not None:
+            _make_room(place, num * math.prod(shape) * dtype.itemsize if place == file else 0)
+
     def chunks() -> Iterator[np.ndarray]:
         for begin in range(0, num, chunk):
             # All calls have the same size, so that one compilation serves all: the last one starts earlier.
             start = min(begin, num - chunk)
             yield np.asarray(call(start))[begin - start :]
+
+    what = (f"calls of {chunk} samples", -(-num // chunk))
 
     def show(x: np.ndarray) -> None:
         if picture is not None:
@@ -151,13 +158,12 @@ def draw(
 
     if file is None:
         with activity(f"{num} samples", enabled=progress):
-            x = np.concatenate(list(chunks()))
+            x = np.concatenate(list(counted(chunks(), *what)))
         show(x)
         return Samples(x, picture, None)
-    _make_room(file, num * math.prod(shape) * dtype.itemsize)
     saying = activity(f"{num} samples to {file}", enabled=progress)
     with saying, atomic.writing(file) as stream, _array(stream, kind, (num, *shape), dtype, labels) as (array, offset):
-        for some in chunks():
+        for some in counted(chunks(), *what):
             array.write(np.ascontiguousarray(some).data)
     x = np.memmap(file, dtype, "r", offset, (num, *shape))
     show(np.asarray(x[:SHOWN]))
@@ -181,8 +187,13 @@ def _kind(out: Path | str | None) -> str:
 
 
 def _make_room(file: Path, size: int) -> None:
-    """Make the folder, and raise OSError where it has too little space."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Make the folder, and raise OSError where it cannot be written or has too little space."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"{file} cannot be written: {error.strerror or error}") from None
     free = shutil.disk_usage(file.parent).free
     if free < size + 2**20:
         raise OSError(f"{file} takes {size / 2**30:.2f} GiB, and there are {free / 2**30:.2f} GiB of space left")

@@ -14,6 +14,7 @@ from jaxgen.runs.belonging import belongs, built, same_config
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.train import Checkpoints
+from jaxgen.train.progress import activity
 
 
 def load(path: Path | str, *, best: bool = False) -> tuple[Experiment, Settings, Any]:
@@ -100,8 +101,16 @@ def _state(
     return jax.tree.map(jnp.asarray, state)
 
 
-def evaluate(path: Path | str, *, split: str = "test", best: bool = False) -> dict[str, Estimate]:
+def evaluate(
+    path: Path | str, *, split: str = "test", best: bool = False, progress: bool = False
+) -> dict[str, Estimate]:
     """Evaluate a run's model on a whole split.
+
+    Args:
+        path: The run's folder.
+        split: Name of the split.
+        best: Take the best checkpoint instead of the last.
+        progress: Whether to say what is being done.
 
     Raises:
         ValueError: The data have no such split.
@@ -111,4 +120,5 @@ def evaluate(path: Path | str, *, split: str = "test", best: bool = False) -> di
     if split not in splits:
         raise ValueError(f"split must be one of {', '.join(splits)}, got {split!r}")
     key = jax.random.fold_in(jax.random.key(config.seed), EVALUATE)
-    return dict((experiment.report or experiment.evaluate)(key, state, splits[split]))
+    with activity(f"report on the {split} split", enabled=progress):
+        return dict((experiment.report or experiment.evaluate)(key, state, splits[split]))
