@@ -180,7 +180,7 @@ def test_the_help_of_an_experiment_has_the_fields_of_its_choices(capsys):
 
 def test_fields_of_the_default_choice_need_no_choice(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(runs, "train", lambda config, run: seen.append((config, run)) or sys.exit(0))
+    monkeypatch.setattr(runs, "train", lambda config, run, **_: seen.append((config, run)) or sys.exit(0))
     assert cli.main(["train", "digits_ddpm", "--model.network.features", "32", "--seed", "3"]) == 0
     documented = "--run runs/normal model.likelihood:normal --model.likelihood.sigma 0.2"
     assert cli.main(["train", "digits_vae", *documented.split()]) == 0

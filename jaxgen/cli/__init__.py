@@ -19,7 +19,7 @@ VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list")
 
 
 def train(arguments: list[str]) -> int:
-    """jaxgen train EXPERIMENT [--run DIR] [--seed N] [--steps N] [any field of its config]"""
+    """jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--seed N] [--steps N] [any field of its config]"""
     from pathlib import Path
     from typing import Annotated
 
