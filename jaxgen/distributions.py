@@ -8,7 +8,8 @@
 Log-probabilities and Gaussian KLs are one value per example, in nats: they sum over all axes but the first.
 Each function equals its float64 value wherever float32 can hold it, for log-variances in -30 .. 30, logits to
 +-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. Values go unchecked; shapes
-that differ raise a ValueError, except that a log-variance may be a scalar array, shared by all dimensions.
+that differ (but a log-variance may be a scalar array, shared by all dimensions) and arrays of integers or bools raise a
+ValueError.
 """
 
 import math
@@ -22,7 +23,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxgen import require
-from jaxgen.events import flat, require_shape, sum_event
+from jaxgen.events import flat, require_floats, require_mask, require_rank, require_shape, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _EventOrScalar: TypeAlias = Float[Array, "b *event"] | Float[Array, ""]
@@ -48,7 +49,9 @@ def normal_log_prob(x: _Event, mu: _Event, log_var: _EventOrScalar, mask: _Mask 
 
     Source: lecture, "Latent Variables" and "Key Concepts of VAEs"; Kingma & Welling 2014, appendix C.2.
     """
-    require_shape(x.shape, mu=mu, mask=mask)
+    require_floats(x=x, mu=mu, log_var=log_var)
+    require_mask(x.shape, mask)
+    require_shape(x.shape, mu=mu)
     require_shape(x.shape, (), log_var=log_var)
     x, mu, log_var, mask = flat(x, mu, log_var, mask)
     residual = x - mu
@@ -75,7 +78,9 @@ def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> 
 
     Source: beyond the lecture, its P(X | z) for binary data; Kingma & Welling 2014, appendix C.1.
     """
-    require_shape(x.shape, logits=logits, mask=mask)
+    require_floats(x=x, logits=logits)
+    require_mask(x.shape, mask)
+    require_shape(x.shape, logits=logits)
     x, logits, mask = flat(x, logits, mask)
     if mask is not None:
         x = jnp.where(mask, x, 0)
@@ -108,7 +113,9 @@ def discretized_normal_log_prob(
 
     Source: beyond the lecture, its p(x_0 | x_1) for grey levels; Ho et al. 2020, equation 13.
     """
-    require_shape(x.shape, mu=mu, mask=mask)
+    require_floats(x=x, mu=mu, log_scale=log_scale)
+    require_mask(x.shape, mask)
+    require_shape(x.shape, mu=mu)
     require_shape(x.shape, (), log_scale=log_scale)
     require.size("levels", levels, 2)
     x, mu, log_scale, mask = flat(x, mu, log_scale, mask)
@@ -160,6 +167,7 @@ def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:
 
     Source: lecture, "Optimization"; Kingma & Welling 2014, appendix B.
     """
+    require_floats(mu=mu, log_var=log_var)
     require_shape(mu.shape, (), log_var=log_var)
     mu, log_var = flat(mu, log_var)
     return 0.5 * sum_event(mu * mu + _exp_remainder(log_var))
@@ -181,6 +189,7 @@ def normal_kl(mu_0: _Event, log_var_0: _EventOrScalar, mu_1: _Event, log_var_1: 
 
     Source: lecture, "Optimization", for diagonal covariances.
     """
+    require_floats(mu_0=mu_0, log_var_0=log_var_0, mu_1=mu_1, log_var_1=log_var_1)
     require_shape(mu_0.shape, mu_1=mu_1)
     require_shape(mu_0.shape, (), log_var_0=log_var_0, log_var_1=log_var_1)
     mu_0, log_var_0, mu_1, log_var_1 = flat(mu_0, log_var_0, mu_1, log_var_1)
@@ -209,6 +218,8 @@ def multivariate_normal_kl(
 
     Source: lecture, "Optimization"; Doersch 2016, equation 6.
     """
+    require_floats(mu_0=mu_0, cov_0=cov_0, mu_1=mu_1, cov_1=cov_1)
+    require_rank(2, "[b, k]", mu_0=mu_0)
     require_shape(mu_0.shape, mu_1=mu_1)
     require_shape((*mu_0.shape, mu_0.shape[-1]), cov_0=cov_0, cov_1=cov_1)
     root_0, root_1 = jnp.linalg.cholesky(cov_0), jnp.linalg.cholesky(cov_1)
@@ -234,6 +245,7 @@ def kl_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence".
     """
+    require_floats(p=p, q=q)
     require_shape(p.shape, q=q)
     return jnp.sum(_relative_entropy(p, q), -1)
 
@@ -252,6 +264,7 @@ def js_divergence(p: Float[Array, "*b n"], q: Float[Array, "*b n"]) -> Float[Arr
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
     """
+    require_floats(p=p, q=q)
     require_shape(p.shape, q=q)
     # Doubled throughout: m itself may underflow where p + q does not.
     return 0.25 * jnp.sum(_relative_entropy(2 * p, p + q) + _relative_entropy(2 * q, p + q), -1)
@@ -272,6 +285,7 @@ def affine(mu: _Event, log_var: _EventOrScalar, eps: _Event) -> _Event:
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
+    require_floats(mu=mu, log_var=log_var, eps=eps)
     require_shape(mu.shape, eps=eps)
     require_shape(mu.shape, (), log_var=log_var)
     return mu + jnp.exp(0.5 * log_var) * eps
@@ -292,6 +306,7 @@ def reparameterise(key: Key[Array, ""], mu: _Event, log_var: _EventOrScalar) -> 
 
     Source: lecture, "Reparameterization Trick"; Kingma & Welling 2014, section 2.4.
     """
+    require_floats(mu=mu, log_var=log_var)
     return affine(mu, log_var, jax.random.normal(key, mu.shape, mu.dtype))
 
 
@@ -312,6 +327,8 @@ def reparameterise_full(
 
     Source: lecture, "Reparameterization Trick", with L for Sigma^(1/2).
     """
+    require_floats(mu=mu, scale_tril=scale_tril)
+    require_rank(2, "[b, k]", mu=mu)
     require_shape((*mu.shape, mu.shape[-1]), scale_tril=scale_tril)
     eps = jax.random.normal(key, mu.shape, mu.dtype)
     # Full float32: by default, accelerators round the factors of a product.

@@ -7,6 +7,7 @@ broadcasts [b, 1] against [b] to b^2 pairs, and casts a table of coefficients be
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 
@@ -28,20 +29,20 @@ def require_bools(**arrays: Any) -> None:
 def require_shape(*allowed: tuple[int, ...], **arrays: Any) -> None:
     """Raises where jnp would broadcast silently. None, a mask that is not there, passes."""
     for name, array in arrays.items():
-        if array is not None and jnp.shape(array) not in allowed:
-            raise ValueError(f"{name} must have shape {' or '.join(map(str, allowed))}, got {jnp.shape(array)}")
+        if array is not None and _shape(array) not in allowed:
+            raise ValueError(f"{name} must have shape {' or '.join(map(str, allowed))}, got {_shape(array)}")
 
 
 def require_rank(rank: int, axes: str, **arrays: Any) -> None:
     """Raises where an array has another number of axes; `axes` names them in the message, as in "[k, b]"."""
     for name, array in arrays.items():
-        if array is not None and jnp.ndim(array) != rank:
-            raise ValueError(f"{name} must have shape {axes}, got {jnp.shape(array)}")
+        if array is not None and len(_shape(array)) != rank:
+            raise ValueError(f"{name} must have shape {axes}, got {_shape(array)}")
 
 
 def require_equal_shapes(**arrays: Any) -> None:
     """Raises where jnp would broadcast silently: [b, 1] against [b] makes b^2 pairs."""
-    shapes = {name: jnp.shape(array) for name, array in arrays.items()}
+    shapes = {name: _shape(array) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(
             f"{' and '.join(shapes)} must have equal shapes, got {' and '.join(map(str, shapes.values()))}"
@@ -52,7 +53,7 @@ def require_events(**arrays: Any) -> None:
     """Raises unless all are floats [b, *event] of one shape: none would be broadcast against another."""
     require_floats(**arrays)
     for name, array in arrays.items():
-        if jnp.ndim(array) < 1:
+        if len(_shape(array)) < 1:
             raise ValueError(f"{name} must have shape [b, *event], got ()")
     require_equal_shapes(**arrays)
 
@@ -60,16 +61,16 @@ def require_events(**arrays: Any) -> None:
 def require_per_example(**arrays: Any) -> None:
     """Raises unless all are floats [b], one value per example, of one length."""
     require_floats(**arrays)
-    require_rank(1, "[b]", **arrays)
     require_equal_shapes(**arrays)
+    require_rank(1, "[b]", **arrays)
 
 
 def require_latent(latent_dim: int, **arrays: Any) -> None:
     """Raises unless all are floats [b, latent_dim] of one shape."""
     require_floats(**arrays)
     for name, array in arrays.items():
-        if jnp.ndim(array) != 2 or array.shape[1] != latent_dim:
-            raise ValueError(f"{name} must have shape [b, {latent_dim}], got {jnp.shape(array)}")
+        if len(_shape(array)) != 2 or array.shape[1] != latent_dim:
+            raise ValueError(f"{name} must have shape [b, {latent_dim}], got {_shape(array)}")
     require_equal_shapes(**arrays)
 
 
@@ -101,3 +102,7 @@ def _require_kind(rule: str, kind: Any, arrays: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be an array of {rule}, got {type(array).__name__} {array!r}")
         if not jnp.issubdtype(array.dtype, kind):
             raise ValueError(f"{name} must have {rule}, got {array.dtype}")
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    return array.shape if hasattr(array, "shape") else np.shape(array)

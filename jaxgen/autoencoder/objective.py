@@ -7,6 +7,8 @@ for x_hat to match x, pixel by pixel. No label takes part, and no probability: n
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxgen.events import require_events, require_mask
+
 
 def reconstruction_loss(
     x: Float[Array, "b *event"], x_hat: Float[Array, "b *event"], mask: Bool[Array, "b *event"] | None = None
@@ -26,13 +28,12 @@ def reconstruction_loss(
         One squared distance per example, in squared units of x; finite for differences up to 1e15.
 
     Raises:
-        ValueError: Shapes that differ.
+        ValueError: Shapes that differ, or dtypes that are not floating (of the mask: bool).
 
     Source: lecture, "Some Background First: Autoencoders".
     """
-    for name, array in {"x_hat": x_hat, "mask": mask}.items():
-        if array is not None and array.shape != x.shape:
-            raise ValueError(f"{name} must have the shape of x, {x.shape}, got {array.shape}")
+    require_events(x=x, x_hat=x_hat)
+    require_mask(x.shape, mask)
     residual = x - x_hat
     if mask is not None:
         residual = jnp.where(mask, residual, 0)  # before the square, whose gradient would bring the NaN back

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgen import require
+from jaxgen.events import require_floats, require_shape
 
 
 @flax.struct.dataclass
@@ -44,10 +45,14 @@ class LinearAutoencoder:
 
     def encode(self, x: Float[Array | np.ndarray, "b x"]) -> Float[Array | np.ndarray, "b z"]:
         """z = V_k^T (x - mean)."""
+        require_floats(x=x)
+        require_shape((*x.shape[:1], *self.mean.shape), x=x)
         return (x - self.mean[None]) @ self.components.T
 
     def decode(self, z: Float[Array | np.ndarray, "b z"]) -> Float[Array | np.ndarray, "b x"]:
         """x_hat = mean + V_k z."""
+        require_floats(z=z)
+        require_shape((*z.shape[:1], len(self.components)), z=z)
         return z @ self.components + self.mean[None]
 
 
@@ -63,7 +68,11 @@ def principal_components(x: Float[Array | np.ndarray, "n x"], latent_dim: int) -
 
     Source: Bourlard & Kamp 1988; Baldi & Hornik 1989.
     """
+    if np.ndim(x) != 2 or len(x) < 1:
+        raise ValueError(f"x must have shape [n, x], at least one example, got {np.shape(x)}")
     exact = np.asarray(x, np.float64)
+    if not np.isfinite(exact).all():
+        raise ValueError("x must be finite, got NaN or infinity")
     require.integer("latent_dim", latent_dim, 1, exact.shape[1], "the dimension of x")
     mean = exact.mean(axis=0)
     centred = exact - mean

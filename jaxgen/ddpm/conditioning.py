@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm.prediction import eps_from_x_0
 from jaxgen.ddpm.process import Denoise, Denoised, diffuse, eps_and_fraction
 from jaxgen.ddpm.sampler import ancestral
 from jaxgen.ddpm.schedule import Schedule, check_timesteps
+from jaxgen.events import require_events, require_mask
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _Index: TypeAlias = Int[Array, " b"]
@@ -43,8 +45,12 @@ def guided(
     """
 
     def both(x_t: Array, t: Array) -> Denoised:
+        if not hasattr(w, "shape"):
+            require.number("w", w)
         twice = partial(jax.tree.map, lambda a, b: jnp.concatenate([a, b]))
-        eps, fraction = eps_and_fraction(denoise(twice(x_t, x_t), twice(t, t), twice(condition, null)))
+        _require_alike(x_t.shape[0], condition, null)
+        doubled = twice(x_t, x_t)
+        eps, fraction = eps_and_fraction(denoise(doubled, twice(t, t), twice(condition, null)), doubled)
         eps_c, eps_u = jnp.split(eps, 2)
         eps = eps_u + w * (eps_c - eps_u)
         return eps if fraction is None else (eps, jnp.split(fraction, 2)[0])
@@ -65,10 +71,13 @@ def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array,
         x: Data; where they are not observed they may be anything.
         mask: True where x is observed.
     """
+    require_events(x=x)
+    require_mask(x.shape, mask)
     x = jnp.where(mask, x, 0)
 
     def knowing(x_t: Array, t: Array) -> Denoised:
-        eps, fraction = eps_and_fraction(denoise(x_t, t))
+        require_events(x=x, x_t=x_t)
+        eps, fraction = eps_and_fraction(denoise(x_t, t), x_t)
         eps = jnp.where(mask, eps_from_x_0(schedule, x_t, t, x), eps)
         return eps if fraction is None else (eps, fraction)
 
@@ -115,9 +124,18 @@ def inpaint(
     Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", appendix I.2; Lugmayr et al. 2022,
     section 4.1.
     """
+    require_events(x_T=x_T, x=x)
+    require_mask(x.shape, mask)
     levels = range(schedule.num_timesteps, 0, -1) if timesteps is None else timesteps
     check_timesteps(schedule.num_timesteps, levels)
     start = jnp.where(mask, diffuse(schedule, jnp.where(mask, x, 0), levels[0], x_T), x_T)
     knowing = inpainted(denoise, schedule, x, mask)
     samples = sampler(key, knowing, schedule, start, index=index, timesteps=timesteps, clip=clip)
     return jnp.where(mask, x, samples)
+
+
+def _require_alike(num: int, condition: Any, null: Any) -> None:
+    """Raises unless condition and null are alike, pytrees of arrays [B, ...]."""
+    shapes, nulls = (jax.tree.map(jnp.shape, tree) for tree in (condition, null))
+    if shapes != nulls or any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(condition)):
+        raise ValueError(f"condition and null must have equal shapes [{num}, ...], got {shapes} and {nulls}")

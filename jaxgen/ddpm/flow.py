@@ -21,7 +21,7 @@ from jaxgen.core import PRNGKey
 from jaxgen.ddpm.process import Denoise, eps_and_fraction, sample_keys
 from jaxgen.ddpm.schedule import Schedule, check_timesteps
 from jaxgen.distributions import normal_log_prob
-from jaxgen.events import sum_event
+from jaxgen.events import require_events, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 
@@ -62,6 +62,7 @@ def flow_log_prob(
     Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", section 4.3 and appendix D.2;
     Hutchinson 1990; the variables are those of Karras et al. 2022, section 2.
     """
+    require_events(x_1=x_1)
     levels = range(schedule.num_timesteps, 0, -1) if timesteps is None else timesteps
     check_timesteps(schedule.num_timesteps, levels)
     keys = sample_keys(key, x_1, index)
@@ -76,7 +77,7 @@ def flow_log_prob(
         signs = jax.vmap(lambda k: jax.random.rademacher(jax.random.fold_in(k, t), x.shape[1:], x.dtype))(keys)
 
         def eps_hat(x: Array) -> Array:
-            return eps_and_fraction(denoise(x, jnp.broadcast_to(t, x.shape[:1])))[0]
+            return eps_and_fraction(denoise(x, jnp.broadcast_to(t, x.shape[:1])), x)[0]
 
         eps, pullback = jax.vjp(eps_hat, x)
         divergence = sum_event(pullback(signs)[0] * signs)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen import optimizers, require
 from jaxgen.core import (
@@ -125,7 +125,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def bind(state: State, label: Any = None, guidance: Any = None) -> Denoise:
         return network.bind(state.ema_params, label, guidance)
 
-    def denoise(state: State, x_t: Float[Array, "b *event"], t: Int[Array, " b"], label: Any = None) -> Denoised:
+    def denoise(state: State, x_t: Any, t: Any, label: Any = None) -> Denoised:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
         return denoised(state, x_t, t, label)
 
@@ -225,7 +225,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         first = checked_draws(key, num, first)
         return chain(key, state, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
 
-    def diffuse(key: PRNGKey, x: Array, t: Any) -> Float[Array, "b *event"]:
+    def diffuse(key: PRNGKey, x: Any, t: Any) -> Float[Array, "b *event"]:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
         return diffused(key, x, t)
 

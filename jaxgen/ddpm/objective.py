@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm.process import (
     Denoise,
@@ -41,7 +42,7 @@ from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Time, check_t
 from jaxgen.ddpm.weighting import stratified_t
 from jaxgen.distributions import discretized_normal_log_prob, normal_kl, normal_log_prob, standard_normal_kl
-from jaxgen.events import sum_event
+from jaxgen.events import require_events, require_per_example, require_shape, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _PerExample: TypeAlias = Float[Array, " b"]
@@ -62,12 +63,11 @@ def simple_loss(eps: _Event, eps_hat: _Event) -> _PerExample:
         One squared distance per example.
 
     Raises:
-        ValueError: Shapes that differ.
+        ValueError: Shapes that differ, or integers.
 
     Source: Ho et al. 2020, equation 14.
     """
-    if eps_hat.shape != eps.shape:
-        raise ValueError(f"eps_hat must have the shape of eps, {eps.shape}, got {eps_hat.shape}")
+    require_events(eps=eps, eps_hat=eps_hat)
     return sum_event(jnp.square(eps - eps_hat))
 
 
@@ -84,6 +84,7 @@ def prior_cost(schedule: Schedule, x_0: _Event) -> _PerExample:
 
     Source: lecture, "Objective function", prior matching; Ho et al. 2020, equation 5.
     """
+    require_events(x_0=x_0)
     mean, variance = marginal(schedule, x_0, schedule.num_timesteps)
     return standard_normal_kl(mean, jnp.log(variance))
 
@@ -111,6 +112,7 @@ def denoising_cost(
 
     Source: lecture, "Objective function", denoising; Ho et al. 2020, equation 5.
     """
+    require_events(x_0=x_0, x_t=x_t, mean=mean, variance=variance)
     mu_t, beta_tilde = posterior(schedule, x_0, x_t, t)
     return normal_kl(mu_t, jnp.log(beta_tilde), mean, jnp.log(variance))
 
@@ -135,6 +137,7 @@ def reconstruction_cost(x_0: _Event, mean: _Event, variance: _Event, levels: int
 
     Source: lecture, "Objective function", reconstruction; Ho et al. 2020, equation 13.
     """
+    require_events(x_0=x_0, mean=mean, variance=variance)
     _check_grid(x_0, levels)
     if levels is None:
         return -normal_log_prob(x_0, mean, jnp.log(variance))
@@ -170,11 +173,14 @@ def step_cost(
     Source: Ho et al. 2020, equation 5.
     """
     check_t(t, schedule.num_timesteps)
+    require_events(x_0=x_0, x_t=x_t, mean=mean, variance=variance)
+    require_shape(x_0.shape[:1], t=t)
     reconstruction = reconstruction_cost(x_0, mean, variance, levels)
     if schedule.num_timesteps == 1:
         return reconstruction
-    # At t = 1 the KL is infinite; t = 2 stands in for it, so that nothing infinite is computed.
-    denoising = denoising_cost(schedule, x_0, x_t, jnp.maximum(t, 2), mean, variance)
+    # At t = 1 the KL is infinite; t = 2 stands in for it, so that nothing infinite is computed. (Of a t below 1
+    # `coefficient` makes NaN.)
+    denoising = denoising_cost(schedule, x_0, x_t, jnp.where(t == 1, 2, t), mean, variance)
     return jnp.where(t == 1, reconstruction, denoising)
 
 
@@ -241,6 +247,9 @@ def variational_bound(
     Source: lecture, "Objective function"; Ho et al. 2020, equation 5.
     """
     num_timesteps = schedule.num_timesteps
+    if num_draws is not None:
+        require.integer("num_draws", num_draws)
+    require_events(x_0=x_0)
     _check_grid(x_0, levels)
     keys = sample_keys(key, x_0, index)
     if num_draws is None:
@@ -255,7 +264,7 @@ def variational_bound(
 
     def cost(_: None, t: Array) -> tuple[None, Array]:
         x_t = diffuse(schedule, x_0, t, step_normals(keys, t, x_0))
-        eps_hat, fraction = eps_and_fraction(denoise(x_t, t))
+        eps_hat, fraction = eps_and_fraction(denoise(x_t, t), x_t)
         mean, spread = reverse(schedule, x_t, t, eps_hat, fraction, variance=variance, clip=clip)
         return None, step_cost(schedule, x_0, x_t, t, mean, spread, levels)
 
@@ -305,6 +314,7 @@ def path_negative_bound(
 
     Source: lecture, "Objective function", the first form of the bound; Ho et al. 2020, equation 3.
     """
+    require_events(x_0=x_0)
     _check_grid(x_0, levels)
     keys = sample_keys(key, x_0, index)
 
@@ -313,7 +323,7 @@ def path_negative_bound(
         eps = step_normals(keys, t, x_prev)
         x_t = mean + jnp.sqrt(spread) * eps
         log_q = -0.5 * sum_event(jnp.square(eps) + jnp.log(2 * math.pi * spread))
-        eps_hat, fraction = eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, x_t.shape[:1])))
+        eps_hat, fraction = eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, x_t.shape[:1])), x_t)
         mean, spread = reverse(schedule, x_t, t, eps_hat, fraction, variance=variance, clip=clip)
         log_p = normal_log_prob(x_prev, mean, jnp.log(spread))
         return x_t, log_q + jnp.where(t == 1, reconstruction_cost(x_0, mean, spread, levels), -log_p)
@@ -359,12 +369,19 @@ def hybrid_loss(
 
     Source: Nichol & Dhariwal 2021, equation 16.
     """
+    require_events(x_0=x_0, x_t=x_t, eps_hat=eps_hat, fraction=fraction)
+    require_per_example(simple=simple)
+    require_shape(x_0.shape[:1], simple=simple)
+    if not hasattr(weight, "shape"):
+        require.number("weight", weight, 0)
     mean, variance = reverse(schedule, x_t, t, jax.lax.stop_gradient(eps_hat), fraction)
     return simple + weight * schedule.num_timesteps * step_cost(schedule, x_0, x_t, t, mean, variance, levels)
 
 
 def _check_grid(x_0: Array, levels: int | None) -> None:
     """That concrete grey levels are where a discretised likelihood looks for them; NaN passes."""
+    if levels is not None:
+        require.size("levels", levels, 2)
     if levels is None or isinstance(x_0, jax.core.Tracer):
         return
     x = np.asarray(x_0, np.float64)

@@ -24,6 +24,7 @@ from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Table, Time, coefficient
+from jaxgen.events import require_events, require_mask, require_shape
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -101,9 +102,12 @@ class GaussianData:
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
         """Draws of the data."""
         eps = jax.random.normal(key, (num, *self.mean.shape), jnp.float32)
+        require.size("num", num)
         return jnp.asarray(self.mean, jnp.float32)[None] + self.std * eps
 
     def _level_mean(self, schedule: Schedule, x: Array, t: Time) -> Array:
+        require_events(x=x)
+        require_shape((x.shape[0], *self.mean.shape), x=x)
         mean = jnp.asarray(self.mean.astype(x.dtype))[None]
         return coefficient(np.sqrt(schedule.alpha_bar), t, x, first=0) * mean
 
@@ -166,6 +170,7 @@ class GaussianMixtureData:
 
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
         """Draws of the data."""
+        require.size("num", num)
         key_k, key_x = jax.random.split(key)
         k = jax.random.categorical(key_k, jnp.log(jnp.asarray(self.weights, jnp.float32)), shape=(num,))
         eps = jax.random.normal(key_x, (num, *self.means.shape[1:]), jnp.float32)
@@ -174,6 +179,8 @@ class GaussianMixtureData:
 
     def _centred(self, schedule: Schedule, x_t: Array, t: Time) -> tuple[Array, Array]:
         """x_t - sqrt(alpha_bar_t) m_k [B, K, *event] and V_kt [B, K, 1, ..., 1]."""
+        require_events(x_t=x_t)
+        require_shape((x_t.shape[0], *self.means.shape[1:]), x_t=x_t)
         signal = jnp.broadcast_to(coefficient(schedule.alpha_bar, t, x_t, first=0), (len(x_t),) + (1,) * (x_t.ndim - 1))
         noise = jnp.broadcast_to(coefficient(1 - schedule.alpha_bar, t, x_t, first=0), signal.shape)
         means = jnp.asarray(self.means.astype(x_t.dtype))[None]
@@ -182,6 +189,7 @@ class GaussianMixtureData:
 
     def _log_joint(self, schedule: Schedule, x_t: Array, t: Time, mask: Array | None = None) -> Array:
         """log w_k + log N(x_t; sqrt(alpha_bar_t) m_k, V_kt I), [B, K]."""
+        require_mask(x_t.shape, mask)
         centred, variance = self._centred(schedule, x_t, t)
         terms = -0.5 * (jnp.square(centred) / variance + jnp.log(variance) + _LOG_2PI)
         observed = None if mask is None else mask[:, None]

@@ -13,53 +13,62 @@ from jaxtyping import Array, Float
 
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Table, Time, signal_and_noise
+from jaxgen.events import require_events
 
 _Event: TypeAlias = Float[Array, "b *event"]
 
 
 def x_0_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
     """x_0 = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: Ho et al. 2020, equation 15."""
+    require_events(x_t=x_t, eps=eps)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return (x_t - noise * eps) / signal
 
 
 def eps_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
     """eps = (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t). Source: Ho et al. 2020, section 3.2."""
+    require_events(x_t=x_t, x_0=x_0)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return (x_t - signal * x_0) / noise
 
 
 def v_from_eps(schedule: Schedule, x_t: _Event, t: Time, eps: _Event) -> _Event:
     """v = (eps - sqrt(1 - alpha_bar_t) x_t) / sqrt(alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
+    require_events(x_t=x_t, eps=eps)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return (eps - noise * x_t) / signal
 
 
 def v_from_x_0(schedule: Schedule, x_t: _Event, t: Time, x_0: _Event) -> _Event:
     """v = (sqrt(alpha_bar_t) x_t - x_0) / sqrt(1 - alpha_bar_t). Source: Salimans & Ho 2022, appendix D."""
+    require_events(x_t=x_t, x_0=x_0)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return (signal * x_t - x_0) / noise
 
 
 def eps_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
     """eps = sqrt(alpha_bar_t) v + sqrt(1 - alpha_bar_t) x_t. Source: Salimans & Ho 2022, appendix D."""
+    require_events(x_t=x_t, v=v)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return signal * v + noise * x_t
 
 
 def x_0_from_v(schedule: Schedule, x_t: _Event, t: Time, v: _Event) -> _Event:
     """x_0 = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v. Source: Salimans & Ho 2022, appendix D."""
+    require_events(x_t=x_t, v=v)
     signal, noise = signal_and_noise(schedule, t, x_t)
     return signal * x_t - noise * v
 
 
 def score_from_eps(schedule: Schedule, t: Time, eps: _Event) -> _Event:
     """grad log q(x_t) = -E[eps | x_t] / sqrt(1 - alpha_bar_t). Source: Vincent 2011; Song et al. 2021, section 3."""
+    require_events(eps=eps)
     return -eps / signal_and_noise(schedule, t, eps)[1]
 
 
 def eps_from_score(schedule: Schedule, t: Time, score: _Event) -> _Event:
     """E[eps | x_t] = -sqrt(1 - alpha_bar_t) grad log q(x_t). Source: Vincent 2011; Song et al. 2021, section 3."""
+    require_events(score=score)
     return -signal_and_noise(schedule, t, score)[1] * score
 
 
@@ -90,9 +99,11 @@ class Eps:
     """The network predicts the noise (Ho et al. 2020)."""
 
     def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        require_events(x_0=x_0, eps=eps)
         return eps
 
     def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
+        require_events(x_t=x_t, output=output)
         return output
 
     def error_ratio(self, schedule: Schedule) -> Table:
@@ -104,6 +115,7 @@ class X0:
     """The network predicts the data."""
 
     def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        require_events(x_0=x_0, eps=eps)
         return x_0
 
     def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
@@ -118,6 +130,7 @@ class V:
     """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022)."""
 
     def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
+        require_events(x_0=x_0, eps=eps)
         signal, noise = signal_and_noise(schedule, t, x_0)
         return signal * eps - noise * x_0
 

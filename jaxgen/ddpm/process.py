@@ -8,12 +8,12 @@
 The lecture says that the backward process is Gaussian because the forward one is. That holds only as beta tends to 0;
 otherwise a Gaussian p(x_{t-1} | x_t) is a choice of the model. Given x_0 as well, q(x_{t-1} | x_t, x_0) is Gaussian.
 
-t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; a traced one
-goes unchecked.
+t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; where a traced
+one is, what is computed is NaN.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.core
@@ -26,6 +26,7 @@ from jaxgen.core import PRNGKey, example_keys
 from jaxgen.ddpm.prediction import eps_from_x_0, x_0_from_eps
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Table, Time, coefficient, signal_and_noise
+from jaxgen.events import require_events, require_floats, require_integers, require_shape
 
 _Event: TypeAlias = Float[Array, "b *event"]
 
@@ -41,6 +42,11 @@ Denoise: TypeAlias = Callable[[Array, Array], Denoised]
 
 def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Array:
     """`fold_in(key, k)` of each example, [B]; counted from 0 where there is no index."""
+    require.typed_key("key", key)
+    require_events(x=x)
+    if index is not None:
+        require_integers(index=index)
+        require_shape(x.shape[:1], index=index)
     return example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
 
 
@@ -50,8 +56,12 @@ def step_normals(keys: Array, t: Int[Array, ""] | Int[Array, " b"], x: _Event) -
     Args:
         keys: `fold_in(key, k)` of each example, [B].
         t: The step, one for all examples or one for each.
-        x: Of whose shape and dtype the noise is.
+        x: Array whose shape and dtype the noise has.
     """
+    require_events(x=x)
+    require_integers(t=t)
+    require_shape((), x.shape[:1], t=t)
+    require_shape(x.shape[:1], keys=keys)
 
     def draw(key: PRNGKey, t: Array) -> Array:
         return jax.random.normal(jax.random.fold_in(key, t), x.shape[1:], x.dtype)
@@ -80,6 +90,7 @@ def transition(schedule: Schedule, x_prev: _Event, t: Time) -> tuple[_Event, _Ev
 
     Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, equation 2.
     """
+    require_events(x_prev=x_prev)
     mean = coefficient(np.sqrt(schedule.alpha), t, x_prev) * x_prev
     return _normal(x_prev, mean, coefficient(schedule.beta, t, x_prev))
 
@@ -102,6 +113,7 @@ def marginal(schedule: Schedule, x_0: _Event, t: Time) -> tuple[_Event, _Event]:
 
     Source: lecture, "Forward Diffusion Process", its q(x_{1:T} | x_0) summed; Ho et al. 2020, equation 4.
     """
+    require_events(x_0=x_0)
     mean = coefficient(np.sqrt(schedule.alpha_bar), t, x_0) * x_0
     return _normal(x_0, mean, coefficient(1 - schedule.alpha_bar, t, x_0))
 
@@ -122,6 +134,7 @@ def diffuse(schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
 
     Source: Ho et al. 2020, section 3.2.
     """
+    require_events(x_0=x_0, eps=eps)
     signal, noise = signal_and_noise(schedule, t, x_0)
     return signal * x_0 + noise * eps
 
@@ -144,7 +157,7 @@ def forward_chain(
 
     Source: lecture, "Forward Diffusion Process".
     """
-    keys = example_keys(key, jnp.arange(x_0.shape[0], dtype=jnp.int32) if index is None else index)
+    keys = sample_keys(key, x_0, index)
 
     def move(x: Array, t: Array) -> tuple[Array, Array]:
         mean, variance = transition(schedule, x, t)
@@ -181,6 +194,7 @@ def posterior(schedule: Schedule, x_0: _Event, x_t: _Event, t: Time) -> tuple[_E
 
     Source: lecture, "Objective function"; Ho et al. 2020, equations 6 and 7.
     """
+    require_events(x_0=x_0, x_t=x_t)
     before, noise = _before(schedule.alpha_bar), 1 - schedule.alpha_bar
     noise[0] = 1  # entry 0 is not used
     of_x_0 = np.sqrt(before) * schedule.beta / noise
@@ -229,6 +243,7 @@ def interpolated_variance(schedule: Schedule, fraction: _Event, t: Time) -> _Eve
 
     Source: Nichol & Dhariwal 2021, equation 15.
     """
+    require_events(fraction=fraction)
     low, high = np.zeros_like(schedule.beta), np.zeros_like(schedule.beta)
     low[1:], high[1:] = np.log(posterior_variance(schedule)[1:]), np.log(schedule.beta[1:])
     return jnp.exp(coefficient(low, t, fraction) + coefficient(high - low, t, fraction) * fraction)
@@ -254,6 +269,7 @@ def clipped(
     Raises:
         ValueError: clip not positive, or a concrete t outside 1 .. T.
     """
+    require_events(x_t=x_t, eps_hat=eps_hat)
     x_0_hat = x_0_from_eps(schedule, x_t, t, eps_hat)
     if clip is None:
         return x_0_hat, eps_hat
@@ -294,16 +310,31 @@ def reverse(
 
     Source: lecture, "Generative Backward Process"; Ho et al. 2020, equation 11.
     """
+    require_events(x_t=x_t, eps_hat=eps_hat)
     x_0_hat, _ = clipped(schedule, x_t, t, eps_hat, clip)
     mean, _ = posterior(schedule, x_0_hat, x_t, t)
     if fraction is not None:
+        require_events(x_t=x_t, fraction=fraction)
         return mean, interpolated_variance(schedule, fraction, t)
-    return _normal(x_t, mean, coefficient(variance(schedule), t, x_t))
+    table = variance(schedule)
+    if np.shape(table) != schedule.beta.shape:
+        raise ValueError(f"variance must give a table of shape {schedule.beta.shape}, got {np.shape(table)}")
+    return _normal(x_t, mean, coefficient(table, t, x_t))
 
 
-def eps_and_fraction(denoised: Denoised) -> tuple[Array, Array | None]:
-    """What a `Denoise` returned as eps_hat and the fraction of a learned variance, None where there is none."""
-    return denoised if isinstance(denoised, tuple) else (denoised, None)
+def eps_and_fraction(denoised: Any, x_t: Array) -> tuple[Array, Array | None]:
+    """What a `Denoise` returned as eps_hat and the fraction of a learned variance, None where there is none.
+
+    Raises:
+        ValueError: Neither an array nor a pair of them, integers, or shapes other than that of x_t.
+    """
+    parts = denoised if isinstance(denoised, tuple | list) else (denoised,)
+    if len(parts) not in (1, 2) or any(part is None for part in parts):
+        raise ValueError(f"denoise must return eps_hat, or (eps_hat, variance fraction), got {denoised!r}")
+    for name, part in zip(("eps_hat of denoise", "variance fraction of denoise"), parts, strict=False):
+        require_floats(**{name: part})
+        require_shape(x_t.shape, **{name: part})
+    return parts[0], parts[1] if len(parts) == 2 else None
 
 
 def _normal(x: _Event, mean: Array, variance: Array) -> tuple[_Event, _Event]:

@@ -34,6 +34,7 @@ from jaxgen.ddpm.process import (
 )
 from jaxgen.ddpm.schedule import Schedule, check_timesteps, respaced
 from jaxgen.ddpm.tables import coefficient
+from jaxgen.events import require_events, require_integers, require_rank
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _Index: TypeAlias = Int[Array, " b"]
@@ -48,6 +49,10 @@ def noise(key: PRNGKey, index: _Index, event_shape: tuple[int, ...]) -> Float[Ar
 
     The steps of a sampler are keyed by t >= 1, so that it may have the same key.
     """
+    require.typed_key("key", key)
+    require_integers(index=index)
+    require_rank(1, "[b]", index=index)
+    require.sizes("event_shape", event_shape)
     return step_normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape), jnp.float32))
 
 
@@ -89,11 +94,12 @@ def ancestral(
 
     Source: lecture, "Generative Backward Process"; Ho et al. 2020, algorithm 2.
     """
+    require_events(x_T=x_T)
     times, visited = _levels(schedule, timesteps, until)
     keys = sample_keys(key, x_T, index)
 
     def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
-        eps_hat, fraction = eps_and_fraction(denoise(x, _times_of(x, t)))
+        eps_hat, fraction = eps_and_fraction(denoise(x, _times_of(x, t)), x)
         mean, spread = reverse(visited, x, i, eps_hat, fraction, variance=variance, clip=clip)
         z = step_normals(keys, t, x)
         return mean + jnp.where(i > 1, jnp.sqrt(spread), 0) * z, memory
@@ -143,6 +149,7 @@ def ddim(
     Source: beyond the lecture; Song et al. 2021 (DDIM), equations 12 and 16.
     """
     require.number("eta", eta, 0, 1)
+    require_events(x_T=x_T)
     times, visited = _levels(schedule, timesteps, until)
     keys = sample_keys(key, x_T, index)
     below = np.append(1.0, visited.alpha_bar[:-1])  # alpha_bar_s at the place of t
@@ -150,7 +157,7 @@ def ddim(
     kept = np.maximum(1 - below - added, 0)  # of the noise that is there; rounding may take it below 0
 
     def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
-        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)))
+        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)), x)
         x_0_hat, eps_hat = clipped(visited, x, i, eps_hat, clip)
         x = coefficient(np.sqrt(below), i, x) * x_0_hat + coefficient(np.sqrt(kept), i, x) * eps_hat
         if eta > 0:
@@ -203,6 +210,7 @@ def dpm_solver_pp(
     Source: beyond the lecture; Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
     """
     require.one_of("order", order, (1, 2))
+    require_events(x_T=x_T)
     times, visited = _levels(schedule, timesteps, until)
     signal, sigma = np.sqrt(visited.alpha_bar), np.sqrt(1 - visited.alpha_bar)
     rest = np.append(0.0, sigma[:-1] / sigma[1:])  # sigma_s / sigma_t at the place of t
@@ -213,7 +221,7 @@ def dpm_solver_pp(
         slope[2:-1] = 0.5 * h[:-1] / h[1:]
 
     def move(x: Array, before: Array, t: Array, i: Array) -> tuple[Array, Array]:
-        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)))
+        eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)), x)
         x_0_hat, _ = clipped(visited, x, i, eps_hat, clip)
         steered = x_0_hat + coefficient(slope, i, x) * (x_0_hat - before)
         return coefficient(rest, i, x) * x + coefficient(gain, i, x) * steered, x_0_hat

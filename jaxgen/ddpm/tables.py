@@ -3,7 +3,7 @@
 1 - alpha_bar_1 is about 1e-4: in float32 it would lose four of its digits.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.core
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.events import require_floats
 
 _Event: TypeAlias = Float[Array, "b *event"]
 
@@ -21,12 +22,15 @@ Time: TypeAlias = int | np.integer | Int[Array | np.ndarray, ""] | Int[Array | n
 Table: TypeAlias = Float64[np.ndarray, " levels"]
 
 
-def check_t(t: Time, last: int, first: int = 1) -> None:
-    """That t is in range, where it is concrete; a traced t passes.
+def check_t(t: Any, last: int, first: int = 1) -> None:
+    """Refuse a t that is no integer or, where it is concrete, out of range; the value of a traced t is not known.
 
     Raises:
-        ValueError: A concrete t outside first .. last.
+        ValueError: Floats or bools, or a concrete t outside first .. last.
     """
+    dtype = getattr(t, "dtype", type(t))
+    if isinstance(t, bool) or not jnp.issubdtype(dtype, jnp.integer):
+        raise ValueError(f"t must be an integer or integers in {first}..{last}, got {dtype}")
     if not isinstance(t, jax.core.Tracer):
         values = np.asarray(t)
         if values.size and not (first <= values.min() and values.max() <= last):
@@ -43,16 +47,26 @@ def coefficient(table: Table, t: int | np.integer | Int[Array | np.ndarray, "...
         first: Smallest t that is allowed.
 
     Returns:
-        A scalar, or [B, 1, ..., 1].
+        A scalar, or [B, 1, ..., 1]; NaN where a traced t is out of range.
 
     Raises:
-        ValueError: A concrete t outside first .. T, or a t that is neither a scalar nor one for each example.
+        ValueError: An x of integers, a t of floats, a concrete t outside first .. T, or a t that is neither a scalar
+            nor one for each example.
     """
+    require_floats(x=x)
     shape = np.shape(t)
     if shape not in ((), x.shape[:1]):
         raise ValueError(f"t must be a scalar or of shape {x.shape[:1]}, one for each example, got shape {shape}")
     check_t(t, len(table) - 1, first)
-    found = jnp.asarray(table.astype(x.dtype))[jnp.asarray(t)]
+    entries = table.astype(x.dtype)
+    if isinstance(t, jax.core.Tracer):
+        # NaN on both sides: an index beyond the end is taken for the last, an unsigned one below 0 for either end.
+        nan = np.full(1, np.nan, entries.dtype)
+        entries[:first] = np.nan
+        padded = np.concatenate([entries, nan] if first else [nan, entries, nan])
+        found = jnp.asarray(padded)[(t if first else t + 1).astype(jnp.uint32)]
+    else:
+        found = jnp.asarray(entries)[jnp.asarray(t)]
     return found.reshape(shape + (1,) * (x.ndim - 1)) if shape else found
 
 

@@ -13,6 +13,7 @@ from jaxgen.core import PRNGKey
 from jaxgen.ddpm.prediction import Prediction, signal_to_noise
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import coefficient
+from jaxgen.events import require_integers, require_rank
 
 _PerExample: TypeAlias = Float[Array, " b"]
 
@@ -22,6 +23,7 @@ class Uniform:
     """Every t weighs the same in the loss: L_simple as it stands."""
 
     def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
+        _require_times(t)
         return jnp.ones(t.shape, jnp.float32)
 
 
@@ -49,10 +51,16 @@ class MinSNR:
 
     def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
         """The weight of each example's squared error, given what the network predicts."""
+        _require_times(t)
         # Entry 0, where SNR is infinite, is not used.
         ratio = np.append(1.0, prediction.error_ratio(schedule)[1:])
         weights = np.minimum(signal_to_noise(schedule), self.gamma) / ratio
         return coefficient(weights, t, jnp.zeros(t.shape, jnp.float32))
+
+
+def _require_times(t: Array) -> None:
+    require_integers(t=t)
+    require_rank(1, "[b]", t=t)
 
 
 def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
+from jaxgen.events import require_floats, require_integers, require_shape
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Augmentation:
 
     def __call__(self, key: PRNGKey, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
         """Images in [-1, 1], disturbed; those of example k by draws from `fold_in(key, k)`."""
+        require_floats(x=x)
+        if jnp.ndim(x) < 3:
+            raise ValueError(f"x must be images [b, *space, c], got shape {x.shape}")
         index = jnp.arange(x.shape[0], dtype=jnp.int32)
         return jax.vmap(self._one)(example_keys(key, index), x)
 
@@ -70,6 +74,9 @@ class Augmentation:
 
 def translated(x: Float[Array, "*space c"], shift: Int[Array, " d"]) -> Float[Array, "*space c"]:
     """One image moved by whole pixels, background (-1) moving in: y[i] = x[i - shift]."""
+    require_floats(x=x)
+    require_integers(shift=shift)
+    require_shape((x.ndim - 1,), shift=shift)
     for axis, n in enumerate(x.shape[:-1]):
         # A product with a shifted identity: on every backend faster in its gradient than a gather.
         at = jnp.arange(n, dtype=jnp.int32)
@@ -80,6 +87,9 @@ def translated(x: Float[Array, "*space c"], shift: Int[Array, " d"]) -> Float[Ar
 
 def cut_out(x: Float[Array, "*space c"], start: Int[Array, " d"], stop: Int[Array, " d"]) -> Float[Array, "*space c"]:
     """One image with the box start <= i < stop painted 0."""
+    require_floats(x=x)
+    require_integers(start=start, stop=stop)
+    require_shape((x.ndim - 1,), start=start, stop=stop)
     inside = jnp.ones(x.shape[:-1], bool)
     for axis, n in enumerate(x.shape[:-1]):
         at = jnp.arange(n, dtype=jnp.int32)

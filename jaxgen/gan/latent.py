@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from jaxgen import require
 from jaxgen.core import PRNGKey
+from jaxgen.events import require_equal_shapes, require_events, require_floats, require_rank, require_shape
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ def interpolated(
     prior: Normal | Uniform, z_from: Float[Array, "b z"], z_to: Float[Array, "b z"], num: int
 ) -> Float[Array, "num b z"]:
     """`num` points from z_from to z_to, both included, by the way that suits the prior."""
+    require_floats(z_from=z_from, z_to=z_to)
+    require_rank(2, "[b, z]", z_from=z_from, z_to=z_to)
+    require_equal_shapes(z_from=z_from, z_to=z_to)
+    require.size("num", num)
     return jax.vmap(lambda part: prior.between(z_from, z_to, part))(jnp.linspace(0.0, 1.0, num, dtype=jnp.float32))
 
 
@@ -88,10 +94,18 @@ def inverted(
     Source: Zhu et al. 2016, "Generative Visual Manipulation on the Natural Image Manifold", section 3.1; Lipton &
     Tripathi 2017.
     """
+    require_events(x=x)
+    require_floats(starts=starts)
+    require_rank(3, "[s, b, z]", starts=starts)
+    require_shape((starts.shape[0], x.shape[0], starts.shape[2]), starts=starts)
+    require.size("num_steps", num_steps)
+    require.number("learning_rate", learning_rate, above=0)
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
 
     def error(z: Array) -> Array:
-        return jnp.square(generate(z) - x).sum(axis=tuple(range(1, x.ndim)))
+        generated = generate(z)
+        require_events(x=x, generated=generated)
+        return jnp.square(generated - x).sum(axis=tuple(range(1, x.ndim)))
 
     def search(start: Array) -> tuple[Array, Array]:
         def move(carry, _):

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen.events import require_events
+
 
 def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]) -> Float[Array, ""]:
     """How far samples lie apart, beside data: near 1 while all goes well, towards 0 as the generator collapses.
@@ -20,6 +22,7 @@ def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]
     Returns:
         The ratio; 1 where there is a single example, which has no neighbour. No gradient passes.
     """
+    require_events(x_fake=x_fake, x_real=x_real)
     if x_real.shape[0] < 2:
         return jnp.ones((), jnp.float32)
     return _nearest(lax.stop_gradient(x_fake)) / jnp.maximum(_nearest(x_real), 1e-12)

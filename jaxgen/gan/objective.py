@@ -17,8 +17,8 @@ Put back into V, with the mixture p_m = (p_d + p_g) / 2, this leaves for the gen
 the correct one. It also says that the optimal generator is found "by maximizing"; G minimises V.)
 
 Functions are of logits, before the sigmoid, D = sigmoid(logit), so that a logarithm is finite for any D. Everything
-here is a pure function of arrays, with one value per example where it is a loss. Shapes that differ raise a ValueError;
-values go unchecked.
+here is a pure function of arrays, with one value per example where it is a loss. Shapes that differ and arrays of
+integers or bools raise a ValueError; values go unchecked.
 """
 
 import jax
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.scipy.special import xlog1py, xlogy
 from jaxtyping import Array, Float
 
-from jaxgen.events import require_equal_shapes
+from jaxgen.events import require_equal_shapes, require_floats, require_per_example, require_shape
 
 # The game
 
@@ -45,7 +45,7 @@ def value(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> F
 
     Source: lecture, "What is our training objective?"; Goodfellow et al. 2014, eq. 1.
     """
-    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_per_example(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.log_sigmoid(logits_real) + jax.nn.log_sigmoid(-logits_fake)
 
 
@@ -82,6 +82,7 @@ def minimax_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"
 
     Source: lecture, "What should the generator do?"; Goodfellow et al. 2014, algorithm 1.
     """
+    require_per_example(logits_fake=logits_fake)
     return jax.nn.log_sigmoid(-logits_fake)
 
 
@@ -102,6 +103,7 @@ def non_saturating_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Arra
 
     Source: lecture, "What should the generator do?"; Goodfellow et al. 2014, section 3.
     """
+    require_per_example(logits_fake=logits_fake)
     return -jax.nn.log_sigmoid(logits_fake)
 
 
@@ -125,6 +127,7 @@ def value_density(
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, proposition 1.
     """
+    require_floats(p_data=p_data, p_model=p_model, d=d)
     require_equal_shapes(p_data=p_data, p_model=p_model, d=d)
     # 0 log 1 in place of 0 log 0: the same value, but no NaN in gradients.
     real = xlogy(p_data, jnp.where((p_data == 0) & (d == 0), 1, d))
@@ -148,6 +151,7 @@ def optimal_discriminator(p_data: Float[Array, "*shape"], p_model: Float[Array, 
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
     """
+    require_floats(p_data=p_data, p_model=p_model)
     require_equal_shapes(p_data=p_data, p_model=p_model)
     # D* does not depend on the densities' scale, but the squares of their sums in its slopes may underflow.
     scale = jax.lax.stop_gradient(jnp.maximum(p_data, p_model))
@@ -171,6 +175,7 @@ def optimal_logits(log_p_data: Float[Array, "*shape"], log_p_model: Float[Array,
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
     """
+    require_floats(log_p_data=log_p_data, log_p_model=log_p_model)
     require_equal_shapes(log_p_data=log_p_data, log_p_model=log_p_model)
     neither = (log_p_data == -jnp.inf) & (log_p_model == -jnp.inf)
     return jnp.where(neither, 0, log_p_data) - jnp.where(neither, 0, log_p_model)
@@ -195,7 +200,11 @@ def optimal_value(
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
     """
+    require_floats(p_data=p_data, p_model=p_model)
     require_equal_shapes(p_data=p_data, p_model=p_model)
+    if weights is not None:
+        require_floats(weights=weights)
+        require_shape(p_data.shape[-1:], weights=weights)
     terms = _optimal_value_density(p_data, p_model)
     return jnp.sum(terms if weights is None else terms * jnp.broadcast_to(weights, terms.shape), -1)
 
@@ -210,7 +219,7 @@ def least_squares_discriminator_loss(
 
     Source: Mao et al. 2017, eq. 2 with a = 0, b = 1.
     """
-    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_per_example(logits_real=logits_real, logits_fake=logits_fake)
     return _half_square(logits_real - 1) + _half_square(logits_fake)
 
 
@@ -219,6 +228,7 @@ def least_squares_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array
 
     Source: Mao et al. 2017, eq. 2 with c = 1.
     """
+    require_per_example(logits_fake=logits_fake)
     return _half_square(logits_fake - 1)
 
 
@@ -227,7 +237,7 @@ def hinge_discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float
 
     Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16.
     """
-    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_per_example(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.relu(1 - logits_real) + jax.nn.relu(1 + logits_fake)
 
 
@@ -236,6 +246,7 @@ def hinge_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
 
     Source: Lim & Ye 2017; Miyato et al. 2018, eq. 17.
     """
+    require_per_example(logits_fake=logits_fake)
     return -logits_fake
 
 
@@ -246,7 +257,7 @@ def wasserstein_discriminator_loss(
 
     Source: Arjovsky, Chintala & Bottou 2017, eq. 2 and algorithm 1.
     """
-    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_per_example(logits_real=logits_real, logits_fake=logits_fake)
     return logits_fake - logits_real
 
 
@@ -255,6 +266,7 @@ def wasserstein_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, 
 
     Source: Arjovsky, Chintala & Bottou 2017, algorithm 1.
     """
+    require_per_example(logits_fake=logits_fake)
     return -logits_fake
 
 
@@ -267,7 +279,7 @@ def relativistic_discriminator_loss(
 
     Source: Jolicoeur-Martineau 2019, RSGAN; Huang et al. 2024 (R3GAN), eq. 2.
     """
-    require_equal_shapes(logits_real=logits_real, logits_fake=logits_fake)
+    require_per_example(logits_real=logits_real, logits_fake=logits_fake)
     return jax.nn.softplus(logits_fake - logits_real)
 
 

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.data.toys import grid_centres, ring_centres
+from jaxgen.events import require_floats, require_rank, require_shape
 from jaxgen.gan import objective
 
 LogDensity: TypeAlias = Callable[[Array], Array]
@@ -68,6 +69,7 @@ class Mixture:
 
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """log p(x), nats, computed from n m d differences."""
+        _require_points(self.means.shape[1], x=x)
         z = (x[:, None] - self.means[None]) / self.stds[None, :, None]
         log_volume = x.shape[1] * (0.5 * math.log(2 * math.pi) + jnp.log(self.stds))
         components = jnp.log(self.weights)[None] - log_volume[None] - 0.5 * jnp.square(z).sum(axis=-1)
@@ -100,6 +102,7 @@ class Box:
 
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """log p(x) = -log volume inside, -inf outside, nats."""
+        _require_points(self.low.shape[0], x=x)
         inside = ((x >= self.low[None]) & (x < self.high[None])).all(axis=1)
         return jnp.where(inside, -jnp.log(self.high - self.low).sum(), -jnp.inf)
 
@@ -130,6 +133,8 @@ def box_optimal_value(p_data: Box, p_model: Box) -> Float[Array, ""]:
 
     Source: `objective.optimal_value` for densities 1/A and 1/B; Arjovsky & Bottou 2017, section 2.
     """
+    require_shape(p_data.low.shape, **{"high of p_data": p_data.high})
+    require_shape(p_data.low.shape, **{"low of p_model": p_model.low, "high of p_model": p_model.high})
     a, b = (jnp.prod(box.high - box.low) for box in (p_data, p_model))
     edges = jnp.minimum(p_data.high, p_model.high) - jnp.maximum(p_data.low, p_model.low)
     c = jnp.prod(jnp.maximum(edges, 0))
@@ -160,6 +165,9 @@ def kernel_density(
     if not isinstance(bandwidth, jax.Array):
         require.number("bandwidth", bandwidth, above=0)
     require.size("block", block)
+    require_floats(samples=samples)
+    require_rank(2, "[m, d]", samples=samples)
+    _require_points(samples.shape[1], x=x)
     return _kernel_density(samples, x, bandwidth, block)
 
 
@@ -288,6 +296,13 @@ def value_gap(
 @functools.partial(jax.jit, static_argnames="block")
 def _kernel_density(samples: Array, x: Array, bandwidth: float | Array, block: int) -> Array:
     return _in_blocks(Mixture.equal(samples, bandwidth).log_prob, x, block)
+
+
+def _require_points(dimensions: int, **arrays: Array) -> None:
+    """Raises unless all are floats [n, d] in as many dimensions."""
+    require_floats(**arrays)
+    for name, array in arrays.items():
+        require_shape((*array.shape[:1], dimensions), **{name: array})
 
 
 def _in_blocks(function: Callable[[Array], Array], x: Array, block: int) -> Array:

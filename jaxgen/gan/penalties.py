@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.core import PRNGKey, example_uniforms
-from jaxgen.events import require_equal_shapes, sum_event
+from jaxgen.events import require_events, require_floats, require_shape, sum_event
 
 
 def gradient_penalty(
@@ -33,7 +33,7 @@ def gradient_penalty(
 
     Source: Gulrajani et al. 2017, eq. 3.
     """
-    require_equal_shapes(x_real=x_real, x_fake=x_fake)
+    require_events(x_real=x_real, x_fake=x_fake)
     u = example_uniforms(key, jnp.arange(x_real.shape[0], dtype=jnp.int32), (1,) * (x_real.ndim - 1))
     u = u.astype(x_real.dtype)
     half = _half_squared_slope(discriminate, u * x_real + (1 - u) * x_fake)
@@ -60,6 +60,7 @@ def r1_penalty(
 
     Source: Mescheder, Geiger & Nowozin 2018, eq. 9.
     """
+    require_events(x_real=x_real)
     return _half_squared_slope(discriminate, x_real)
 
 
@@ -73,9 +74,16 @@ def r2_penalty(
 
     Source: Mescheder, Geiger & Nowozin 2018, eq. 10.
     """
+    require_events(x_fake=x_fake)
     return _half_squared_slope(discriminate, x_fake)
 
 
 def _half_squared_slope(discriminate: Callable[[Array], Array], x: Array) -> Array:
-    slope = jax.grad(lambda x: jnp.sum(discriminate(x)))(x)
+    def total(x: Array) -> Array:
+        logits = discriminate(x)
+        require_floats(logits=logits)
+        require_shape(x.shape[:1], logits=logits)
+        return jnp.sum(logits)
+
+    slope = jax.grad(total)(x)
     return sum_event((0.5 * slope) * slope)  # its square alone may overflow

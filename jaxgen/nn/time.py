@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
+from jaxgen.events import require_integers, require_rank
 
 
 def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b features"]:
@@ -23,6 +24,8 @@ def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b 
     Source: Vaswani et al. 2017, section 3.5; for t, Ho et al. 2020, appendix B.
     """
     require.even("features", features, 4)
+    require_integers(t=t)
+    require_rank(1, "[b]", t=t)
     half = features // 2
     frequencies = jnp.exp(-math.log(10_000) / (half - 1) * jnp.arange(half, dtype=jnp.float32))
     angles = t.astype(jnp.float32)[:, None] * frequencies[None]

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from jaxgen import require
 from jaxgen.core import PRNGKey, example_keys
 from jaxgen.distributions import affine, normal_log_prob
+from jaxgen.events import require_floats, require_integers, require_rank, require_shape
 
 LogLikelihood = Callable[[Array], Array]
 """z [b, z] -> log P(X|z) [b], for the batch at hand."""
@@ -42,6 +43,8 @@ def log_mean_exp(
     def add(carry: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
         largest, total = carry
         weights = log_weights(first + jnp.arange(chunk, dtype=jnp.int32))
+        require_floats(log_weights=weights)
+        require_shape((chunk, num_examples), log_weights=weights)
         # Where all weights so far are zero, any finite reference will do.
         now = jnp.maximum(largest, weights.max(axis=0))
         reference = jnp.where(jnp.isfinite(now), now, 0.0)
@@ -78,6 +81,9 @@ def weighted_mean(
     def add(carry: tuple[Array, Array, Array], first: Array) -> tuple[tuple[Array, Array, Array], None]:
         largest, total, mean = carry
         log_weights, f = values(first + jnp.arange(chunk, dtype=jnp.int32))
+        require_floats(log_weights=log_weights, values=f)
+        require_shape((chunk, shape[0]), log_weights=log_weights)
+        require_shape((chunk, *shape), values=f)
         now = jnp.maximum(largest, log_weights.max(axis=0))
         weights, kept = jnp.exp(log_weights - now[None]), total * jnp.exp(largest - now)
         total = kept + weights.sum(axis=0)
@@ -115,13 +121,15 @@ def importance_log_likelihood(
 
     Source: Burda et al. 2016, section 5 (there with 5000 samples).
     """
+    require.typed_key("key", key)
+    _require_proposal(index, mu, log_var)
 
     def weights(draws: Int[Array, " c"]) -> Float[Array, "c b"]:
         def one(i: Array) -> Float[Array, " b"]:
             z = affine(mu, log_var, _draw(key, index, i, mu.shape[1]))
             log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
             log_q = normal_log_prob(z, mu, log_var)
-            return log_likelihood(z) + log_prior - log_q
+            return _of_examples(log_likelihood(z), index) + log_prior - log_q
 
         return jax.vmap(one)(draws)
 
@@ -156,6 +164,8 @@ def importance_expectation(
 
     Source: Mattei & Frellsen 2019, eq. 12; Hesterberg 1995 for the mixture.
     """
+    require.typed_key("key", key)
+    _require_proposal(index, mu, log_var)
 
     def values(draws: Int[Array, " c"]) -> tuple[Float[Array, "c b"], Float[Array, "c b *event"]]:
         def one(i: Array) -> tuple[Array, Array]:
@@ -163,7 +173,7 @@ def importance_expectation(
             z = jnp.where(i % 2 == 0, affine(mu, log_var, eps), eps)
             log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
             log_q = normal_log_prob(z, mu, log_var)
-            return log_likelihood(z) + log_prior - jnp.logaddexp(log_prior, log_q), f(z)
+            return _of_examples(log_likelihood(z), index) + log_prior - jnp.logaddexp(log_prior, log_q), f(z)
 
         return jax.vmap(one)(draws)
 
@@ -193,11 +203,31 @@ def prior_log_likelihood(
 
     Source: lecture, "How to deal with the integral over z?".
     """
+    require.typed_key("key", key)
+    require_integers(index=index)
+    require_rank(1, "[b]", index=index)
+    require.size("latent_dim", latent_dim)
 
     def weights(draws: Int[Array, " c"]) -> Float[Array, "c b"]:
-        return jax.vmap(lambda i: log_likelihood(_draw(key, index, i, latent_dim)))(draws)
+        return jax.vmap(lambda i: _of_examples(log_likelihood(_draw(key, index, i, latent_dim)), index))(draws)
 
     return log_mean_exp(weights, num_samples, chunk, index.shape[0])
+
+
+def _of_examples(log_likelihood: Array, index: Array) -> Array:
+    """log P(X|z), if it has one value for each example."""
+    require_floats(log_likelihood=log_likelihood)
+    require_shape(index.shape, log_likelihood=log_likelihood)
+    return log_likelihood
+
+
+def _require_proposal(index: Array, mu: Array, log_var: Array) -> None:
+    require_integers(index=index)
+    require_rank(1, "[b]", index=index)
+    require_floats(mu=mu, log_var=log_var)
+    require_rank(2, "[b, z]", mu=mu)
+    require_shape((index.shape[0], mu.shape[1]), mu=mu)
+    require_shape(mu.shape, log_var=log_var)
 
 
 def _draw(key: PRNGKey, index: Int[Array, " b"], i: Array, latent_dim: int) -> Float[Array, "b z"]:

@@ -12,13 +12,16 @@ Everything here is a pure function of arrays with one value per example.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 
+from jaxgen import require
 from jaxgen.distributions import normal_log_prob, standard_normal_kl
+from jaxgen.events import require_equal_shapes, require_floats, require_per_example, require_rank, require_shape
 
 
 def negative_elbo(
@@ -46,7 +49,10 @@ def negative_elbo(
 
     Source: lecture, "VAE Objective Function" and "Reparameterization Trick"; Kingma & Welling 2014, eq. 10.
     """
-    return -log_likelihood + beta * standard_normal_kl(mu, log_var)
+    rate = standard_normal_kl(mu, log_var)
+    require_per_example(log_likelihood=log_likelihood, rate=rate)
+    _require_weight(beta)
+    return -log_likelihood + beta * rate
 
 
 def path_negative_elbo(
@@ -76,6 +82,11 @@ def path_negative_elbo(
 
     Source: Roeder, Wu & Duvenaud 2017, eq. 4 and 8; lecture, "Reparameterization Trick".
     """
+    require_floats(z=z, mu=mu, log_var=log_var)
+    require_shape(z.shape, mu=mu, log_var=log_var)
+    require_per_example(log_likelihood=log_likelihood)
+    require_shape(z.shape[:1], log_likelihood=log_likelihood)
+    _require_weight(beta)
     log_q = normal_log_prob(z, jax.lax.stop_gradient(mu), jax.lax.stop_gradient(log_var))
     log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
     return -log_likelihood + beta * (log_q - log_prior)
@@ -97,6 +108,7 @@ def monte_carlo_log_likelihood(log_likelihood: Float[Array, "n b"]) -> Float[Arr
 
     Source: lecture, "How to deal with the integral over z?".
     """
+    _require_draws(log_likelihood=log_likelihood)
     return logsumexp(log_likelihood, axis=0) - math.log(log_likelihood.shape[0])
 
 
@@ -120,6 +132,7 @@ def importance_weighted_bound(
 
     Source: lecture, "How to deal with the integral over z?"; Burda et al. 2016, eq. 8.
     """
+    _require_draws(log_likelihood=log_likelihood, log_prior=log_prior, log_q=log_q)
     log_weights = log_likelihood + log_prior - log_q
     return logsumexp(log_weights, axis=0) - jnp.log(jnp.float32(log_weights.shape[0]))
 
@@ -135,4 +148,26 @@ def active_units(mu: Float[Array, "n z"], threshold: float = 0.01) -> Bool[Array
 
     Source: Burda et al. 2016, section 5.
     """
+    require_floats(mu=mu)
+    require_rank(2, "[n, z]", mu=mu)
+    require.number("threshold", threshold, 0)
     return mu.var(axis=0) > threshold
+
+
+def _require_draws(**arrays: Array) -> None:
+    """Raises unless all are floats [k, b] of one shape: log-weights of k draws, at least one."""
+    require_floats(**arrays)
+    require_rank(2, "[k, b]", **arrays)
+    require_equal_shapes(**arrays)
+    for name, array in arrays.items():
+        if array.shape[0] < 1:
+            raise ValueError(f"{name} must hold at least one draw, [k, b], got {array.shape}")
+
+
+def _require_weight(beta: Any) -> None:
+    """Raises unless beta is a number or a scalar array; one for each example would be no ELBO's weight."""
+    if hasattr(beta, "shape"):
+        require_floats(beta=beta)
+        require_shape((), beta=beta)
+    else:
+        require.number("beta", beta)

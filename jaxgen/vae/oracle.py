@@ -15,6 +15,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from jaxgen import require
+from jaxgen.events import require_floats, require_mask, require_rank, require_shape
+
 LOG_2_PI = 1.8378770664093453
 
 
@@ -40,6 +43,7 @@ class LinearGaussian:
 
     def log_prob(self, x: Float[Array, "b x"]) -> Float[Array, " b"]:
         """log P(X), nats: what the bound is a bound of."""
+        self._require(x)
         covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1], dtype=self._dtype)
         cholesky = jnp.linalg.cholesky(covariance)
         whitened = solve_triangular(cholesky, (x - self.bias[None]).T, lower=True)
@@ -47,6 +51,7 @@ class LinearGaussian:
 
     def posterior(self, x: Float[Array, "b x"]) -> tuple[Float[Array, "b z"], Float[Array, "z z"]]:
         """P(z|X): a mean for each x and the covariance that all share."""
+        self._require(x)
         latent_dim = self.weights.shape[1]
         precision = self.weights.T @ self.weights + self.sigma**2 * jnp.eye(latent_dim, dtype=self._dtype)
         factor = (jnp.linalg.cholesky(precision), True)
@@ -60,6 +65,11 @@ class LinearGaussian:
 
         E ||x - W z - b||^2 = ||x - W mu - b||^2 + tr(W cov W^T)
         """
+        self._require(x)
+        latent_dim = self.weights.shape[1]
+        require_floats(mu=mu, cov=cov)
+        require_shape((x.shape[0], latent_dim), mu=mu)
+        require_shape((x.shape[0], latent_dim, latent_dim), cov=cov)
         residual = x - mu @ self.weights.T - self.bias[None]
         spread = jnp.einsum("xz,bzy,xy->b", self.weights, cov, self.weights)
         square = jnp.square(residual).sum(axis=1) + spread
@@ -70,6 +80,8 @@ class LinearGaussian:
 
         E[X_m | X_o] = b_m + C_mo C_oo^-1 (X_o - b_o),   C = W W^T + sigma^2 I
         """
+        self._require(x)
+        require_mask(x.shape, mask)
         covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1], dtype=self._dtype)
 
         def one(x: Array, mask: Array) -> Array:
@@ -83,7 +95,15 @@ class LinearGaussian:
 
     def sample(self, key: Array, num: int) -> Float[Array, "num x"]:
         """Draws of P(X)."""
+        require.typed_key("key", key)
+        require.size("num", num)
         key_z, key_x = jax.random.split(key)
         z = jax.random.normal(key_z, (num, self.weights.shape[1]), self._dtype)
         eps = jax.random.normal(key_x, (num, self.weights.shape[0]), self._dtype)
         return z @ self.weights.T + self.bias[None] + self.sigma * eps
+
+    def _require(self, x: Array) -> None:
+        """Raises unless x is floats [b, x], of as many dimensions as W has rows."""
+        require_floats(x=x)
+        require_rank(2, "[b, x]", x=x)
+        require_shape((x.shape[0], self.weights.shape[0]), x=x)
