@@ -237,10 +237,15 @@ def _options(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def plain_array(name: str, value: Any) -> None:
-    """Refuse a numpy array that carries more than numbers: a mask, a unit, or other rules of multiplication.
+def plain_array(name: str, value: Any, dtype: Any = None) -> np.ndarray:
+    """`value` as a numpy array, if it carries no more than numbers: no mask, no unit, no other rules of multiplication.
 
-    `np.asarray` and `jnp.asarray` drop all of these without a word.
+    `np.asarray` drops all of these without a word.
+
+    Args:
+        name: Name of the argument.
+        value: An array of numpy or JAX, or what numpy makes one of.
+        dtype: Type to convert to; None to leave it as it is.
 
     Raises:
         ValueError: A masked array, a matrix, or any other subclass of numpy's array, with the conversion to use.
@@ -252,3 +257,4 @@ def plain_array(name: str, value: Any) -> None:
         )
     if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
         raise ValueError(f"{name} must be a plain numpy array, got {type(value).__name__}: pass np.asarray({name})")
+    return np.asarray(value, dtype)

@@ -165,7 +165,7 @@ def _numpy(name: str, value: Any) -> np.ndarray:
         conversion = _conversion(name, value)
         hint = f": pass {conversion}" if conversion else ""
         raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}{hint}")
-    require.plain_array(name, value)
+    array = require.plain_array(name, value)
     if value.dtype.names is not None:
         raise ValueError(
             f"{name} must hold numbers without fields, got the fields {', '.join(value.dtype.names)}: pass one of "
@@ -176,7 +176,7 @@ def _numpy(name: str, value: Any) -> np.ndarray:
         if len(shapes) > 1:
             raise ValueError(f"{name} must hold examples of one shape, got an array of arrays of shapes {shapes[:3]}")
         raise ValueError(f"{name} must be one array of numbers, got an array of arrays: pass np.stack({name})")
-    return np.asarray(value)
+    return array
 
 
 def _conversion(name: str, value: Any) -> str | None:

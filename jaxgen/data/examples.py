@@ -101,5 +101,4 @@ class Examples:
 
 def _alone(value: Any) -> np.ndarray:
     """One example as a split of one."""
-    require.plain_array("a value", value)
-    return np.asarray(value)[None]
+    return require.plain_array("a value", value)[None]

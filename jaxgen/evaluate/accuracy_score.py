@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Int, Shaped
 
+from jaxgen import require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.classifier import train_classifier
 from jaxgen.evaluate.sets import image_sets
@@ -48,5 +49,7 @@ def classification_accuracy_score(
     if label is None:
         raise ValueError("label must be given: only samples of a model that takes labels have this score")
     samples, x_test = image_sets(samples=samples, x_test=x_test)
-    judge = train_classifier(key, samples.astype(np.float32), np.asarray(label, np.int32), num_classes, **options)
+    judge = train_classifier(
+        key, samples.astype(np.float32), require.plain_array("label", label, np.int32), num_classes, **options
+    )
     return judge.accuracy(x_test.astype(np.float32), label_test)

@@ -94,10 +94,10 @@ class TrainedClassifier:
 
     def accuracy(self, x: Shaped[Array | np.ndarray, "n h w c"], label: Int[Array | np.ndarray, " n"]) -> Estimate:
         """Share of images whose prediction is their label, with its standard error."""
-        return estimate((self.predictions(x) == np.asarray(label)).astype(np.float32), "accuracy")
+        return estimate((self.predictions(x) == require.plain_array("label", label)).astype(np.float32), "accuracy")
 
     def _batched(self, method: str, x: Array | np.ndarray) -> np.ndarray:
-        images = np.asarray(x)
+        images = require.plain_array("x", x)
         _require_images(images, self.spec)
         found = [
             np.asarray(_applied(self.network, method, self.spec, self.params, batch["x"]))[batch["index"] >= 0]
@@ -145,7 +145,7 @@ def train_classifier(
     for name, value in (("num_classes", num_classes), ("num_steps", num_steps), ("batch_size", batch_size)):
         require.size(name, value)
     require.number("learning_rate", learning_rate, above=0)
-    split = Split(np.asarray(x), np.asarray(label))
+    split = Split(require.plain_array("x", x), require.plain_array("label", label))
     spec = Spec(split.x.shape[1:], split.x.dtype.name, levels=levels, num_classes=num_classes)
     agree("train", split, spec)
     _require_images(split.x, spec)
@@ -189,7 +189,7 @@ def class_histogram(
         ValueError: No images, a class out of range, or probabilities of another number of classes.
     """
     require.size("num_classes", num_classes)
-    found = np.asarray(classes)
+    found = require.plain_array("classes", classes)
     if found.ndim not in (1, 2) or found.dtype.kind not in ("iu" if found.ndim == 1 else "f"):
         raise ValueError(
             f"classes must be integers [n] or probabilities [n, num_classes], got {found.dtype}{list(found.shape)}"

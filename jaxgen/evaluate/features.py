@@ -67,7 +67,8 @@ def linear_probe(
     for strength in strengths:
         require.number("each of strengths", strength, above=0)
     require.size("max_iterations", max_iterations)
-    x, label = np.asarray(features_train, np.float64), np.asarray(labels_train)
+    x = require.plain_array("features_train", features_train, np.float64)
+    label = require.plain_array("labels_train", labels_train)
     classes = np.unique(label)
     if len(classes) < 2:
         raise ValueError(f"labels_train must hold at least two classes, got {classes.tolist()}")
@@ -84,7 +85,8 @@ def linear_probe(
         held_out = np.arange(len(x)) % 5 == 4
         best = max(strengths, key=lambda strength: fitted(~held_out, strength).score(x[held_out], label[held_out]))
     probe = fitted(np.ones(len(x), bool), best)
-    correct = probe.predict(np.asarray(features_test, np.float64)) == np.asarray(labels_test)
+    x_test = require.plain_array("features_test", features_test, np.float64)
+    correct = probe.predict(x_test) == require.plain_array("labels_test", labels_test)
     return estimate(correct.astype(np.float32), "accuracy")
 
 
@@ -182,7 +184,7 @@ def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_cla
         ValueError: per_class below 1, or a class with fewer examples.
     """
     require.typed_key("key", key)
-    labels = np.asarray(labels)
+    labels = require.plain_array("labels", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.size == 0:
         raise ValueError(f"labels must be integers [n], at least one, got {labels.dtype}{list(labels.shape)}")
     _, counts = np.unique(labels, return_counts=True)

@@ -18,6 +18,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Real
 
+from jaxgen import require
+
 _ROWS = 4096
 """Examples that are in float64 at a time."""
 
@@ -99,7 +101,7 @@ def _pieces(features: Array | np.ndarray) -> Iterator[np.ndarray]:
         if all(s.shape[1:] == features.shape[1:] for s in own):
             shards = own
     for shard in shards:
-        rows = np.asarray(shard)
+        rows = require.plain_array("features", shard)
         for first in range(0, len(rows), _ROWS):
             yield rows[first : first + _ROWS]
 

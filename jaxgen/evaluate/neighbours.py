@@ -146,7 +146,7 @@ def memorisation(
     """
     if len(train) < 2:
         raise ValueError(f"train must hold at least two examples, got {len(train)}")
-    train = np.asarray(train)
+    train = require.plain_array("train", train)
     spaced = np.linspace(0, len(train) - 1, min(len(held_out), len(train))).astype(int)
     # Of the two nearest to a training example one is at distance 0: itself, or a copy with itself beyond.
     others = nearest(train[spaced], train, 2, block_values=block_values).distances[:, 1]
@@ -163,7 +163,7 @@ def comparable(**arrays: Array | np.ndarray) -> list[Real[np.ndarray, "_ d"]]:
     Raises:
         ValueError: No examples, shapes or kinds that differ, or values that are not finite.
     """
-    found = {name: np.asarray(array) for name, array in arrays.items()}
+    found = {name: require.plain_array(name, array) for name, array in arrays.items()}
     first, *_ = found
     for name, array in found.items():
         if array.ndim < 1 or array.size == 0:

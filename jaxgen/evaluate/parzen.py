@@ -131,7 +131,7 @@ def parzen(
     """
     sets = {"samples": samples, "x_valid": x_valid, "x_test": x_test}
     for name, images in {**sets, **(references or {})}.items():
-        pixels = np.asarray(images)
+        pixels = require.plain_array(name, images)
         if pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ValueError(f"{name} must have pixels in [0, 1], got {pixels.min()} to {pixels.max()}")
     validation = _validation(samples, x_valid, candidates, block_values)
@@ -169,7 +169,7 @@ def kmeans_centroids(key: PRNGKey, x: Float[Array | np.ndarray, "n ..."], k: int
     seed = int(jax.random.bits(key, (), jnp.uint32))
     # Examples to begin with: the careful choice of k-means++ takes longer than everything after it.
     clusters: Any = MiniBatchKMeans(k, init="random", batch_size=max(1024, k), random_state=seed)
-    data = np.asarray(x)
+    data = require.plain_array("x", x)
     return clusters.fit(data.reshape(len(data), -1)).cluster_centers_.reshape(k, *data.shape[1:])
 
 

@@ -45,7 +45,7 @@ def samples(
     parts = []
     for first in counted(range(0, num, chunk), "samples", num, chunk):
         if label is not None:
-            some = np.asarray(label[first : first + chunk], np.int32)
+            some = require.plain_array("label", label[first : first + chunk], np.int32)
             options["label"] = np.concatenate([some, np.repeat(some[:1], chunk - len(some))])
         parts.append(np.asarray(model.sample(key, state, chunk, first=first, **options))[: num - first])
     return np.concatenate(parts)

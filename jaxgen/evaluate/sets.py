@@ -15,7 +15,7 @@ def feature_sets(**sets: Real[Array | np.ndarray, "_ _"]) -> list[Real[np.ndarra
         ValueError: Fewer than two examples, different numbers of features, values that are not finite, or a set in
             which all examples have the same features.
     """
-    found = {name: _plain(name, features) for name, features in sets.items()}
+    found = {name: require.plain_array(name, features) for name, features in sets.items()}
     first, *_ = found
     for name, features in found.items():
         if len(features) < 2:
@@ -41,7 +41,7 @@ def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarr
     Raises:
         ValueError: No images, other sizes or channels, integers, or values outside [0, 1].
     """
-    found = {name: _plain(name, images) for name, images in sets.items()}
+    found = {name: require.plain_array(name, images) for name, images in sets.items()}
     first, *_ = found
     for name, images in found.items():
         if images.ndim != 4 or images.size == 0:
@@ -53,11 +53,6 @@ def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarr
             )
         _require_unit(name, images)
     return list(found.values())
-
-
-def _plain(name: str, array: Any) -> np.ndarray:
-    require.plain_array(name, array)
-    return np.asarray(array)
 
 
 def _require_unit(name: str, images: Any) -> None:
