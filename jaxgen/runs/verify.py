@@ -16,7 +16,7 @@ from jaxgen.runs.config import difference, from_json
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, rescheduled, stages
-from jaxgen.train import Hook, Window, digest, fit, parallel
+from jaxgen.train import CompiledAgainWarning, Hook, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
 
 
@@ -184,24 +184,27 @@ def _again(
                 values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, dataset.valid)
                 records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
 
-        state, history = fit(
-            model,
-            batches,
-            root,
-            min(end, max(expected)),
-            state=state,
-            window=windows[-1],
-            hooks=[
-                Hook(compare, steps=tuple(sorted(expected)), at_end=False),
-                Hook(validate, every=then.checkpoint_every, steps=(then.steps,), at_end=False),
-                Hook(lambda _step, _state, window: windows.append(window)),
-            ],
-            # Training ends where a stage does, which need not be where the run wrote a record.
-            loggers=[lambda r, then=then: records.append(r) if _regular(r["step"], then) else None],
-            log_every=then.log_every,
-            mesh=parallel.mesh(then.devices) if then.devices > 1 else None,
-            progress=progress,
-        )
+        with warnings.catch_warnings():
+            # The model of a run that is trained again may be in this process already; it is no loop over models.
+            warnings.simplefilter("ignore", CompiledAgainWarning)
+            state, history = fit(
+                model,
+                batches,
+                root,
+                min(end, max(expected)),
+                state=state,
+                window=windows[-1],
+                hooks=[
+                    Hook(compare, steps=tuple(sorted(expected)), at_end=False),
+                    Hook(validate, every=then.checkpoint_every, steps=(then.steps,), at_end=False),
+                    Hook(lambda _step, _state, window: windows.append(window)),
+                ],
+                # Training ends where a stage does, which need not be where the run wrote a record.
+                loggers=[lambda r, then=then: records.append(r) if _regular(r["step"], then) else None],
+                log_every=then.log_every,
+                mesh=parallel.mesh(then.devices) if then.devices > 1 else None,
+                progress=progress,
+            )
         if history.interrupted:
             return state, history.interrupted
     return state, None

@@ -194,3 +194,10 @@ def test_fewer_devices_than_the_run_had(copy, monkeypatch):
     assert all(away < 1e-5 for away in report.near.values())
     assert not report.passed and report.code == 1
     assert "not verified to the bit, which takes the devices that the run had: parted at step 1" in str(report)
+
+
+def test_right_after_training_in_the_same_process(tmp_path):
+    """Nothing is said of a model that is compiled again, although the first one is still there."""
+    outcome = runs.train(TINY, tmp_path / "run", progress=False)
+    experiment = runs.load(tmp_path / "run")[0]
+    assert runs.verify(tmp_path / "run", progress=False).passed and outcome.results and experiment
