@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import plot
 from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
-from jaxgen.runs import described, environment
+from jaxgen.runs import continuing, described, environment
 from jaxgen.runs import start as starting
-from jaxgen.runs.belonging import belongs, built, same_config
-from jaxgen.runs.config import difference, nearest
+from jaxgen.runs.belonging import belongs, built
+from jaxgen.runs.config import nearest
 from jaxgen.runs.folder import RunFolder, enough_space, lock
 from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
-from jaxgen.runs.stages import at_hand, go_on, stages
+from jaxgen.runs.stages import at_hand, go_on
 from jaxgen.runs.use import load_model
 from jaxgen.train import Checkpoints, CompiledAgainWarning, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
@@ -102,7 +101,7 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
             folder = RunFolder(path)
             belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
             starting.same(folder, start)
-            _tell_of_changes(folder)
+            continuing.tell_of_changes(folder)
             if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
                 folder.update(data=data, best=experiment.best)
         else:
@@ -121,8 +120,8 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
             )
         try:
             with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
-                _not_beyond(folder, checkpoints, config)
-                state, window = _continue(folder, checkpoints, like, config)
+                continuing.not_beyond(folder, checkpoints, config)
+                state, window = continuing.state_at(folder, checkpoints, like, config)
                 if started:
                     go_on(folder, config, 0 if state is None else int(state.step))
                 if started and (state is None or int(state.step) < config.steps):
@@ -157,58 +156,6 @@ def resume(path: Path | str, *, progress: bool = True, **changes: Any) -> Outcom
             raise ValueError(f"{type(config).__qualname__} has no field {name!r}; {nearest(name, known)}")
     config = dataclasses.replace(config, **changes)
     return train(config if "devices" in changes else at_hand(config), path, progress=progress)
-
-
-def _not_beyond(folder: RunFolder, checkpoints: Checkpoints, config: Settings) -> None:
-    """Refuse to end a run before what it has reached."""
-    reached = max(checkpoints.steps(), default=0)
-    if config.steps < reached:
-        raise ValueError(
-            f"steps must be at least {reached}, which the run in {folder.path} has reached, got {config.steps}"
-        )
-
-
-def _tell_of_changes(folder: RunFolder) -> None:
-    changes = difference(stages(folder.manifest)[-1]["environment"], environment.describe())
-    if changes:
-        warnings.warn(
-            f"the run in {folder.path} was started elsewhere ({'; '.join(changes)}): "
-            "it will not be the same to the bit",
-            stacklevel=4,
-        )
-
-
-def _continue(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Settings) -> tuple[Any, Window | None]:
-    """The state to start from: the newest whole checkpoint, or None for the beginning."""
-    if not checkpoints.steps():
-        folder.rewind(-1)
-        return None, None
-
-    def check(meta: dict[str, Any]) -> None:
-        same_config(folder, config, meta)
-        _window(meta["window"])
-
-    try:
-        state, meta = checkpoints.restore(like, check=check)
-    except FileNotFoundError as error:
-        warnings.warn(f"{error}; starting over", stacklevel=4)
-        checkpoints.set_aside(after=-1)
-        folder.rewind(-1)
-        return None, None
-    step = int(state.step)
-    belongs(folder, config, checkpoint=(step, meta))
-    checkpoints.set_aside(after=step)
-    folder.rewind(step)
-    return jax.tree.map(jnp.asarray, state), _window(meta["window"])
-
-
-def _window(saved: dict[str, Any]) -> Window:
-    return Window(
-        count=jnp.int32(saved["count"]),
-        sums={name: jnp.float32(value) for name, value in saved["sums"].items()},
-        last={name: jnp.float32(value) for name, value in saved["last"].items()},
-        failed=jnp.int32(-1),
-    )
 
 
 def _train(

@@ -1,0 +1,71 @@
+"""Where a run goes on: the newest whole checkpoint that belongs to it, and what must not have changed."""
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.runs import environment
+from jaxgen.runs.belonging import belongs, same_config
+from jaxgen.runs.config import difference
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.settings import Settings
+from jaxgen.runs.stages import stages
+from jaxgen.train import Checkpoints, Window
+
+
+def not_beyond(folder: RunFolder, checkpoints: Checkpoints, config: Settings) -> None:
+    """Refuse to end a run before what it has reached."""
+    reached = max(checkpoints.steps(), default=0)
+    if config.steps < reached:
+        raise ValueError(
+            f"steps must be at least {reached}, which the run in {folder.path} has reached, got {config.steps}"
+        )
+
+
+def tell_of_changes(folder: RunFolder) -> None:
+    """Warn if this is another machine than the one that the run was last trained on."""
+    changes = difference(stages(folder.manifest)[-1]["environment"], environment.describe())
+    if changes:
+        warnings.warn(
+            f"the run in {folder.path} was started elsewhere ({'; '.join(changes)}): "
+            "it will not be the same to the bit",
+            stacklevel=4,
+        )
+
+
+def state_at(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Settings) -> tuple[Any, Window | None]:
+    """The state to go on from, of the newest whole checkpoint, and its window; None and None for the beginning.
+
+    Checkpoints, records and frames that are later are out of the way after this.
+    """
+    if not checkpoints.steps():
+        folder.rewind(-1)
+        return None, None
+
+    def check(meta: dict[str, Any]) -> None:
+        same_config(folder, config, meta)
+        _window(meta["window"])
+
+    try:
+        state, meta = checkpoints.restore(like, check=check)
+    except FileNotFoundError as error:
+        warnings.warn(f"{error}; starting over", stacklevel=4)
+        checkpoints.set_aside(after=-1)
+        folder.rewind(-1)
+        return None, None
+    step = int(state.step)
+    belongs(folder, config, checkpoint=(step, meta))
+    checkpoints.set_aside(after=step)
+    folder.rewind(step)
+    return jax.tree.map(jnp.asarray, state), _window(meta["window"])
+
+
+def _window(saved: dict[str, Any]) -> Window:
+    return Window(
+        count=jnp.int32(saved["count"]),
+        sums={name: jnp.float32(value) for name, value in saved["sums"].items()},
+        last={name: jnp.float32(value) for name, value in saved["last"].items()},
+        failed=jnp.int32(-1),
+    )
