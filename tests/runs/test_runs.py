@@ -305,7 +305,7 @@ def test_samples_and_evaluation_come_from_the_checkpoint(finished):
     assert runs.evaluate(path, split="valid", best=True)
     with pytest.raises(ValueError, match="split must be one of train"):
         runs.evaluate(path, split="tets")
-    with pytest.raises(ValueError, match="num must be at least 1"):
+    with pytest.raises(ValueError, match="num must be an integer of at least 1, got 0"):
         runs.sample(path, 0)
 
 
