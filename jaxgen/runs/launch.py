@@ -2,9 +2,7 @@
 
 import dataclasses
 import errno
-import functools
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ from jaxgen.runs import continuing, described, environment
 from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.config import nearest
+from jaxgen.runs.finish import finish
 from jaxgen.runs.folder import RunFolder, enough_space, lock
 from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
@@ -254,53 +253,5 @@ def _train(
     if history.interrupted:
         return Outcome(state, history, {}, folder)
 
-    results = _kept_results(folder) if finished else None
-    if results is None:
-        report = experiment.report or experiment.evaluate
-        splits = {name: dataset.splits[name] for name in ("valid", "test") if name in dataset.splits}
-        results = {}
-        for name, split in splits.items():
-            with activity(f"report on the {name} split", enabled=progress):
-                results[name] = dict(report(key_evaluate, state, split))
-        folder.update(
-            results={
-                split: {name: estimate._asdict() for name, estimate in values.items()}
-                for split, values in results.items()
-            },
-            seconds={"compile": history.compile_seconds, "steps": history.run_seconds},
-        )
-    title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
-    key_picture = jax.random.fold_in(root, PICTURE)
-    draws: dict[str, Callable[[], Any]] = {
-        name: functools.partial(draw, key_picture, state)
-        for name, draw in {"final": experiment.picture, **experiment.pictures}.items()
-    }
-    film = experiment.film
-    frames = folder.frames() if film is not None else {}
-    if film is not None and frames:
-        draws["film"] = lambda: film(frames, f"{title}: the same draws of z over the run")
-    draws["curves"] = lambda: plot.curves(
-        history.records,
-        title=f"{title}: metrics",
-        levels=experiment.levels,
-        beside=experiment.beside,
-        units={name: estimate.unit for values in results.values() for name, estimate in values.items()},
-    )
-    for name, draw in draws.items():
-        if not (finished and (folder.pictures / f"{name}.png").exists()):
-            with activity(f"picture: {name}", enabled=progress):
-                plot.save(draw(), folder.pictures / f"{name}.png")
-    if not finished:
-        folder.update(finished=config.steps)
+    results = finish(folder, config, experiment, state, history, finished=finished, progress=progress)
     return Outcome(state, history, results, folder)
-
-
-def _kept_results(folder: RunFolder) -> dict[str, dict[str, Estimate]] | None:
-    """The results in the manifest; None where they cannot be read."""
-    try:
-        return {
-            split: {name: Estimate(**entry) for name, entry in values.items()}
-            for split, values in folder.manifest["results"].items()
-        }
-    except (KeyError, TypeError, AttributeError):
-        return None
