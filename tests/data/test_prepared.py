@@ -31,6 +31,7 @@ def test_records_are_the_published_images(tmp_path):
     data = from_tfds("mnist", folder=FIXTURE, valid=None)
     assert data.name == "mnist"
     assert data.spec == Spec((28, 28, 1), "uint8", levels=256, num_classes=10)
+    assert data.spec.class_names == tuple("0123456789")
     assert [len(part) for part in data.splits.values()] == [512, 512]
     published = mnist(valid=0, folder=SHARED, cache=tmp_path)
     # TFDS shuffles what it writes: compare as sets of rows with their labels.
@@ -52,6 +53,7 @@ def test_the_second_time_no_record_is_read(monkeypatch):
     assert load("tfds:mnist", folder=FIXTURE, seed=3).fingerprint == first.fingerprint
     assert load("tfds:mnist", folder=FIXTURE, seed=4).fingerprint != first.fingerprint
     assert len(load("tfds:mnist", folder=FIXTURE, valid=0).train) == 512
+    assert len(load("tfds:mnist", folder=FIXTURE, valid=100).splits["valid"]) == 100
 
 
 def test_on_disk_they_are_what_they_are_in_memory(monkeypatch):
