@@ -164,6 +164,22 @@ def one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     return value
 
 
+def whole(**splits: Any) -> None:
+    """Refuse data of which something is missing, for functions that look at whole examples.
+
+    Args:
+        splits: By name, `jaxgen.data.Split` or anything with the attribute `mask`; None passes.
+
+    Raises:
+        ValueError: A split with a mask.
+    """
+    for name, split in splits.items():
+        if getattr(split, "mask", None) is not None:
+            raise ValueError(
+                f"{name} must have no mask, got one: whole examples are looked at here, not observed parts"
+            )
+
+
 def fields(config: Any) -> None:
     """Refuse a dataclass that has a field of another kind than its annotation says.
 

@@ -7,9 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import autoencoder, data, ddpm, gan, vae
+from jaxgen import autoencoder, data, ddpm, evaluate, gan, vae
 from jaxgen.core import Spec, checked_batch, checked_draws
 from tests.models import MODELS, VARIANTS
+
+
+class _Bare:
+    """`jaxgen.evaluate` without the type checks that the import hook adds to its functions in tests."""
+
+    def __getattr__(self, name):
+        return inspect.unwrap(getattr(evaluate, name))
+
+
+bare = _Bare()
 
 KEY = jax.random.key(0)
 USES_MASKS = {name for name in MODELS if name.split("-")[0] in ("vae", "autoencoder", "ensemble")}
@@ -188,7 +198,8 @@ def test_a_diffusion_model_imputes_and_bounds_nothing_behind_a_mask(half):
 
 def test_the_parts_of_a_game_check_their_arguments():
     model = gan.model(gan.Config(latent_dim=3, network=gan.MLP((8,), (8,)), conditional=True), data.load("digits").spec)
-    batch = {"x": data.load("digits").train.x[:4], "label": data.load("digits").train.label[:4]}
+    train = data.load("digits").train.rows(np.arange(4))
+    batch = train.arrays
     state = model.init(KEY, batch)
     z, x, parts = jnp.zeros((4, 3)), jnp.zeros((4, 8, 8, 1)), model.parts
     assert parts.generate(state, z, 3).shape == (4, 8, 8, 1)
@@ -203,3 +214,96 @@ def test_the_parts_of_a_game_check_their_arguments():
     ]:
         with pytest.raises(ValueError, match=message):
             inspect.unwrap(function)(state, *arguments)
+
+
+def test_bits_per_dim_of_an_experiment_count_what_is_observed(half, tmp_path):
+    """The same pixels, once with a mask over the others and once by themselves: a mask is no loss of bits."""
+    from jaxgen.experiments import _images
+
+    digits = data.load("digits")
+    mask = np.zeros(digits.test.x.shape, bool)
+    mask[:, :4] = True
+    test = data.Split(digits.test.x, digits.test.label, mask)
+    masked = data.Dataset("masked", digits.spec, digits.train, test)
+    model = vae.model(vae.Config(latent_dim=3, hidden=(16,)), digits.spec)
+    state = model.init(KEY, {"x": digits.train.x[:8]})
+    found = _images.estimates(model, masked)(KEY, state, test)
+    assert found["observed"] == (32.0, 0.0, "observed dimensions")
+    nats = found["negative_elbo"].value
+    assert found["bits_per_dim"].value == pytest.approx(nats / (32 * np.log(2)), rel=1e-6)
+    whole = _images.estimates(model, digits)(KEY, state, digits.test)
+    assert "observed" not in whole
+    assert whole["bits_per_dim"].value == pytest.approx(whole["negative_elbo"].value / (64 * np.log(2)), rel=1e-6)
+    figure = _images.reconstructed_and_sampled(model, masked, "VAE", 0)(KEY, state)
+    assert figure is not None
+
+
+def test_evaluations_of_whole_examples_refuse_data_with_a_mask():
+    digits = data.load("digits")
+    mask = np.ones(digits.train.x.shape, bool)
+    train = data.Split(digits.train.x, digits.train.label, mask)
+    masked = data.Dataset("masked", digits.spec, train, digits.test)
+    features = evaluate.pixel_features(digits.spec)
+    for call in (
+        lambda: evaluate.trained_judge(masked),
+        lambda: evaluate.reference(masked, features, num=4),
+        lambda: evaluate.few_label_accuracy(KEY, lambda p, x: x, lambda key: {}, train, digits.test, 10),
+    ):
+        with pytest.raises(ValueError, match="train must have no mask, got one"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: bare.nearest(x, np.ones((3, 4))),
+        lambda x: bare.moments(x),
+        lambda x: bare.moments([x, x]),
+        lambda x: bare.frechet_distance(x, np.ones((3, 4))),
+        lambda x: bare.parzen_log_prob(np.ones((3, 4)), x, 0.1),
+        lambda x: bare.estimate(x[:, 0]),
+        lambda x: bare.kmeans_centroids(KEY, x.astype(np.float32), 2),
+        lambda x: bare.linear_probe(x, np.arange(5), np.ones((3, 4)), np.arange(3)),
+        lambda x: bare.mode_statistics(x.astype(np.float32), np.ones((2, 4), np.float32), 0.1),
+    ],
+)
+def test_masked_arrays_are_refused_where_their_mask_would_be_lost(call):
+    with pytest.raises(ValueError, match="must be a plain numpy array, got a masked array"):
+        call(np.ma.masked_greater(np.arange(20.0).reshape(5, 4), 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bare.linear_probe(np.ones((4, 2)), np.arange(3), np.ones((4, 2)), np.arange(4)), "features_train"),
+        (lambda: bare.linear_probe(np.ones(4), np.arange(4), np.ones((4, 2)), np.arange(4)), "features_train"),
+        (
+            lambda: bare.linear_probe(np.ones((4, 2)), np.arange(4), np.ones((4, 3)), np.arange(4)),
+            "features_test must have as many features",
+        ),
+        (
+            lambda: bare.fine_tune(lambda p, x: x, {}, jnp.ones((3, 2)), jnp.zeros((3, 1), jnp.int32), 2),
+            r"labels must have shape \(3,\), got \(3, 1\)",
+        ),
+        (
+            lambda: bare.fine_tune(lambda p, x: x[:1], {}, jnp.ones((3, 2)), jnp.zeros(3, jnp.int32), 2),
+            r"features must have shape \(3, 2\), got \(1, 2\)",
+        ),
+        (lambda: bare.class_kl(np.ones(3, np.float32) / 3, np.ones((1,), np.float32)), "reference must have shape"),
+        (lambda: bare.class_kl(np.ones(3, np.int32)), "shares must have a floating dtype"),
+        (lambda: bare.class_histogram(np.ones(3, np.float32), 3), "classes must be integers"),
+        (lambda: bare.class_histogram(np.ones((3, 1), np.int32), 3), "classes must be integers"),
+        (lambda: bare.estimate(np.ones((3, 1), np.float32)), r"values must be numbers \[n\]"),
+        (lambda: bare.balanced_choice(KEY, np.ones(3, np.float32), 1), "labels must be integers"),
+        (lambda: bare.balanced_choice(KEY, np.zeros(3, int), 2.5), "per_class must be an integer"),
+        (lambda: bare.nearest(np.ones((3, 2)), np.ones((3, 2)), 1.5), "k must be an integer"),
+        (lambda: bare.precision_recall(np.eye(5), np.eye(5), True), "k must be an integer"),
+        (lambda: bare.choose_sigma(np.ones((3, 2)), np.ones((3, 2)), [float("inf")]), "sigma must be a finite number"),
+        (lambda: bare.kernel_distance(KEY, np.eye(5), np.eye(5), num_subsets=2.5), "num_subsets must be an integer"),
+        (lambda: bare.frechet_bias(0, np.eye(5), np.eye(5)), "key must be one typed key"),
+        (lambda: bare.moments(np.array([["a", "b"]])), r"features must be numbers \[n, d\]"),
+    ],
+)
+def test_evaluations_check_their_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

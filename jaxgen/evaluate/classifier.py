@@ -23,6 +23,7 @@ from jaxgen.data import Batches, Split, to_unit
 from jaxgen.data.dataset import agree
 from jaxgen.distributions import kl_divergence
 from jaxgen.evaluate.likelihood import estimate
+from jaxgen.events import require_floats, require_rank, require_shape
 from jaxgen.nn import ConvEncoder
 from jaxgen.progress import counted
 
@@ -94,7 +95,10 @@ class TrainedClassifier:
 
     def accuracy(self, x: Shaped[Array | np.ndarray, "n h w c"], label: Int[Array | np.ndarray, " n"]) -> Estimate:
         """Share of images whose prediction is their label, with its standard error."""
-        return estimate((self.predictions(x) == require.plain_array("label", label)).astype(np.float32), "accuracy")
+        labels = require.plain_array("label", label)
+        if labels.shape != np.shape(x)[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(f"label must be integers of shape {np.shape(x)[:1]}, got {labels.dtype} {labels.shape}")
+        return estimate((self.predictions(x) == labels).astype(np.float32), "accuracy")
 
     def _batched(self, method: str, x: Array | np.ndarray) -> np.ndarray:
         images = require.plain_array("x", x)
@@ -226,6 +230,11 @@ def class_kl(
     Source: lecture, "Recognizing Jensen-Shannon Divergence", for its KL; the likelihood ratio test of Wilks 1938.
     """
     p = jnp.asarray(shares)
+    require_floats(shares=p)
+    require_rank(1, "[k]", shares=p)
+    if reference is not None:
+        require_floats(reference=jnp.asarray(reference))
+        require_shape(p.shape, reference=jnp.asarray(reference))
     return kl_divergence(p, jnp.full_like(p, 1 / len(p)) if reference is None else jnp.asarray(reference))
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 from jaxgen import optimizers, require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.likelihood import estimate
+from jaxgen.events import require_floats, require_integers, require_rank, require_shape
 from jaxgen.progress import counted
 
 Encode: TypeAlias = Callable[[Any, Any], Array]
@@ -62,6 +63,23 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    for name, features, labels in (
+        ("train", features_train, labels_train),
+        ("test", features_test, labels_test),
+    ):
+        require.plain_array(f"features_{name}", features)
+        if np.ndim(features) != 2 or np.shape(labels) != np.shape(features)[:1] or not np.size(features):
+            raise ValueError(
+                f"features_{name} and labels_{name} must be [n, f] and [n], at least one, got {np.shape(features)} and "
+                f"{np.shape(labels)}"
+            )
+        if not np.isfinite(np.asarray(features, np.float64)).all():
+            raise ValueError(f"features_{name} must be finite, got NaN or infinity")
+    if np.shape(features_train)[1] != np.shape(features_test)[1]:
+        raise ValueError(
+            f"features_test must have as many features as features_train, {np.shape(features_train)[1]}, "
+            f"got {np.shape(features_test)[1]}"
+        )
     if not strengths:
         raise ValueError("strengths must hold at least one number above 0, got none")
     for strength in strengths:
@@ -150,7 +168,13 @@ def fine_tune(
     Returns:
         The classifier.
     """
+    require_integers(labels=labels)
+    require_shape(jnp.shape(x)[:1], labels=labels)
+    require.size("num_classes", num_classes)
     start = encode(params, x)
+    require_floats(features=start)
+    require_rank(2, "[b, f]", features=start)
+    require_shape((*labels.shape, start.shape[1]), features=start)
     spread = start.std(axis=0)
     fixed = Classifier(
         params=params,
@@ -229,6 +253,7 @@ def few_label_accuracy(
         ValueError: num_draws below 1; see also `balanced_choice`.
     """
     require.typed_key("key", key)
+    require.whole(train=train, test=test)
     for name, value in (("num_classes", num_classes), ("num_draws", num_draws), ("num_steps", num_steps)):
         require.size(name, value)
     require.number("learning_rate", learning_rate, above=0)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.distributions import kl_divergence
+from jaxgen.events import require_floats, require_rank
 
 
 class ModeStatistics(NamedTuple):
@@ -66,6 +67,9 @@ def mode_statistics(
 
     Source: Lin et al. 2018 (PacGAN), section 4.1; Srivastava et al. 2017 (VEEGAN).
     """
+    require.plain_array("samples", samples)
+    require_floats(samples=samples, centres=centres)
+    require_rank(2, "[n, d]", samples=samples, centres=centres)
     if samples.shape[1:] != centres.shape[1:] or not samples.size or not centres.size:
         raise ValueError(
             f"samples and centres must be [n, d] and [m, d] and not empty, got {samples.shape} and {centres.shape}"

@@ -107,8 +107,8 @@ def _pieces(features: Array | np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _of(rows: np.ndarray) -> Moments:
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        raise ValueError(f"features must be [n, d] with d of at least 1, got {rows.shape}")
+    if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiub":
+        raise ValueError(f"features must be numbers [n, d] with d of at least 1, got {rows.dtype} {rows.shape}")
     x = rows.astype(np.float64)
     mean = x.mean(axis=0)
     if not np.isfinite(mean).all():

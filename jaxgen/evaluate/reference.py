@@ -135,6 +135,7 @@ def reference(
     Raises:
         ValueError: A split that is not there, data that are no images in [0, 1], or more images than there are.
     """
+    require.whole(**dataset.splits)
     num = checked_num(dataset, num, split)
     folder = cached_arrays.folder(cache) / "fidelity"
     # Those that no model was trained on come first.

@@ -104,6 +104,7 @@ def trained_judge(
         ValueError: Data without labels, or that are not images.
     """
     require.seed("seed", seed)
+    require.whole(**dataset.splits)
     require.size("num_steps", num_steps)
     spec = dataset.spec
     if spec.num_classes is None or len(spec.event_shape) != 3:

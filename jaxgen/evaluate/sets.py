@@ -18,6 +18,8 @@ def feature_sets(**sets: Real[Array | np.ndarray, "_ _"]) -> list[Real[np.ndarra
     found = {name: require.plain_array(name, features) for name, features in sets.items()}
     first, *_ = found
     for name, features in found.items():
+        if features.ndim != 2 or features.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must be numbers [n, d], got {features.dtype} of shape {features.shape}")
         if len(features) < 2:
             raise ValueError(f"{name} must hold at least two examples, got {len(features)}")
         if features.shape[1] == 0:

@@ -1,6 +1,6 @@
 """What the experiments share whatever the family: their numbers, and their pictures of examples of any kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -58,12 +58,23 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
 
     def found(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
         values = evaluate.per_example(model, key, state, split)
-        rows = evaluate.estimates(values, f"nats, {model.parts.measure}")
-        if model.parts.discrete:
+        observed = values.get("observed")
+        rows = of_examples(values, f"nats, {model.parts.measure}")
+        if model.parts.discrete and observed is None:
             rows["bits_per_dim"] = evaluate.bits_per_dim(rows["negative_elbo"], dataset.spec.num_dimensions)
+        if model.parts.discrete and observed is not None and not rehearsing():
+            rows["bits_per_dim"] = evaluate.bits_per_dim(values["negative_elbo"], observed)
         return rows
 
     return found
+
+
+def of_examples(values: Mapping[str, np.ndarray], unit: str) -> dict[str, Estimate]:
+    """What `evaluate.per_example` found, as estimates in this unit; "observed", of data with a mask, is a number."""
+    rows = evaluate.estimates(values, unit)
+    if "observed" in rows:
+        rows["observed"] = rows["observed"]._replace(unit="observed dimensions")
+    return rows
 
 
 def limits(dataset: Any) -> dict[str, Any]:
@@ -108,11 +119,15 @@ def reconstructed_and_sampled(
 
     def figure(key: PRNGKey, state: Any) -> Any:
         shown, num = few(dataset, 20)
-        x = dataset.test.x[:shown]
+        x, mask = dataset.test.x[:shown], dataset.test.mask
+        real = np.asarray(data.to_unit(x, dataset.spec))
+        if mask is not None:
+            mask = mask[:shown]
+            real = np.where(mask, real, np.nan)
         return plot.examples(
             {
-                "real (test set)": data.to_unit(x, dataset.spec),
-                "reconstructed": model.parts.reconstruct(state, x),
+                "real (test set)": real,
+                "reconstructed": model.parts.reconstruct(state, x, mask=mask),
                 sampled: model.sample(key, state, num),
             },
             title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",

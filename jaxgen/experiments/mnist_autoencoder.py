@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import autoencoder, data, evaluate
+from jaxgen import autoencoder, data, evaluate, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec, TrainState
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
@@ -59,6 +59,7 @@ class Config(Settings):
         counts = np.unique(train.label, return_counts=True)[1] if train.label is not None else np.zeros(0, int)
         per_class = self.labels_per_class
         if counts.size:
+            require.whole(**dataset.splits)  # The probes and the fine-tuned classifiers see whole images.
             per_class = self.fitted("labels_per_class", int(counts.min()), "the smallest class")
         model = self.model_for(dataset.spec)
 
@@ -73,7 +74,7 @@ class Config(Settings):
             return model.init(key, {"x": train.x[:1]}).params["encoder"]
 
         def estimates(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            return evaluate.estimates(evaluate.per_example(model, key, state, split), "squared error")
+            return _images.of_examples(evaluate.per_example(model, key, state, split), "squared error")
 
         def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
             found = estimates(key, state, split)

@@ -88,7 +88,7 @@ class Config(Settings):
             return {"nll": -model.parts.log_likelihood(key, state, batch, self.importance_samples, chunk)}
 
         # The decoder's bias starts at the mean of the whole training set, not of a batch.
-        whole = {"x": dataset.train.x}
+        whole = {name: dataset.train.arrays[name] for name in ("x", "mask") if name in dataset.train.arrays}
         return Experiment(
             model=model._replace(init=lambda key, _: model.init(key, whole)),
             dataset=dataset,
