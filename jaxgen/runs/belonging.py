@@ -54,7 +54,7 @@ def belongs(
             f"{folder.path} holds a run with another config ({'; '.join(changes)}); "
             "resume it as it was, give a new folder, or start a new run from its state"
         )
-    if fingerprint is not None and fingerprint != manifest["data"]["fingerprint"]:
+    if fingerprint is not None and fingerprint != folder.data["fingerprint"]:
         now = getattr(config, "data", None)
         raise ValueError(
             f"the data have changed since the run in {folder.path} was started (fingerprint differs): it was on "

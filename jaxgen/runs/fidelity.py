@@ -40,7 +40,7 @@ def same_data(paths: list[Path]) -> str:
         FileNotFoundError: There is no run.
         ValueError: The runs are on different data.
     """
-    described = [RunFolder(path).manifest["data"] for path in paths]
+    described = [RunFolder(path).data for path in paths]
     for path, data in zip(paths, described, strict=True):
         if data["fingerprint"] != described[0]["fingerprint"]:
             raise ValueError(

@@ -4,6 +4,7 @@
     metrics.jsonl   one record per line
     checkpoints/    by orbax
     pictures/       PNG
+    samples/        those of `jaxgen sample` that no picture shows, .npy
     frames/         samples of the same draws over the run, one .npy for each moment
     start/          the state of another run from which this one started, if it did
     damaged/        checkpoints that could not be read, set aside
@@ -61,9 +62,6 @@ class RunFolder:
         ]
         if wrong:
             raise ValueError(f"{name} is not a run's manifest: {', '.join(wrong)} must be a JSON object")
-        unnamed = [word for word in ("name", "fingerprint") if not isinstance(entries["data"].get(word), str)]
-        if unnamed:
-            raise ValueError(f"{name} is not a run's manifest: the data's {', '.join(unnamed)} must be a string")
         self.manifest: dict[str, Any] = entries
 
     @classmethod
@@ -71,6 +69,19 @@ class RunFolder:
         """Write the manifest of a new run; `lock` first."""
         _write(Path(path) / "manifest.json", manifest)
         return cls(path)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Name and fingerprint of the data, and their spec where the run is not older than that.
+
+        Raises:
+            ValueError: Name or fingerprint is missing.
+        """
+        data = self.manifest["data"]
+        unnamed = [word for word in ("name", "fingerprint") if not isinstance(data.get(word), str)]
+        if unnamed:
+            raise ValueError(f"the data in {self.path / 'manifest.json'} must have a {' and a '.join(unnamed)}")
+        return data
 
     @property
     def checkpoints(self) -> Path:
@@ -186,6 +197,27 @@ _OURS = r"manifest\.json|metrics\.jsonl(\.damaged[.0-9]*)?|step_\d+\.npy|(?!samp
 _PARTS = ("metrics.jsonl", "checkpoints", "pictures", "frames", "tensorboard", "start", "damaged")
 
 
+def may_be_a_run(path: Path | str) -> None:
+    """Refuse a place in which no run can be, as far as that is known without writing there.
+
+    Raises:
+        ValueError: No path.
+        NotADirectoryError: There is a file in its place.
+        PermissionError: There is one in the place of a folder above.
+        FileExistsError: The folder holds something else, or a run that has lost its manifest.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"the run folder must be a path, got {str(path)!r}")
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"the run folder {path} is a file; give an empty or new folder")
+    for place in path.parents:
+        if place.exists() and not place.is_dir():
+            raise PermissionError(f"the run folder {path} cannot be written: {place} is a file")
+    if path.is_dir():
+        _is_a_run_or_empty(path)
+
+
 def lock(path: Path | str) -> FileLock:
     """Make the folder if need be and take it for this process.
 
@@ -202,12 +234,9 @@ def lock(path: Path | str) -> FileLock:
         BlockingIOError: Another process is writing the run.
         FileExistsError: The folder holds something else, or a run that has lost its manifest.
     """
+    may_be_a_run(path)  # before anything is written into what belongs to others
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"the run folder {path} is a file; give an empty or new folder")
     cannot = f"the run folder {path} cannot be written"
-    if path.is_dir():
-        _is_a_run_or_empty(path)  # before anything is written into what belongs to others
     try:
         path.mkdir(parents=True, exist_ok=True)
         taken = FileLock(path / ".lock")

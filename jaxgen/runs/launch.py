@@ -17,7 +17,7 @@ from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.config import nearest
 from jaxgen.runs.finish import finish
-from jaxgen.runs.folder import RunFolder, enough_space, lock
+from jaxgen.runs.folder import RunFolder, enough_space, lock, may_be_a_run
 from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on
@@ -66,6 +66,7 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
     """
+    may_be_a_run(path)
     config = config.located()
     begun = (Path(path) / "manifest.json").exists()
     experiment = built(RunFolder(path), config) if begun else config.build()

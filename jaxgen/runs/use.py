@@ -68,7 +68,7 @@ def load_model(path: Path | str, *, best: bool = False) -> Trained:
         ValueError: The manifest is damaged, or the checkpoint is not of the run.
     """
     folder = RunFolder(path)
-    config, tree = folder.config, folder.manifest["data"].get("spec")
+    config, tree = folder.config, folder.data.get("spec")
     if tree is not None:
         try:
             spec = described.rebuild(tree)

@@ -103,7 +103,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     config = folder.config
     experiment = built(folder, config)
     differences = []
-    if experiment.dataset.fingerprint != folder.manifest["data"]["fingerprint"]:
+    if experiment.dataset.fingerprint != folder.data["fingerprint"]:
         differences.append(
             f"data: fingerprint {str(folder.manifest['data']['fingerprint'])[:16]} -> "
             f"{experiment.dataset.fingerprint[:16]}"
