@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float32, Shaped
 
 from jaxgen.core import Spec
+from jaxgen.events import require_floats
 
 
 def to_unit(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, "..."]:
@@ -27,6 +28,8 @@ def to_unit(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, 
     Raises:
         ValueError: x has another dtype than the storage one: it may have been scaled already.
     """
+    if getattr(x, "dtype", None) is None:
+        raise ValueError(f"x must be an array in storage dtype {spec.dtype}, got {type(x).__name__}")
     if x.dtype != spec.dtype:
         raise ValueError(f"x must be in storage dtype {spec.dtype}, got {x.dtype}")
     x = jnp.asarray(x)
@@ -66,6 +69,10 @@ def from_signed(x: Float32[Array | np.ndarray, "..."], spec: Spec) -> Float32[Ar
 
     Returns:
         float32 in [0, 1] for discrete data.
+
+    Raises:
+        ValueError: x holds integers, which are no values in signed space.
     """
+    require_floats(x=x)
     x = jnp.asarray(x)
     return x if spec.levels is None else jnp.clip((x + 1) / 2, 0, 1)

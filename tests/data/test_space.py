@@ -1,5 +1,7 @@
 """Storage, unit and signed space."""
 
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -42,3 +44,12 @@ def test_samples_beyond_the_interval_are_cut_off_and_nan_is_not_hidden():
 def test_data_that_were_scaled_already(there):
     with pytest.raises(ValueError, match="x must be in storage dtype uint8, got float32"):
         there(np.zeros(2, np.float32), GREY)
+
+
+def test_what_is_in_no_space_is_refused():
+    spec = Spec((2,), "uint8", 16)
+    bare = inspect.unwrap(from_signed)
+    with pytest.raises(ValueError, match="x must have a floating dtype, got uint8"):
+        bare(np.zeros((1, 2), np.uint8), spec)
+    with pytest.raises(ValueError, match="x must be an array in storage dtype uint8, got list"):
+        inspect.unwrap(to_unit)([[1, 2]], spec)
