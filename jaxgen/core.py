@@ -21,7 +21,7 @@ import math
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import flax.struct
 import jax
@@ -48,6 +48,45 @@ _SHORT = reprlib.Repr()
 _SHORT.maxother = 60
 
 
+@runtime_checkable
+class Scaling(Protocol):
+    """How real values are carried to where a model computes, one by one; `jaxgen.data.scale` has those there are."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all data come to lie in [-1, 1], as grey levels do."""
+        ...
+
+    def forward(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """u = f(x): values in the data's own units, as a model sees them."""
+        ...
+
+    def inverse(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
+        """x with f(x) = u."""
+        ...
+
+    def log_derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """log |f'(x)| of each value: what a log-density of u lacks to be one of x."""
+        ...
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Numbers about real-valued data, in their own units and of observed values alone.
+
+    Args:
+        low: Smallest value of all splits.
+        high: Largest value of all splits.
+        mean: Mean of the training split.
+        std: Standard deviation of the training split, over all values.
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+
 @dataclass(frozen=True, repr=False)
 class Spec:
     """All that a model must know of the data.
@@ -61,10 +100,13 @@ class Spec:
         labels: The labels that occur in training, ascending; None where all of 0 .. num_classes - 1 do. No part of what
             makes two specs equal: the networks are the same.
         class_names: Names of the classes for tables and pictures; no part of that either.
+        scale: How a model sees real values; None for as they are. Grey levels have a scale of their own.
+        statistics: What is known of real values; `jaxgen.data.Dataset` measures it. Two specs that differ in nothing
+            else are equal.
 
     Raises:
-        ValueError: A size below 1, another dtype, levels that the dtype cannot hold, or labels or names that do not go
-            with num_classes.
+        ValueError: A size below 1, another dtype, levels that the dtype cannot hold, a scale for grey levels, or labels
+            or names that do not go with num_classes.
     """
 
     event_shape: tuple[int, ...]
@@ -74,6 +116,8 @@ class Spec:
     condition: Any = None
     labels: tuple[int, ...] | None = field(default=None, compare=False)
     class_names: tuple[str, ...] | None = field(default=None, compare=False)
+    scale: Scaling | None = None
+    statistics: Statistics | None = field(default=None, compare=False)
 
     def __post_init__(self):
         require.sizes("event_shape", self.event_shape)
@@ -84,6 +128,8 @@ class Spec:
             raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
         if self.num_classes is not None:
             require.size("num_classes", self.num_classes)
+        if self.scale is not None and self.levels is not None:
+            raise ValueError(f"scale must be None for grey levels, which have one, got {self.scale}")
         num_classes = self.num_classes or 0
         if self.labels is not None:
             labels = tuple(require.integer(f"labels[{i}]", c, 0) for i, c in enumerate(self.labels))

@@ -7,9 +7,9 @@
 
 Log-probabilities and Gaussian KLs are one value per example, in nats: they sum over all axes but the first.
 Each function equals its float64 value wherever float32 can hold it, for log-variances in -30 .. 30, logits to
-+-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. Values go unchecked; shapes
-that differ (but a log-variance may be a scalar array, shared by all dimensions) and arrays of integers or bools raise a
-ValueError.
++-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. Values are not
+refused, but data outside the support of a discrete distribution have the log-probability -inf. Shapes that differ (but
+a log-variance may be a scalar array, shared by all dimensions) and arrays of integers or bools raise a ValueError.
 """
 
 import math
@@ -69,7 +69,7 @@ def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> 
               = -sum_i (x_i max(-l_i, 0) + (1 - x_i) max(l_i, 0) + log(1 + exp(-|l_i|)))
 
     Args:
-        x: Data in [0, 1]; strictly between, this is the negative cross-entropy.
+        x: Data in [0, 1]; strictly between, this is the negative cross-entropy. Outside, log P is -inf.
         logits: l, before the sigmoid.
         mask: True where x is observed; the rest may be NaN and does not count.
 
@@ -87,7 +87,8 @@ def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> 
     # One choice for both maxima and the absolute value, so that the slopes at l = 0 add up to x - sigmoid(0).
     positive = logits > 0
     wrong_side = jnp.where(positive, 1 - x, -x) * logits
-    return sum_event(-(wrong_side + jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))), mask)
+    log_p = -(wrong_side + jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits))))
+    return sum_event(jnp.where((x < 0) | (x > 1), -jnp.inf, log_p), mask)
 
 
 def discretized_normal_log_prob(
@@ -99,7 +100,7 @@ def discretized_normal_log_prob(
         delta = 1 / (levels - 1); the bin at -1 is open below, the bin at 1 is open above
 
     Args:
-        x: Data on the grid -1 + 2 delta n, n = 0 .. levels - 1, up to float rounding.
+        x: Data on the grid -1 + 2 delta n, n = 0 .. levels - 1, up to float rounding. Off the grid, log P is -inf.
         mu: Mean, anywhere.
         log_scale: log s, natural log of the standard deviation.
         levels: Number of grid points.
@@ -150,7 +151,10 @@ def discretized_normal_log_prob(
     tail = log_q_t + jnp.log(-jnp.expm1(log_ratio))
     # The mean between the edges: 1 - Q(-near) - Q(far).
     around = jnp.log1p(-(jnp.exp(log_q_t) + jnp.exp(log_q_far)))
-    return sum_event(jnp.where(narrow, density, jnp.where(above, tail, around)), mask)
+    place = (x + 1) * ((levels - 1) / 2)
+    off_grid = (jnp.abs(place - jnp.round(place)) > 0.01) | (jnp.abs(x) > 1 + 0.01 * delta)
+    log_p = jnp.where(narrow, density, jnp.where(above, tail, around))
+    return sum_event(jnp.where(off_grid, -jnp.inf, log_p), mask)
 
 
 def standard_normal_kl(mu: _Event, log_var: _EventOrScalar) -> _PerExample:

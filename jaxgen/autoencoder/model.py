@@ -26,6 +26,7 @@ from jaxgen.core import (
     num_observed,
 )
 from jaxgen.data import space
+from jaxgen.data.statistics import warn_unscaled
 from jaxgen.events import require_latent
 
 
@@ -69,7 +70,7 @@ class Parts(NamedTuple):
 
     Attributes:
         encode: (state, x, mask=None) -> z, [B, latent_dim]. Reads nothing of the state but params["encoder"].
-        decode: (state, z) -> x_hat in data space, images cut off at 0 and 1, [B, *event].
+        decode: (state, z) -> x_hat in data space, [B, *event]: images cut off at 0 and 1, real values in their units.
         reconstruct: (state, x, mask=None) -> x_hat, likewise. A mask [B, *event] is True where x is observed.
     """
 
@@ -79,7 +80,9 @@ class Parts(NamedTuple):
 
 
 def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
-    """An autoencoder for data of this spec; images live in [0, 1], where the loss and `evaluate` measure them.
+    """An autoencoder for data of this spec; images live in [0, 1], real values on their scale.
+
+    There the loss and `evaluate` measure them.
 
     `evaluate` gives "reconstruction", the squared error of each example, as the loss has it. Where a batch has a
     "mask", only observed dimensions count, the encoder sees 0 for the others, and `evaluate` says in "observed" how
@@ -98,15 +101,16 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     """
     if config.features and len(spec.event_shape) < 2:
         raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
+    warn_unscaled(spec, "an autoencoder")
     dtype = jnp.dtype(config.dtype)
     tx = config.optimizer.transformation() if tx is None else tx
     encoder = Encoder(config.hidden, config.latent_dim, config.features, dtype)
     decoder = Decoder(config.hidden[::-1], spec.event_shape, config.features[::-1], dtype)
 
     def observed(batch: Batch) -> tuple[Float[Array, "b *event"], Array | None]:
-        """x in [0, 1], 0 where it was not observed, and the mask that says where."""
+        """x in [0, 1] or scaled, 0 where it was not observed, and the mask that says where."""
         fields = checked_batch(batch, spec)
-        x, mask = space.to_unit(fields["x"], spec), fields.get("mask")
+        x, mask = space.to_seen(fields["x"], spec), fields.get("mask")
         return (x, None) if mask is None else (jnp.where(mask, x, 0), mask)
 
     def shown(x: Array, mask: Array | None) -> Array:
@@ -161,7 +165,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         require_latent(config.latent_dim, z=z)
         x_hat = x_hat_of(state.params, z)
-        return jnp.clip(x_hat, 0, 1) if spec.levels else x_hat
+        return jnp.clip(x_hat, 0, 1) if spec.levels else space.from_seen(x_hat, spec)
 
     @jax.jit
     def reconstruct(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b *event"]:
@@ -185,4 +189,11 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         index = first + jnp.arange(num, dtype=jnp.int32)
         return decode(state, example_normals(key, index, (config.latent_dim,)))
 
-    return GenerativeModel(jax.jit(init), step, evaluate, sample, Parts(encode, decode, reconstruct))
+    initialise = jax.jit(init)
+
+    def checked_init(key: Any, batch: Any) -> TrainState:
+        checked_batch(batch, spec)
+        space.require_storage(batch["x"], spec, batch.get("mask"))
+        return initialise(key, batch)
+
+    return GenerativeModel(checked_init, step, evaluate, sample, Parts(encode, decode, reconstruct))

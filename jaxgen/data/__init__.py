@@ -13,6 +13,9 @@ no tensorflow. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exce
 p_data is known, so that what a model misses of it can be counted. `from_arrays`, `from_file`, `from_folder` and
 `from_tfds` take what the user brings, and refuse by name what is not what it seems.
 
+Real values in physical units are given a scale (`Standardise`, `ToRange`, `Arcsinh`, `Functions`): models compute on
+scaled values, and what they hand out and measure is in the data's own units.
+
 What does not fit into memory stays where it is: `open_folder`, `open_tfds` and `Examples` read one example at a
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
@@ -27,18 +30,25 @@ from jaxgen.data.iterator import from_iterator
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.names import load, located, names
 from jaxgen.data.prepared import from_tfds, open_tfds
+from jaxgen.data.scale import Arcsinh, Functions, Identity, Scale, Standardise, ToRange
 from jaxgen.data.source import BatchSource
-from jaxgen.data.space import from_signed, to_signed, to_unit
+from jaxgen.data.space import from_model, from_signed, seen, to_model, to_seen, to_signed, to_unit
 from jaxgen.data.stream import Stream
 from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
 
 __all__ = [
+    "Arcsinh",
     "BatchSource",
     "Batches",
     "Dataset",
     "Examples",
+    "Functions",
+    "Identity",
+    "Scale",
     "Split",
+    "Standardise",
     "Stream",
+    "ToRange",
     "binarized_mnist",
     "digits",
     "fashion_mnist",
@@ -46,6 +56,7 @@ __all__ = [
     "from_file",
     "from_folder",
     "from_iterator",
+    "from_model",
     "from_signed",
     "from_tfds",
     "grid",
@@ -58,7 +69,10 @@ __all__ = [
     "open_tfds",
     "ring",
     "ring_centres",
+    "seen",
     "swiss_roll",
+    "to_model",
+    "to_seen",
     "to_signed",
     "to_unit",
     "two_moons",

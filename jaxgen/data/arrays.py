@@ -20,11 +20,13 @@ from jaxgen.core import Spec
 from jaxgen.data import checks, memory, naming, npy
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.permutation import shuffled
+from jaxgen.data.scale import Functions, Identity, Scale
 
 _TOO_LARGE = (
     "read it example by example, data.Examples(np.load(path, mmap_mode='r'), jaxgen.Spec(...)), "
     "or allow more with limit=BYTES"
 )
+_AS_THEY_ARE = Identity()
 
 
 def from_arrays(
@@ -39,6 +41,7 @@ def from_arrays(
     valid: int | float | Split | None = 0.1,
     test: int | float | Split = 0.1,
     seed: int = 0,
+    scale: Scale | Functions = _AS_THEY_ARE,
 ) -> Dataset:
     """A data set of the user's arrays.
 
@@ -58,6 +61,7 @@ def from_arrays(
         test: The test set itself, or the fraction or number of the examples that become it.
         seed: Seed of the shuffle behind the fractions; train comes first in that order, then valid, then test. Not
             used where both sets are given.
+        scale: How models see real values, see `jaxgen.data.scale`.
 
     Raises:
         ValueError: What `Split` and `Dataset` refuse, labels far beyond the number of those that occur, or fractions
@@ -75,7 +79,7 @@ def from_arrays(
         checks.below("x", whole.x, levels, "levels")
     given = {name: split for name, split in (("valid", valid), ("test", test)) if isinstance(split, Split)}
     splits = divided({"train": whole, **given}, valid, test, seed)
-    dataset = Dataset(name=name, spec=spec, **splits)
+    dataset = Dataset(name=name, spec=spec, **splits).scaled(scale)
     checks.warn_of_missing(dataset.spec)
     return dataset
 
@@ -101,6 +105,7 @@ def from_file(
     test: int | float = 0.1,
     seed: int = 0,
     limit: int | None = None,
+    scale: Scale | Functions = _AS_THEY_ARE,
 ) -> Dataset:
     """A data set from a .npy or .npz file; the module's docstring has the keys.
 
@@ -115,6 +120,7 @@ def from_file(
         seed: Seed of the shuffle behind the fractions.
         limit: Bytes of memory that the data may take, twice the size of the arrays since they are copied once; None
             for what is available.
+        scale: How models see real values, see `jaxgen.data.scale`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -138,7 +144,8 @@ def from_file(
         if "x" not in columns:
             raise ValueError(f"{path} must hold x in every split, got {', '.join(columns)} of {split or 'one set'}")
     if groups.keys() == {""}:
-        return from_arrays(**groups[""], levels=levels, name=path.stem, valid=valid, test=test, seed=seed)
+        own = groups[""]
+        return from_arrays(**own, levels=levels, name=path.stem, valid=valid, test=test, seed=seed, scale=scale)
     if "" in groups or not {"train", "test"} <= groups.keys():
         found = ", ".join(split or "one set" for split in groups) or "nothing"
         raise ValueError(f"{path} must hold one set, or train_ and test_ (and valid_), got {found}")
@@ -148,7 +155,8 @@ def from_file(
             splits[split] = Split(**columns)
         except ValueError as error:  # begins with the name of the column
             raise ValueError(f"{split}_{error}") from None
-    return from_arrays(**groups["train"], levels=levels, name=path.stem, valid=splits.get("valid"), test=splits["test"])
+    given = {"valid": splits.get("valid"), "test": splits["test"]}
+    return from_arrays(**groups["train"], levels=levels, name=path.stem, scale=scale, **given)
 
 
 def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import require
-from jaxgen.core import Spec
-from jaxgen.data import checks
+from jaxgen.core import Spec, Statistics
+from jaxgen.data import checks, scale, scale_trial, statistics
 from jaxgen.data.batches import Batches, described
 
 
@@ -118,7 +118,7 @@ class Dataset:
     Args:
         name: What it is called in a run's folder and in tables.
         spec: What a model must know; every split keeps it. Which labels occur in training is filled in where the spec
-            does not say.
+            does not say; of real values the statistics are measured.
         train: What models learn from.
         test: What a figure is measured on, once.
         valid: What choices are made on; None if there is none.
@@ -136,6 +136,7 @@ class Dataset:
     def __post_init__(self):
         for name, split in self.splits.items():
             agree(name, split, self.spec)
+        object.__setattr__(self, "spec", dataclasses.replace(self.spec, statistics=self._statistics()))
         if self.train.label is None:
             return
         found = np.unique(self.train.label)
@@ -143,6 +144,34 @@ class Dataset:
             object.__setattr__(self, "spec", dataclasses.replace(self.spec, labels=tuple(found.tolist())))
         elif (strange := np.setdiff1d(found, self.spec.labels)).size:
             raise ValueError(f"train.label must be one of spec.labels, {self.spec.labels}, got {strange[0]}")
+
+    def _statistics(self) -> Statistics | None:
+        if self.spec.levels is not None:
+            return None
+        others = (split for name, split in self.splits.items() if name != "train")
+        measured = statistics.measured
+        return statistics.joined(
+            measured(self.train.x, self.train.mask), (measured(split.x, split.mask) for split in others)
+        )
+
+    def scaled(self, by: scale.Scale | scale.Functions) -> "Dataset":
+        """The same data with a scale for models to see them by; arrays and fingerprint stay as they are.
+
+        Args:
+            by: How real values are scaled. What it leaves open is measured on the training split.
+
+        Raises:
+            ValueError: A scale for grey levels, or one that does not fit the values.
+        """
+        if isinstance(by, scale.Identity):
+            return dataclasses.replace(self, spec=dataclasses.replace(self.spec, scale=None))
+        if self.spec.levels is not None:
+            raise ValueError(
+                f"scale must be Identity() for {self.name}: grey levels 0..{self.spec.levels - 1} have a scale of "
+                f"their own, got {by}"
+            )
+        fitted = scale_trial.checked(by, self.train.x, self.train.mask)
+        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, scale=fitted))
 
     @property
     def splits(self) -> dict[str, Split]:

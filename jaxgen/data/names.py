@@ -18,10 +18,12 @@ from jaxgen.data.folder import from_folder
 from jaxgen.data.memory import require_room
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.prepared import from_tfds, tfds_names
+from jaxgen.data.scale import Functions, Identity, Scale
 from jaxgen.require import integer
 
 _BYTES_OF_A_DRAW = 48
 """Memory that a point in the plane takes while it is drawn: its number, its keys, its noise and itself."""
+_AS_THEY_ARE = Identity()
 
 
 def names() -> tuple[str, ...]:
@@ -56,6 +58,7 @@ def load(
     crop: bool = False,
     keys: Mapping[str, str] | None = None,
     limit: int | None = None,
+    scale: Scale | Functions = _AS_THEY_ARE,
 ) -> Dataset:
     """A data set in memory, by its name or its path.
 
@@ -78,6 +81,7 @@ def load(
         crop: Whether resizing keeps the aspect ratio.
         keys: Keys of an .npz file, see `from_file`.
         limit: Bytes of memory that the arrays of a file may take, see `from_file`.
+        scale: How models see real values, see `jaxgen.data.scale`; grey levels have a scale of their own.
 
     Raises:
         ValueError: Another name, an argument that does not go with it, or what its source refuses.
@@ -100,6 +104,11 @@ def load(
     }
     options |= {"keys": keys, "limit": limit}
     given = {option: value for option, value in options.items() if value is not None}
+    return _named(name, seed, given).scaled(scale)
+
+
+def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
+    """The data set of a name, with the options that were given."""
 
     def only(*allowed: str) -> dict[str, Any]:
         for option, value in given.items():

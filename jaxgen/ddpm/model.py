@@ -27,6 +27,7 @@ from jaxgen.core import (
     known_labels,
 )
 from jaxgen.data import space
+from jaxgen.data.statistics import warn_unscaled
 from jaxgen.ddpm import process
 from jaxgen.ddpm.choices import Ancestral, ChosenSampler, Guidance, Sampler, check_sampler
 from jaxgen.ddpm.conditioning import inpaint
@@ -50,19 +51,21 @@ class Parts(NamedTuple):
     """What a diffusion model offers beyond the contract; the denoiser is that of the averaged parameters.
 
     Data given are in storage dtype, as the data set holds them; x_t is in model space, where grey levels lie in
-    [-1, 1]; pictures handed out are in data space (images in [0, 1]).
+    [-1, 1] and real values on their scale; what is handed out is in data space (images in [0, 1], real values in their
+    own units).
 
     Attributes:
         schedule: Of beta.
         denoise: (state, x_t, t, label=None) -> eps_hat, or (eps_hat, variance fraction), each [B, *event].
         bind: (state, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
-        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network.
+        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network. Of real values
+            it is that of the density in their own units; their scale's derivative is in the reconstruction.
         chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the way of the samples that `sample` draws with
             the same arguments, every `keep` steps.
         diffuse: (key, x, t) -> x_t of these data, [B, *event] in data space.
         log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; of grey
-            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average. See
-            `flow.flow_log_prob`.
+            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; of real values
+            the density in their own units. See `flow.flow_log_prob`.
         impute: (key, state, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
             [B, *event] in data space; see `conditioning.inpaint`.
         measure: What the bound is of.
@@ -100,7 +103,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         raise ValueError(f"flip=True is for images of shape (height, width, channels), got {spec.event_shape}")
     network = denoiser(config, spec)
     schedule, num_classes, event = network.schedule, network.num_classes, spec.event_shape
-    clip = None if spec.levels is None else 1.0
+    warn_unscaled(spec, "a diffusion model")
+    clip = space.limit(spec)
     # As many t as there are, or fewer.
     num_draws = config.num_draws if config.num_draws < schedule.num_timesteps - 1 else None
     tx = config.optimizer.transformation() if tx is None else tx
@@ -117,7 +121,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
         require.typed_key("key", key)
         fields = fields_of(batch)
-        return move(key, state, space.to_signed(fields["x"], spec), fields.get("label"))
+        return move(key, state, space.to_model(fields["x"], spec), fields.get("label"))
 
     def fields_of(batch: Batch) -> dict[str, Array]:
         return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
@@ -140,17 +144,18 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def bound_of(key: Any, state: State, batch: Batch, num_draws: int | None) -> Bound:
         require.typed_key("key", key)
         fields = fields_of(batch)
-        return variational_bound(
+        found = variational_bound(
             key,
             bind(state, fields.get("label")),
             schedule,
-            space.to_signed(fields["x"], spec),
+            space.to_model(fields["x"], spec),
             levels=spec.levels,
             index=fields["index"],
             variance=config.variance.fixed,
             clip=clip,
             num_draws=num_draws,
         )
+        return found.of_data(space.log_volume(batch["x"], spec))
 
     @jax.jit
     def bound(key: PRNGKey, state: State, batch: Batch) -> Bound:
@@ -186,7 +191,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         x = sampler(
             key, bind(state, label, guidance), schedule, x_T, index=index, variance=variance, clip=clip, keep=keep
         )
-        return space.from_signed(x, spec)
+        return space.from_model(x, spec)
 
     def chain(
         key: PRNGKey,
@@ -234,7 +239,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         require.typed_key("key", key)
         x = checked_batch({"x": x}, spec)["x"]
         eps = example_normals(key, jnp.arange(x.shape[0], dtype=jnp.int32), event)
-        return space.from_signed(process.diffuse(schedule, space.to_signed(x, spec), t, eps), spec)
+        return space.from_model(process.diffuse(schedule, space.to_model(x, spec), t, eps), spec)
 
     @functools.partial(jax.jit, static_argnames="timesteps")
     def log_likelihood(
@@ -242,7 +247,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     ) -> Float[Array, " b"]:
         require.typed_key("key", key)
         fields = fields_of(batch)
-        x, index = space.to_signed(fields["x"], spec), fields["index"]
+        x, index = space.to_model(fields["x"], spec), fields["index"]
         key_dequantise, key_sign = jax.random.split(key)
         width = 1.0
         if spec.levels is not None:
@@ -250,7 +255,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
         denoise = bind(state, fields.get("label"))
         log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
-        return log_p + spec.num_dimensions * math.log(width)
+        volume = space.log_volume(batch["x"], spec)
+        return log_p + spec.num_dimensions * math.log(width) if volume is None else log_p + volume
 
     @functools.partial(jax.jit, static_argnames="sampler")
     def impute(
@@ -259,7 +265,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         require.typed_key("key", key)
         check_sampler(sampler)
         fields = checked_batch(batch, spec, needs=("mask",))
-        x, mask, index = space.to_signed(fields["x"], spec), fields["mask"], fields["index"]
+        x, mask, index = space.to_model(fields["x"], spec), fields["mask"], fields["index"]
 
         def down(*arguments: Any, timesteps: None, **options: Any) -> Array:
             return sampler(*arguments, variance=config.variance.fixed, **options)
@@ -275,7 +281,16 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             index=index,
             clip=clip,
         )
-        return space.from_signed(known, spec)
+        drawn = space.from_model(known, spec)
+        # There and back again, a scale rounds; what was observed is handed out as it was given.
+        return drawn if spec.scale is None else jnp.where(mask, jnp.asarray(batch["x"]), drawn)
+
+    initialise = jax.jit(init)
+
+    def checked_init(key: Any, batch: Any) -> State:
+        fields_of(batch)
+        space.require_storage(batch["x"], spec)
+        return initialise(key, batch)
 
     known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(
@@ -287,7 +302,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         diffuse,
         log_likelihood,
         known(impute),
-        "density" if spec.levels is None else f"{spec.levels} grey levels",
+        space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
     )
-    return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)
+    return GenerativeModel(checked_init, step, evaluate, sample, parts)

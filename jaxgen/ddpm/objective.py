@@ -204,6 +204,17 @@ class Bound(NamedTuple):
         """Their sum, whose mean over the noise is at least -log p(x_0), [B]."""
         return self.prior + self.denoising + self.reconstruction
 
+    def of_data(self, log_volume: Array | None) -> "Bound":
+        """The bound of the data in their own units, where x_0 was scaled: the last step alone has their density.
+
+        Args:
+            log_volume: sum_i log |du_i / dx_i| of the scale at each example, [B]; None for no scale.
+        """
+        if log_volume is None:
+            return self
+        per_t = None if self.per_t is None else self.per_t.at[0].add(-log_volume)
+        return self._replace(reconstruction=self.reconstruction - log_volume, per_t=per_t)
+
 
 def variational_bound(
     key: PRNGKey,

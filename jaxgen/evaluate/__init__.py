@@ -19,7 +19,13 @@ from jaxgen.evaluate.moments import Moments, merged, moments
 from jaxgen.evaluate.neighbours import Distances, Memorisation, Nearest, memorisation, nearest
 from jaxgen.evaluate.parzen import ParzenResult, choose_sigma, kmeans_centroids, parzen, parzen_log_prob
 from jaxgen.evaluate.reference import RealImages, Reference, checked_num, largest_num, reference
-from jaxgen.evaluate.representation import Features, classifier_features, pixel_features, trained_judge
+from jaxgen.evaluate.representation import (
+    Features,
+    classifier_features,
+    looked_at,
+    pixel_features,
+    trained_judge,
+)
 from jaxgen.evaluate.samples import samples, takes_labels
 from jaxgen.evaluate.score import Conditions, Score, alike, leader, ranking
 
@@ -64,6 +70,7 @@ __all__ = [
     "largest_num",
     "leader",
     "linear_probe",
+    "looked_at",
     "memorisation",
     "merged",
     "mode_statistics",

@@ -23,6 +23,8 @@ def classification_accuracy_score(
     x_test: Shaped[Array | np.ndarray, "..."],
     label_test: Int[Array | np.ndarray, " m"],
     num_classes: int,
+    *,
+    bounded: bool = True,
     **options: Any,
 ) -> Estimate:
     """Accuracy on real images of a classifier that was trained on samples.
@@ -36,6 +38,7 @@ def classification_accuracy_score(
         x_test: Real images in [0, 1].
         label_test: Their classes.
         num_classes: Number of classes.
+        bounded: Whether images must lie in [0, 1]; False for real values, all on one scale.
         options: Further arguments of `train_classifier`.
 
     Returns:
@@ -48,8 +51,7 @@ def classification_accuracy_score(
     """
     if label is None:
         raise ValueError("label must be given: only samples of a model that takes labels have this score")
-    samples, x_test = image_sets(samples=samples, x_test=x_test)
-    judge = train_classifier(
-        key, samples.astype(np.float32), require.plain_array("label", label, np.int32), num_classes, **options
-    )
+    samples, x_test = image_sets(samples=samples, x_test=x_test, bounded=bounded)
+    x, label = samples.astype(np.float32), require.plain_array("label", label, np.int32)
+    judge = train_classifier(key, x, label, num_classes, bounded=bounded, **options)
     return judge.accuracy(x_test.astype(np.float32), label_test)

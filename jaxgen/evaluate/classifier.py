@@ -65,17 +65,20 @@ class TrainedClassifier:
     """A network with its parameters; a pytree of the parameters.
 
     Images are given as it was trained, in storage dtype, or float32 in [0, 1], as models sample them; others raise a
-    ValueError. They are looked at a batch at a time, so that memory is bounded.
+    ValueError. Real values are given as they were in training, scaled (`jaxgen.data.to_seen`) or not. Images are looked
+    at a batch at a time, so that memory is bounded.
 
     Attributes:
         params: What was learnt.
         network: `ImageClassifier`, or any module with its two methods.
         spec: What the training images are.
+        bounded: Whether float32 images must lie in [0, 1].
     """
 
     params: Any
     network: Any = flax.struct.field(pytree_node=False)
     spec: Any = flax.struct.field(pytree_node=False)
+    bounded: bool = flax.struct.field(pytree_node=False, default=True)
 
     def logits(self, x: Shaped[Array | np.ndarray, "n h w c"]) -> Float[np.ndarray, "n k"]:
         """One logit per image and class."""
@@ -102,7 +105,7 @@ class TrainedClassifier:
 
     def _batched(self, method: str, x: Array | np.ndarray) -> np.ndarray:
         images = require.plain_array("x", x)
-        _require_images(images, self.spec)
+        _require_images(images, self.spec, self.bounded)
         found = [
             np.asarray(_applied(self.network, method, self.spec, self.params, batch["x"]))[batch["index"] >= 0]
             for batch in counted(Split(images).evaluation_batches(_BATCH_SIZE), "images", len(images), _BATCH_SIZE)
@@ -117,6 +120,7 @@ def train_classifier(
     num_classes: int,
     *,
     levels: int | None = None,
+    bounded: bool = True,
     network: nn.Module | None = None,
     num_steps: int = 4000,
     batch_size: int | None = None,
@@ -132,6 +136,7 @@ def train_classifier(
         label: Their classes, 0 .. num_classes - 1.
         num_classes: Number of classes.
         levels: Number of grey levels of uint8 images, which needs it; None for float32.
+        bounded: Whether float32 images must lie in [0, 1]; False for real values, as they are or scaled.
         network: `ImageClassifier(num_classes)` unless given.
         num_steps: Updates.
         batch_size: Images per update; None for 128, or all images where there are fewer.
@@ -152,7 +157,7 @@ def train_classifier(
     split = Split(require.plain_array("x", x), require.plain_array("label", label))
     spec = Spec(split.x.shape[1:], split.x.dtype.name, levels=levels, num_classes=num_classes)
     agree("train", split, spec)
-    _require_images(split.x, spec)
+    _require_images(split.x, spec, bounded)
     network = ImageClassifier(num_classes) if network is None else network
     cosine = optimizers.Cosine(decay_steps=num_steps, warmup_steps=num_steps // 20)
     optimizer = optimizers.Adam(learning_rate, cosine)
@@ -172,7 +177,7 @@ def train_classifier(
         state = jax.block_until_ready(_trained(network, spec, optimizer, state, batches, end))
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):
         raise FloatingPointError(f"parameters are not finite after {num_steps} steps; lower learning_rate")
-    return TrainedClassifier(params=state.params, network=network, spec=spec)
+    return TrainedClassifier(params=state.params, network=network, spec=spec, bounded=bounded)
 
 
 def class_histogram(
@@ -263,13 +268,13 @@ def _applied(network: nn.Module, method: str, spec: Spec, params: Any, x: Array 
     return network.apply(params, unit, method=method)  # pyright: ignore[reportReturnType]
 
 
-def _require_images(x: np.ndarray, spec: Spec) -> None:
+def _require_images(x: np.ndarray, spec: Spec, bounded: bool) -> None:
     """Raises where images are not as the spec says, in storage dtype or in [0, 1]."""
     if len(x) == 0 or x.ndim != 4 or x.shape[1:] != spec.event_shape:
         raise ValueError(f"x must be images [n, {', '.join(map(str, spec.event_shape))}], got {x.shape}")
     if x.dtype not in (np.dtype(spec.dtype), np.float32):
         raise ValueError(f"x must be {spec.dtype}, or float32 in [0, 1], got {x.dtype}")
-    if x.dtype == np.float32 and not (x.min() >= 0 and x.max() <= 1):
+    if x.dtype == np.float32 and bounded and not (x.min() >= 0 and x.max() <= 1):
         raise ValueError(f"x must lie in [0, 1], got {x.min()} to {x.max()}")
     if spec.levels is not None and x.dtype == np.uint8 and x.max() >= spec.levels:
         raise ValueError(f"x must lie in 0..{spec.levels - 1}, got {x.max()}")

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from jaxgen import require
 from jaxgen.core import Estimate
+from jaxgen.data.space import for_metrics, seen
 from jaxgen.digest import digest
 from jaxgen.evaluate.accuracy_score import classification_accuracy_score
 from jaxgen.evaluate.classifier import class_histogram, class_kl
@@ -86,7 +87,8 @@ def fidelity(
     (`frechet_bias`).
 
     Args:
-        samples: Images in [0, 1], as many as the references.
+        samples: Images as models sample them: in [0, 1], or real values in their own units, which are then seen on the
+            scale of the data. As many as the references.
         real: What they are compared with.
         seed: Of the subsets and halves, and of a classifier trained on the samples.
         label: The labels that the samples were drawn for, if any: the classification accuracy score needs them.
@@ -95,7 +97,11 @@ def fidelity(
         ValueError: Images of another kind or number, or what the metrics refuse.
     """
     require.seed("seed", seed)
-    samples, _ = image_sets(samples=samples, references=real.real.images)
+    spec = for_metrics(real.dataset.spec)
+    if spec.scale is not None:
+        samples = np.asarray(seen(samples, spec))
+    bounded = spec.levels is not None or real.features.bounded
+    samples, _ = image_sets(samples=samples, references=real.real.images, bounded=bounded)
     num = len(real.real.images)
     if len(samples) != num:
         raise ValueError(f"samples must be as many as the references, {num}, got {len(samples)}")
@@ -126,6 +132,8 @@ def fidelity(
             f"{found.floor.value:.3g}. It compares only with those of {num} samples.",
         )
         warnings.warn(notes[0], FewSamplesWarning, stacklevel=2)
+    if spec.scale is not None:
+        notes.insert(-1, f"values are seen on their scale, {spec.scale}")
     return Fidelity(scores, histogram, histogram_of_real, tuple(notes))
 
 
@@ -162,7 +170,7 @@ def _measured(
             raise ValueError(f"label must be None: {real.dataset.name} has no labels")
         found["accuracy_score"] = classification_accuracy_score(
             key_classifier, images, label, real.real.images, real.real.label, spec.num_classes,
-            num_steps=1000, batch_size=min(128, len(images)),
+            bounded=spec.levels is not None, num_steps=1000, batch_size=min(128, len(images)),
         )  # fmt: skip
     return found
 

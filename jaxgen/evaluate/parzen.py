@@ -110,6 +110,8 @@ def parzen(
     x_test: Real[Array | np.ndarray, "t ..."],
     *,
     references: Mapping[str, Array | np.ndarray] | None = None,
+    log_volume: Float[np.ndarray, " t"] | None = None,
+    bounded: bool = True,
     candidates: Sequence[float] | Float[np.ndarray, " s"] = CANDIDATES,
     block_values: int = BLOCK_VALUES,
 ) -> ParzenResult:
@@ -121,6 +123,9 @@ def parzen(
         x_test: Test images, 10,000 in the published figures.
         references: Sets to be measured as if they were samples, by name: as many training images say what a perfect
             model would come to, centroids (`kmeans_centroids`) what is to be had without one.
+        log_volume: What makes the log-density of each scaled test image one of its own units
+            (`jaxgen.data.space.log_volume`); None adds nothing.
+        bounded: Whether pixels must lie in [0, 1]; False for real values, all on one scale.
         candidates: Widths to choose from.
         block_values: See `parzen_log_prob`.
 
@@ -132,17 +137,26 @@ def parzen(
     sets = {"samples": samples, "x_valid": x_valid, "x_test": x_test}
     for name, images in {**sets, **(references or {})}.items():
         pixels = require.plain_array(name, images)
-        if pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):
+        if bounded and pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ValueError(f"{name} must have pixels in [0, 1], got {pixels.min()} to {pixels.max()}")
     validation = _validation(samples, x_valid, candidates, block_values)
     sigma = float(candidates[int(np.argmax(validation))])
+    log_prob = parzen_log_prob(x_test, samples, sigma, block_values=block_values)
     return ParzenResult(
-        log_likelihood=estimate(parzen_log_prob(x_test, samples, sigma, block_values=block_values), "nats"),
+        log_likelihood=estimate(log_prob if log_volume is None else log_prob + log_volume, "nats"),
         sigma=sigma,
         validation=validation,
         num_samples=len(samples),
         references={
-            name: parzen(images, x_valid, x_test, candidates=candidates, block_values=block_values)
+            name: parzen(
+                images,
+                x_valid,
+                x_test,
+                log_volume=log_volume,
+                bounded=bounded,
+                candidates=candidates,
+                block_values=block_values,
+            )
             for name, images in (references or {}).items()
         },
     )

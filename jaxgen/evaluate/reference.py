@@ -16,10 +16,11 @@ from jaxtyping import Float, Int
 
 from jaxgen import require
 from jaxgen.data import cache as cached_arrays
-from jaxgen.data import to_unit
+from jaxgen.data import to_seen
+from jaxgen.data.space import for_metrics
 from jaxgen.evaluate.classifier import TrainedClassifier
 from jaxgen.evaluate.moments import Moments, moments
-from jaxgen.evaluate.representation import Features
+from jaxgen.evaluate.representation import Features, name_of_seen
 from jaxgen.evaluate.score import Conditions
 
 MOST = 10_000
@@ -32,7 +33,7 @@ class RealImages:
 
     Attributes:
         name: As in "mnist test".
-        images: In [0, 1].
+        images: In [0, 1], or real values on their scale.
         label: Their classes, None without.
         features: [n, d].
         moments: Of the features.
@@ -55,7 +56,7 @@ class Reference:
         judge: What says which class an image is of, None for no histogram of classes.
         real: The references.
         floor: As many other real images.
-        train: All training images, in [0, 1].
+        train: All training images, likewise.
         held_out: Images that no model was trained on: the references, or those of the floor if the references are
             training images.
         cache: Folder of what is kept.
@@ -85,7 +86,7 @@ class Reference:
     def kept(self, what: str, found: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """What was computed of this reference before, or now."""
         of_sets = f"{self.real.name}, {self.floor.name}, {len(self.real.images)}"
-        return _kept(self.cache, f"{self.dataset.fingerprint} {self.features.digest} {of_sets} {what}", found)
+        return _kept(self.cache, f"{name_of_seen(self.dataset)} {self.features.digest} {of_sets} {what}", found)
 
 
 def largest_num(dataset: Any, split: str = "test") -> int:
@@ -133,7 +134,8 @@ def reference(
         cache: Where what is computed is kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
 
     Raises:
-        ValueError: A split that is not there, data that are no images in [0, 1], or more images than there are.
+        ValueError: A split that is not there, data that are no images, or not in [0, 1] where the features need it, or
+            more images than there are.
     """
     require.whole(**dataset.splits)
     num = checked_num(dataset, num, split)
@@ -147,7 +149,7 @@ def reference(
             chosen.append((name, rows))
         left -= rows
     real, floor = (_images(dataset, features, parts, folder) for parts in ([(split, num)], chosen))
-    train = np.asarray(to_unit(dataset.train.x, dataset.spec))
+    train = np.asarray(to_seen(dataset.train.x, for_metrics(dataset.spec)))
     return Reference(
         dataset=dataset,
         features=features,
@@ -165,7 +167,10 @@ def _images(dataset: Any, features: Features, parts: list[tuple[str, int]], fold
     picked = [dataset.splits[name] for name, _ in parts]
     rows = [np.linspace(0, len(split) - 1, count).astype(int) for split, (_, count) in zip(picked, parts, strict=True)]
     images = np.concatenate(
-        [np.asarray(to_unit(split.x[some], dataset.spec)) for split, some in zip(picked, rows, strict=True)]
+        [
+            np.asarray(to_seen(split.x[some], for_metrics(dataset.spec)))
+            for split, some in zip(picked, rows, strict=True)
+        ]
     )
     labels = [split.label[some] for split, some in zip(picked, rows, strict=True) if split.label is not None]
 
@@ -174,7 +179,7 @@ def _images(dataset: Any, features: Features, parts: list[tuple[str, int]], fold
         _, mean, scatter = moments(values)
         return {"features": values, "mean": mean, "scatter": scatter}
 
-    kept = _kept(folder, f"{dataset.fingerprint} {features.digest} {parts}", found)
+    kept = _kept(folder, f"{name_of_seen(dataset)} {features.digest} {parts}", found)
     whole = [
         name if len(split) == count else f"{name}[{count}]" for split, (name, count) in zip(picked, parts, strict=True)
     ]

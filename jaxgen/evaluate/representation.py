@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Shaped
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import cache as cached_arrays
-from jaxgen.data import to_unit
+from jaxgen.data import to_seen, to_unit
+from jaxgen.data.space import for_metrics
 from jaxgen.digest import digest, flatten
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, train_classifier
 from jaxgen.evaluate.sets import image_sets
@@ -32,9 +33,11 @@ class Features:
     """A function of images, under its name.
 
     Args:
-        extract: Images [b, h, w, c], float32 in [0, 1] -> features [b, d], one row for each image by itself.
+        extract: Images [b, h, w, c], float32 in [0, 1], or real values on their scale (`jaxgen.data.to_seen`) ->
+            features [b, d], one row for each image by itself.
         name: What it is called in tables.
-        digest: Of all that it depends on: of a network's parameters (`jaxgen.digest`), say.
+        digest: Digest of all that it depends on: of a network's parameters (`jaxgen.digest`), say.
+        bounded: Whether images must lie in [0, 1]; False where it takes all real values.
 
     Raises:
         ValueError: No name or no digest.
@@ -43,6 +46,7 @@ class Features:
     extract: Callable[[Any], Any]
     name: str
     digest: str
+    bounded: bool = True
 
     def __post_init__(self):
         if not self.name or not self.digest:
@@ -52,9 +56,10 @@ class Features:
         """Features of images, a batch of one size at a time (the last is filled up), float32.
 
         Raises:
-            ValueError: What are no images in [0, 1]; features that are not [n, d] or not finite.
+            ValueError: What are no images, or not in [0, 1] where they must be; features that are not [n, d] or not
+                finite.
         """
-        (x,) = image_sets(images=images)
+        (x,) = image_sets(images=images, bounded=self.bounded)
         parts = []
         for first in counted(range(0, len(x), _BATCH_SIZE), "features of images", len(x), _BATCH_SIZE):
             batch = x[first : first + _BATCH_SIZE].astype(np.float32)
@@ -73,13 +78,15 @@ class Features:
 
 def classifier_features(judge: TrainedClassifier, name: str = "classifier") -> Features:
     """The last layer but one of a classifier (`train_classifier`); the digest is that of its parameters."""
-    return Features(judge.features, name, digest(judge.params))
+    return Features(judge.features, name, digest(judge.params), judge.bounded)
 
 
 def pixel_features(spec: Spec) -> Features:
     """The pixels themselves: for data without labels, or small ones. They see no shapes, only where ink is."""
-    described = f"pixels of {spec.event_shape}"
-    return Features(lambda x: x.reshape(len(x), -1), "pixels", hashlib.sha256(described.encode()).hexdigest())
+    scale = for_metrics(spec).scale
+    described = f"pixels of {spec.event_shape}" + ("" if scale is None else f" by {scale}")
+    name = hashlib.sha256(described.encode()).hexdigest()
+    return Features(lambda x: x.reshape(len(x), -1), "pixels", name, bounded=spec.levels is not None)
 
 
 def trained_judge(
@@ -113,17 +120,18 @@ def trained_judge(
             f"num_classes={spec.num_classes}; give features of your own, or pixel_features"
         )
     network = network or ImageClassifier(spec.num_classes)
-    source = f"{dataset.fingerprint} {network!r} seed {seed} steps {num_steps}"
+    source = f"{name_of_seen(dataset)} {network!r} seed {seed} steps {num_steps}"
     name = f"classifier-{hashlib.sha256(source.encode()).hexdigest()[:24]}.npz"
 
     def learnt() -> dict[str, np.ndarray]:
         train = dataset.train
         judge = train_classifier(
             jax.random.key(seed),
-            train.x,
+            looked_at(train.x, spec),
             train.label,
             spec.num_classes,
             levels=spec.levels,
+            bounded=spec.levels is not None,
             network=network,
             num_steps=num_steps,
             batch_size=min(128, len(train)),
@@ -133,4 +141,15 @@ def trained_judge(
     arrays = cached_arrays.cached(cached_arrays.folder(cache) / "fidelity" / name, source, learnt)
     like = jax.eval_shape(network.init, jax.random.key(0), to_unit(dataset.train.x[:1], spec))
     params = jax.tree.unflatten(jax.tree.structure(like), [arrays[path] for path in flatten(like)])
-    return TrainedClassifier(params=params, network=network, spec=spec)
+    return TrainedClassifier(params=params, network=network, spec=spec, bounded=spec.levels is not None)
+
+
+def looked_at(x: Shaped[np.ndarray, "..."], spec: Spec) -> Shaped[np.ndarray, "..."]:
+    """Stored images as a `TrainedClassifier` takes them: grey levels as they are stored, real values scaled."""
+    return x if spec.levels is not None else np.asarray(to_seen(x, for_metrics(spec)))
+
+
+def name_of_seen(dataset: Any) -> str:
+    """What names that which is computed of a data set: its fingerprint, and the scale that its values are seen by."""
+    scale = for_metrics(dataset.spec).scale
+    return dataset.fingerprint if scale is None else f"{dataset.fingerprint} by {scale}"

@@ -37,11 +37,17 @@ def feature_sets(**sets: Real[Array | np.ndarray, "_ _"]) -> list[Real[np.ndarra
     return list(found.values())
 
 
-def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarray, "_ _ _ _"]]:
+def image_sets(
+    *, bounded: bool = True, **sets: Shaped[Array | np.ndarray, "..."]
+) -> list[Float[np.ndarray, "_ _ _ _"]]:
     """Sets of images as numpy arrays, if they are images of one kind: same size and channels, floating in [0, 1].
 
+    Args:
+        bounded: Whether values must lie in [0, 1]; real values on a scale of their own need only be finite.
+        sets: Images [n, height, width, channels] by the name that an error gives them.
+
     Raises:
-        ValueError: No images, other sizes or channels, integers, or values outside [0, 1].
+        ValueError: No images, other sizes or channels, integers, values outside [0, 1], NaN or infinity.
     """
     found = {name: require.plain_array(name, images) for name, images in sets.items()}
     first, *_ = found
@@ -53,14 +59,16 @@ def image_sets(**sets: Shaped[Array | np.ndarray, "..."]) -> list[Float[np.ndarr
                 f"{name} must have height, width and channels of {first}, {found[first].shape[1:]}, "
                 f"got {images.shape[1:]}"
             )
-        _require_unit(name, images)
+        _require_values(name, images, bounded)
     return list(found.values())
 
 
-def _require_unit(name: str, images: Any) -> None:
+def _require_values(name: str, images: Any, bounded: bool) -> None:
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"{name} must be floating in [0, 1] (jaxgen.data.to_unit makes them so), got {images.dtype}")
     low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):
+    if not bounded and not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{name} must be finite, got {low} to {high}")
+    if bounded and not (low >= 0 and high <= 1):
         hint = "; they look like grey levels 0..255" if low >= 0 and 2 < high <= 255 else ""
         raise ValueError(f"{name} must lie in [0, 1], got {low} to {high}{hint}")

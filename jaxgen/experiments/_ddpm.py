@@ -11,7 +11,7 @@ from jaxgen import ddpm, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.experiments import _images
 from jaxgen.rehearsal import host
-from jaxgen.runs import Experiment
+from jaxgen.runs import Experiment, pictures
 
 Sampler: TypeAlias = ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver
 S = TypeVar("S", bound=Sampler)
@@ -43,12 +43,12 @@ def uncurated(
 
     def figure(key: PRNGKey, state: Any) -> Any:
         chosen, said = _images.labels(dataset, conditional, 100, 10)
-        return plot.examples(
+        return pictures.examples(
             {"": model.sample(key, state, 100, **chosen)},
+            dataset.spec,
             title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {seed}: samples k = 0 .. 99{said}, "
             f"{model.parts.schedule.num_timesteps} steps each",
             columns=10,
-            **_images.limits(dataset),
         )
 
     return figure
@@ -72,7 +72,7 @@ def film_strip(
         else:
             groups = {f"moment {i} of {len(chain) - 1}": x for i, x in enumerate(chain)}
             title = title.replace("(left)", "(moment 0)")
-        return plot.examples(groups, title=title, columns=len(chain), **_images.limits(dataset))
+        return pictures.examples(groups, dataset.spec, title=title, columns=len(chain))
 
     return figure
 
@@ -141,7 +141,7 @@ def experiment(
             conditional=conditional,
             sampler=quick,
         ),
-        samples=_images.samples,
+        samples=_images.samples(dataset.spec),
         report=report,
         sampling={} if sampler is None else {"sampler": sampler},
         pictures={

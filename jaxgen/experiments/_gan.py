@@ -6,10 +6,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxgen import data, evaluate, plot
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen import data, evaluate
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _images
-from jaxgen.runs import Experiment
+from jaxgen.runs import Experiment, pictures
 
 LEVELS = {
     "value": ("-log 4, where D cannot tell", -math.log(4)),
@@ -31,9 +31,13 @@ def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str,
     return found
 
 
-def film(frames: Mapping[str, Any], title: str) -> Any:
-    """The same z over the run, a row for each moment."""
-    return plot.examples(frames, title=title, columns=max(len(x) for x in frames.values()))
+def film(spec: Spec) -> Callable[[Mapping[str, Any], str], Any]:
+    """(frames, title) -> a figure of the same z over the run, a row for each moment."""
+
+    def figure(frames: Mapping[str, Any], title: str) -> Any:
+        return pictures.examples(frames, spec, title=title, columns=max(len(x) for x in frames.values()))
+
+    return figure
 
 
 def latent_path(
@@ -53,7 +57,7 @@ def latent_path(
         x = jnp.asarray(data.to_unit(dataset.test.x[:num], dataset.spec))
         own = {"label": jnp.asarray(dataset.test.label[:num])} if conditional else {}
         _, x_hat, _ = model.parts.invert(key, state, x, **own)
-        return plot.examples(
+        return pictures.examples(
             {
                 f"on the way from one z to another, three times{said}": jnp.swapaxes(path, 0, 1).reshape(
                     -1, *x.shape[1:]
@@ -61,9 +65,9 @@ def latent_path(
                 "test examples": x,
                 "G(z) of the z found for them": x_hat,
             },
+            dataset.spec,
             title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}: the space of z",
             columns=10,
-            **_images.limits(dataset),
         )
 
     return figure
@@ -83,9 +87,9 @@ def experiment(
         dataset=dataset,
         evaluate=estimates(model),
         picture=_images.beside_neighbours(model, dataset, "GAN", seed, conditional=conditional),
-        samples=_images.samples,
+        samples=_images.samples(dataset.spec),
         report=report,
-        film=film,
+        film=film(dataset.spec),
         levels=LEVELS,
         pictures={"latent": latent_path(model, dataset, seed, conditional)},
     )

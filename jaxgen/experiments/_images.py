@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import data, evaluate, plot, require
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen import data, evaluate, require
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.data import space
 from jaxgen.rehearsal import host, rehearsing
+from jaxgen.runs import pictures
 from jaxgen.train import digest
 
 MNIST_LIKE = ("mnist", "fashion_mnist")
@@ -77,14 +79,6 @@ def of_examples(values: Mapping[str, np.ndarray], unit: str) -> dict[str, Estima
     return rows
 
 
-def limits(dataset: Any) -> dict[str, Any]:
-    """`vmin` and `vmax` of pictures of real values: the data's own, so that strays of a model do not set them."""
-    if dataset.spec.levels is not None:
-        return {}
-    low, high = _range(dataset.train.x)
-    return {"vmin": low, "vmax": high}
-
-
 def labels(dataset: Any, conditional: bool, num: int, columns: int) -> tuple[dict[str, Any], str]:
     """Labels of samples that are drawn in rows, one class for each column, and what to say of them.
 
@@ -107,9 +101,9 @@ def labels(dataset: Any, conditional: bool, num: int, columns: int) -> tuple[dic
     return {"label": np.resize(shown, num)}, f", columns by class {said}"
 
 
-def samples(x: Any, title: str) -> Any:
-    """A figure of samples: a square of images, or what suits other shapes."""
-    return plot.examples({"": x}, title=title)
+def samples(spec: Spec) -> Callable[[Any, str], Any]:
+    """(x, title) -> a figure of samples: a square of images, or what suits other shapes."""
+    return lambda x, title: pictures.examples({"": x}, spec, title=title)
 
 
 def reconstructed_and_sampled(
@@ -120,19 +114,19 @@ def reconstructed_and_sampled(
     def figure(key: PRNGKey, state: Any) -> Any:
         shown, num = few(dataset, 20)
         x, mask = dataset.test.x[:shown], dataset.test.mask
-        real = np.asarray(data.to_unit(x, dataset.spec))
+        real = host(data.to_unit(x, dataset.spec))
         if mask is not None:
             mask = mask[:shown]
             real = np.where(mask, real, np.nan)
-        return plot.examples(
+        return pictures.examples(
             {
                 "real (test set)": real,
                 "reconstructed": model.parts.reconstruct(state, x, mask=mask),
                 sampled: model.sample(key, state, num),
             },
+            dataset.spec,
             title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=20,
-            **limits(dataset),
         )
 
     return figure
@@ -155,15 +149,15 @@ def beside_neighbours(
         shown, drawn = few(dataset, num)
         chosen, said = labels(dataset, conditional, drawn, num)
         x = host(model.sample(key, state, drawn, **chosen, **options))
-        return plot.examples(
+        return pictures.examples(
             {
                 "real (test set)": data.to_unit(dataset.test.x[:shown], dataset.spec),
                 f"{label}{said}": x,
                 f"nearest training examples to the first {min(num, drawn)} samples": neighbours(x[:num], dataset),
             },
+            dataset.spec,
             title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=num,
-            **limits(dataset),
         )
 
     return figure
@@ -173,11 +167,13 @@ def neighbours(x: np.ndarray, dataset: Any) -> np.ndarray:
     """The nearest training example of each of x, whose values must be finite to have one."""
     if rehearsing():
         return x
-    train = np.asarray(data.to_unit(dataset.train.x, dataset.spec))
+    spec = space.for_metrics(dataset.spec)
+    seen, train = np.asarray(space.seen(x, spec)), np.asarray(space.to_seen(dataset.train.x, spec))
     nearest = np.full(x.shape, np.nan, np.float32)
     whole = np.isfinite(x).reshape(len(x), -1).all(axis=1)
     if whole.any():
-        nearest[whole] = train[evaluate.nearest(x[whole], train).indices[:, 0]]
+        found = evaluate.nearest(seen[whole], train).indices[:, 0]
+        nearest[whole] = data.to_unit(dataset.train.x[found], spec)
     return nearest
 
 
@@ -192,8 +188,8 @@ def few(dataset: Any, num: int) -> tuple[int, int]:
 def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_steps: int) -> dict[str, Estimate]:
     """What a classifier and the training examples say of samples.
 
-    The classifier looks at [0, 1]. Of real values elsewhere the range of the training images becomes that, and its unit
-    says how many values of the samples lie beyond the range and are taken for its ends.
+    Real values are looked at on their scale; where they have none and lie elsewhere than in [0, 1], their range becomes
+    that, and the classifier's unit says how many values of the samples lie beyond the range.
 
     Args:
         x: Samples in data space.
@@ -203,66 +199,56 @@ def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_step
         classifier_steps: Updates of the classifier.
     """
     found: dict[str, Estimate] = {}
-    train, spec = dataset.train, dataset.spec
-    real = [np.asarray(data.to_unit(part.x, spec)) for part in (train, split)]
+    train, spec = dataset.train, space.for_metrics(dataset.spec)
+    outside = beyond(x, dataset.spec)
+    said = scale_said(dataset.spec)
+    x, real = np.asarray(space.seen(x, spec)), [np.asarray(space.to_seen(part.x, spec)) for part in (train, split)]
     if spec.num_classes is not None and len(spec.event_shape) == 3:
-        of_pixels, said = pixels(dataset)
-        of_train, of_split, of_samples = (of_pixels(part) for part in (*real, x))
         judge = evaluate.train_classifier(
             jax.random.key(seed),
-            train.x if spec.levels else of_train,
+            train.x if spec.levels else real[0],
             train.label,
             spec.num_classes,
             levels=spec.levels,
+            bounded=spec.levels is not None,
             num_steps=classifier_steps,
             batch_size=min(128, len(train)),
         )
         occurring = np.arange(spec.num_classes) if spec.labels is None else np.array(spec.labels)
-        name = f"classifier {digest(judge.params)[:8]}"
-        if beyond(x, dataset) > 0:
-            said += f", {beyond(x, dataset):.2%} of the samples' values beyond"
-        name += said
-        accuracy = judge.accuracy(split.x if spec.levels else of_split, split.label)
+        name = f"classifier {digest(judge.params)[:8]}{said}"
+        if outside > 0:
+            name += f", {outside:.2%} of the samples' values beyond"
+        accuracy = judge.accuracy(split.x if spec.levels else real[1], split.label)
         found["classifier"] = accuracy._replace(unit=f"accuracy on test images, {name}")
-        shares = evaluate.class_histogram(judge.predictions(of_samples), spec.num_classes)
+        shares = evaluate.class_histogram(judge.predictions(x), spec.num_classes)
         equal = np.where(np.isin(np.arange(spec.num_classes), occurring), 1 / len(occurring), 0).astype(np.float32)
         kl = float(evaluate.class_kl(shares, equal))
         found["class_kl"] = Estimate(kl, None, f"nats from equal shares, n = {len(x)}, {name}")
         found |= {f"share/{spec.class_name(c)}": Estimate(float(v), None, "share") for c, v in enumerate(shares)}
     if len(train) > 1:
         distances = evaluate.memorisation(x, *real)
-        unit = "distance to the nearest training image"
+        unit = f"distance to the nearest training image{said}"
         found["nearest_of_samples"] = distances.samples.mean._replace(unit=unit)
         found["nearest_of_test"] = distances.held_out.mean._replace(unit=unit)
     return found
 
 
-def pixels(dataset: Any) -> tuple[Callable[[Any], np.ndarray], str]:
-    """What carries examples to [0, 1] for those who look at pixels, and what to say of it.
-
-    The range of the training split becomes [0, 1], and what lies beyond it is set to its ends; grey levels and real
-    values in [0, 1] are there already.
-
-    Returns:
-        Examples in data space -> examples in [0, 1], and a few words, empty where nothing is moved.
-    """
-    low, high = (0.0, 1.0) if dataset.spec.levels else _range(dataset.train.x)
-    if (low, high) == (0.0, 1.0):
-        return lambda x: np.clip(np.asarray(x), 0, 1), ""
-    scale = np.float32(1 / (high - low))
-    return lambda x: np.clip((np.asarray(x) - np.float32(low)) * scale, 0, 1), f", {low:.4g}..{high:.4g} as [0, 1]"
+def scale_said(spec: Spec) -> str:
+    """What is to be said of the scale that metrics look at examples by; nothing where there is none."""
+    if spec.scale is not None:
+        return f", on the scale {type(spec.scale).__name__}"
+    known = spec.statistics
+    return "" if known is None or space.for_metrics(spec) == spec else f", {known.low:.4g}..{known.high:.4g} as [0, 1]"
 
 
-def beyond(x: np.ndarray, dataset: Any) -> float:
-    """Share of values that lie beyond the range that `pixels` carries to [0, 1]."""
-    low, high = (0.0, 1.0) if dataset.spec.levels else _range(dataset.train.x)
+def beyond(x: np.ndarray, spec: Spec) -> float:
+    """Share of values that lie beyond the range of the data; of images in [0, 1] beyond that."""
+    known = spec.statistics
+    if spec.levels is not None or (known is not None and spec.scale is None and known.low >= 0 and known.high <= 1):
+        low, high = 0.0, 1.0
+    elif known is None:
+        return 0.0
+    else:
+        low, high = known.low, known.high
     slack = 1e-6 * (high - low)
     return float(((x < low - slack) | (x > high + slack)).mean())
-
-
-def _range(x: np.ndarray) -> tuple[float, float]:
-    """The range that is carried to [0, 1]: that itself if it holds all values."""
-    low, high = float(x.min()), float(x.max())
-    if low >= 0 and high <= 1:
-        return 0.0, 1.0
-    return (low, high) if low < high else (low, low + 1.0)

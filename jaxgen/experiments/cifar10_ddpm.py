@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxgen import data, ddpm
 from jaxgen.core import GenerativeModel, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _ddpm
 from jaxgen.optimizers import Adam
 from jaxgen.runs import Experiment, Settings
@@ -18,10 +19,12 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         model: Of the diffusion model.
     """
 
     data: str = "cifar10"
+    scale: Scale = Identity()
     model: ddpm.Config = ddpm.Config(
         schedule=ddpm.Linear(),
         prediction=ddpm.Eps(),
@@ -41,6 +44,6 @@ class Config(Settings):
         return ddpm.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         return _ddpm.experiment(model, dataset, self.seed, conditional=self.model.conditional)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxgen import data, ddpm
 from jaxgen.core import GenerativeModel, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _ddpm
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -15,10 +16,12 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images, or a .npy or .npz file.
+        scale: Scale of real values (float32); grey levels have their own.
         model: Of the diffusion model.
     """
 
     data: str = "digits"
+    scale: Scale = Identity()
     model: ddpm.Config = ddpm.Config(
         schedule=ddpm.Cosine(200),
         prediction=ddpm.V(),
@@ -37,6 +40,6 @@ class Config(Settings):
         return ddpm.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         return _ddpm.experiment(model, dataset, self.seed, conditional=self.model.conditional)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxgen import data, gan
 from jaxgen.core import GenerativeModel, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _gan
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -15,10 +16,12 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images, or a .npy or .npz file.
+        scale: Scale of real values (float32); grey levels have their own.
         model: Of the GAN.
     """
 
     data: str = "digits"
+    scale: Scale = Identity()
     model: gan.Config = gan.Config(
         latent_dim=32,
         network=gan.MLP(generator_hidden=(256, 256), discriminator_hidden=(256, 256)),
@@ -39,6 +42,6 @@ class Config(Settings):
         return gan.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         return _gan.experiment(model, dataset, self.seed, conditional=self.model.conditional)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from jaxgen import data, vae
 from jaxgen.core import GenerativeModel, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -15,10 +16,12 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images, or a .npy or .npz file.
+        scale: Scale of real values (float32); grey levels have their own.
         model: Of the VAE.
     """
 
     data: str = "digits"
+    scale: Scale = Identity()
     model: vae.Config = vae.Config(
         latent_dim=8,
         hidden=(256, 256),
@@ -32,14 +35,14 @@ class Config(Settings):
         return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         return Experiment(
             model=model,
             dataset=dataset,
             evaluate=_images.estimates(model, dataset),
             picture=_images.reconstructed_and_sampled(model, dataset, "VAE", self.seed),
-            samples=_images.samples,
+            samples=_images.samples(dataset.spec),
             best="negative_elbo",
             beside={"negative_elbo": "loss"},
         )

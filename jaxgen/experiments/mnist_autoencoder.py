@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxgen import autoencoder, data, evaluate, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec, TrainState
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -19,6 +20,7 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         probe_examples: Training examples whose features (and pixels) a linear probe learns from.
         labels_per_class: Labelled examples of each class for fine-tuning; unless given no more than the smallest class
             has.
@@ -33,6 +35,7 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "probe_examples", "labels_per_class", "label_draws", "fine_tuning_steps")
 
     data: str = "mnist"
+    scale: Scale = Identity()
     probe_examples: int = 10_000
     labels_per_class: int = 10
     label_draws: int = 5
@@ -54,7 +57,7 @@ class Config(Settings):
         return autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         train, num_classes = dataset.train, dataset.spec.num_classes
         counts = np.unique(train.label, return_counts=True)[1] if train.label is not None else np.zeros(0, int)
         per_class = self.labels_per_class
@@ -110,7 +113,7 @@ class Config(Settings):
             picture=_images.reconstructed_and_sampled(
                 model, dataset, "autoencoder", self.seed, "decoded z ~ N(0, I): no generative model"
             ),
-            samples=_images.samples,
+            samples=_images.samples(dataset.spec),
             report=report,
             best="reconstruction",
             beside={"reconstruction": "loss"},

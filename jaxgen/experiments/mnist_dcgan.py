@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -16,6 +17,7 @@ class Config(Settings):
 
     Args:
         data: Name of a labelled data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         samples: Draws that the classifier looks at; 0 for none.
         classifier_steps: Updates of the classifier, which is trained at the end.
         model: Of the GAN.
@@ -27,6 +29,7 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "samples", "classifier_steps")
 
     data: str = "mnist"
+    scale: Scale = Identity()
     samples: int = 10_000
     classifier_steps: int = 2000
     model: gan.Config = gan.Config(
@@ -54,7 +57,7 @@ class Config(Settings):
         return gan.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 

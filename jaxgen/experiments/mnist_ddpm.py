@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxgen import data, ddpm, evaluate
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _ddpm, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -16,6 +17,7 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         samples: Draws that the classifier and the distances look at; 0 for none.
         sampler: Sampler of these draws and of those of `jaxgen compare`; it makes no more steps than the model has.
         classifier_steps: Updates of the classifier, which is trained at the end.
@@ -28,6 +30,7 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "samples", "sampler", "classifier_steps")
 
     data: str = "mnist"
+    scale: Scale = Identity()
     samples: int = 5000
     sampler: ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver = ddpm.DDIM(50)
     classifier_steps: int = 2000
@@ -53,7 +56,7 @@ class Config(Settings):
         return ddpm.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = data.load(self.data, seed=self.seed)
+        dataset = data.load(self.data, seed=self.seed, scale=self.scale)
         model = self.model_for(dataset.spec)
         estimates = _ddpm.estimates(model, dataset)
         sampler = _ddpm.at_most(model, self.sampler)

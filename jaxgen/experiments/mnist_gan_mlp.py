@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from jaxgen import data, evaluate, gan
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.data import Identity, Scale, space
 from jaxgen.experiments import _gan, _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -18,6 +20,7 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         held_out: Training images that sigma is chosen on, as a number of them or a fraction; unless given 1,000 of
             MNIST and Fashion-MNIST, and a tenth of other data that come without a validation set.
         samples: Draws that the Parzen windows are around; 0 for no Parzen figure.
@@ -34,6 +37,7 @@ class Config(Settings):
     """Training images of MNIST and its kin that are held out unless `held_out` is given."""
 
     data: str = "mnist"
+    scale: Scale = Identity()
     held_out: int | float | None = None
     samples: int = 10_000
     centroids: int = 1000
@@ -70,7 +74,10 @@ class Config(Settings):
 
     def build(self) -> Experiment:
         dataset = data.load(
-            self.data, seed=self.seed, **_images.split_off(self.held_out, self.held_out_of_mnist, self.data)
+            self.data,
+            seed=self.seed,
+            scale=self.scale,
+            **_images.split_off(self.held_out, self.held_out_of_mnist, self.data),
         )
         num_centroids = self.fitted("centroids", len(dataset.train), "the training images")
         model = self.model_for(dataset.spec)
@@ -81,18 +88,28 @@ class Config(Settings):
             if split is dataset.train or dataset.valid is None or not self.samples:
                 return found
             key_centroids, key_samples = jax.random.split(key)
-            pixels, said = _images.pixels(dataset)
-            valid, measured = (pixels(data.to_unit(part.x, dataset.spec)) for part in (dataset.valid, split))
+            spec = space.for_metrics(dataset.spec)
+            valid, measured = (np.asarray(space.to_seen(part.x, spec)) for part in (dataset.valid, split))
             references = {}
             if split is dataset.test:  # what the settings are chosen by, on the held-out images, needs no references
-                train = pixels(data.to_unit(dataset.train.x, dataset.spec))
+                train = np.asarray(space.to_seen(dataset.train.x, spec))
                 centroids = evaluate.kmeans_centroids(key_centroids, train, num_centroids)
                 references["of training images"] = train[: self.samples]
                 references[f"of {num_centroids} centroids"] = centroids
-            samples = pixels(evaluate.samples(model, key_samples, state, self.samples))
-            window = evaluate.parzen(samples, valid, measured, references=references)
+            samples = np.asarray(space.seen(evaluate.samples(model, key_samples, state, self.samples), spec))
+            volume = space.log_volume(split.x, spec)
+            window = evaluate.parzen(
+                samples,
+                valid,
+                measured,
+                references=references,
+                log_volume=None if volume is None else np.asarray(volume),
+                bounded=spec.levels is not None,
+            )
             for name, result in {"of samples": window, **window.references}.items():
-                unit = f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}{said}"
+                unit = (
+                    f"nats, {result.num_samples} windows, sigma = {result.sigma:.3f}{_images.scale_said(dataset.spec)}"
+                )
                 found[f"Parzen {name}"] = result.log_likelihood._replace(unit=unit)
             return found
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen import data, evaluate, vae
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.runs import Experiment, Settings
@@ -20,6 +21,7 @@ class Config(Settings):
 
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
+        scale: Scale of real values (float32); grey levels have their own.
         valid: Training images that are held out, as a number of them or a fraction; none unless given, as in the
             published protocol.
         importance_samples: Draws per test image for -log p(x) at the end; 0 reports the bound alone.
@@ -35,6 +37,7 @@ class Config(Settings):
     """Training images of MNIST and its kin that are held out unless `valid` is given."""
 
     data: str = "mnist"
+    scale: Scale = Identity()
     valid: int | float | None = None
     importance_samples: int = 5000
     binarisations: int = 3
@@ -61,7 +64,10 @@ class Config(Settings):
 
     def build(self) -> Experiment:
         dataset = data.load(
-            self.data, seed=self.seed, **_images.split_off(self.valid, self.held_out_of_mnist, self.data)
+            self.data,
+            seed=self.seed,
+            scale=self.scale,
+            **_images.split_off(self.valid, self.held_out_of_mnist, self.data),
         )
         model = self.model_for(dataset.spec)
 
@@ -94,6 +100,6 @@ class Config(Settings):
             dataset=dataset,
             evaluate=estimates,
             picture=_images.reconstructed_and_sampled(model, dataset, "VAE", self.seed),
-            samples=_images.samples,
+            samples=_images.samples(dataset.spec),
             report=report,
         )

@@ -76,6 +76,7 @@ class Config(Settings):
             schedule = model.parts.schedule
             ticks = np.linspace(-reach, reach, 25, dtype=np.float32)
             grid = jnp.asarray(np.stack(np.meshgrid(ticks, ticks), axis=-1))
+            x_t = grid.reshape(-1, 2)
             levels = {
                 f"t = {t} of {schedule.num_timesteps}": t
                 for t in (max(1, round(schedule.num_timesteps * part)) for part in (0.1, 0.3, 0.6))
@@ -83,7 +84,7 @@ class Config(Settings):
             fields, points = {}, {}
             for name, t in levels.items():
                 eps, _ = ddpm.process.eps_and_fraction(
-                    model.parts.denoise(state, grid.reshape(-1, 2), jnp.full((grid.size // 2,), t, jnp.int32))
+                    model.parts.denoise(state, x_t, jnp.full(len(x_t), t, jnp.int32)), x_t
                 )
                 fields[name] = ddpm.prediction.score_from_eps(schedule, t, eps).reshape(grid.shape)
                 points[name] = model.parts.diffuse(key, jnp.asarray(shown), t)

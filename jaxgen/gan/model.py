@@ -26,6 +26,7 @@ from jaxgen.core import (
     known_labels,
 )
 from jaxgen.data import space
+from jaxgen.data.statistics import warn_unscaled
 from jaxgen.events import require_floats, require_latent, require_shape
 from jaxgen.gan.config import Config
 from jaxgen.gan.game import State, game
@@ -34,7 +35,7 @@ from jaxgen.gan.objective import value
 
 
 class Parts(NamedTuple):
-    """What a GAN offers beyond the contract; x in data space (images in [0, 1]).
+    """What a GAN offers beyond the contract; x in data space (images in [0, 1], real values in their own units).
 
     Attributes:
         generate: (state, z, label=None) -> G(z), by the averaged generator, [B, *event].
@@ -42,7 +43,7 @@ class Parts(NamedTuple):
         prior: (key, index) -> z of the samples with these numbers, [B, latent_dim].
         interpolate: (state, z_from, z_to, num, label=None) -> [num, B, *event], generated on the path between them.
         invert: (key, state, x, label=None, num_steps=500, num_starts=4) -> (z, G(z), squared error [B]): the z whose
-            image is nearest to x.
+            image is nearest to x; of real values on their scale.
     """
 
     generate: Callable[..., Array]
@@ -76,11 +77,13 @@ def model(
     config.network.check(spec)
     if config.conditional and spec.num_classes is None:
         raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
-    if config.augmentation and (spec.levels is None or len(spec.event_shape) < 2):
+    if config.augmentation and (space.limit(spec) is None or len(spec.event_shape) < 2):
+        # What comes in from outside is -1, and brightness is on the scale [-1, 1].
         raise ValueError(
-            f"augmentation is for images of shape (*space, channels) with levels, got {spec.event_shape}, "
-            f"levels={spec.levels}"
+            f"augmentation is for images of shape (*space, channels) with levels, or real values with the scale "
+            f"ToRange(), got {spec.event_shape}, levels={spec.levels}, scale={spec.scale}"
         )
+    warn_unscaled(spec, "a GAN")
     num_classes = spec.num_classes if config.conditional else None
     generator_tx = generator_tx or config.generator_optimizer.transformation()
     discriminator_tx = discriminator_tx or config.discriminator_optimizer.transformation()
@@ -94,7 +97,7 @@ def model(
     def data_of(batch: Batch) -> dict[str, Array]:
         """What the game is about, in model space, divided into n_critic batches: [n_critic, m, ...]."""
         fields = fields_of(batch)
-        x = space.to_signed(fields["x"], spec)
+        x = space.to_model(fields["x"], spec)
         if x.shape[0] % config.n_critic:
             raise ValueError(f"batch size {x.shape[0]} is not a multiple of n_critic={config.n_critic}")
         rows = {"x": x}
@@ -159,7 +162,7 @@ def model(
         """V(D, G) of each example with a sample of its own; undisturbed, by the averaged generator."""
         require.typed_key("key", key)
         fields = fields_of(batch)
-        x, label = space.to_signed(fields["x"], spec), fields.get("label")
+        x, label = space.to_model(fields["x"], spec), fields.get("label")
         logits_real = logits_of(state, x, label)
         logits_fake = logits_of(state, from_average(state, prior(key, fields["index"]), label), label)
         return {
@@ -171,13 +174,22 @@ def model(
     @jax.jit
     def generate(state: State, z: Float[Array, "b z"], label: Any = None) -> Float[Array, "b *event"]:
         require_latent(config.latent_dim, z=z)
-        return space.from_signed(from_average(state, z, labels(label, z)), spec)
+        return space.from_model(from_average(state, z, labels(label, z)), spec)
 
-    @jax.jit
-    def discriminate(state: State, x: Float[Array, "b *event"], label: Any = None) -> Float[Array, " b"]:
+    def require_data(x: Any) -> None:
+        """That x is in data space: its shape and kind, and where concrete, of images the range."""
         require_floats(x=x)
         require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
-        return logits_of(state, 2 * x - 1 if spec.levels else x, labels(label, x))
+        if spec.levels is not None:
+            space.require_range("x", x, 0, 1, "; data.to_unit makes grey levels so")
+
+    @jax.jit
+    def of_data(state: State, x: Float[Array, "b *event"], label: Any) -> Float[Array, " b"]:
+        return logits_of(state, space.data_to_model(x, spec), labels(label, x))
+
+    def discriminate(state: State, x: Any, label: Any = None) -> Float[Array, " b"]:
+        require_data(x)
+        return of_data(state, x, label)
 
     @functools.partial(jax.jit, static_argnames="num")
     def interpolate(state: State, z_from: Array, z_to: Array, num: int, label: Any = None) -> Array:
@@ -186,17 +198,26 @@ def model(
         return jax.vmap(lambda z: generate(state, z, label))(path)
 
     @functools.partial(jax.jit, static_argnames=("num_steps", "num_starts"))
-    def invert(
-        key: PRNGKey, state: State, x: Array, label: Any = None, num_steps: int = 500, num_starts: int = 4
+    def nearest_z(
+        key: PRNGKey, state: State, x: Array, label: Any, num_steps: int, num_starts: int
     ) -> tuple[Array, Array, Array]:
         require.typed_key("key", key)
         require.size("num_steps", num_steps)
         require.size("num_starts", num_starts)
-        require_floats(x=x)
-        require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
         starts = config.prior(key, (num_starts, x.shape[0], config.latent_dim))
-        z, error = inverted(lambda z: generate(state, z, label), config.prior, x, starts, num_steps)
+
+        def seen(z: Array) -> Array:
+            x_hat = from_average(state, z, labels(label, z))
+            return x_hat if spec.scale is not None else space.from_model(x_hat, spec)
+
+        z, error = inverted(seen, config.prior, space.seen(x, spec), starts, num_steps)
         return z, generate(state, z, label), error
+
+    def invert(
+        key: PRNGKey, state: State, x: Any, label: Any = None, num_steps: int = 500, num_starts: int = 4
+    ) -> tuple[Array, Array, Array]:
+        require_data(x)
+        return nearest_z(key, state, x, label, num_steps, num_starts)
 
     def sample(
         key: PRNGKey, state: State, num: int, *, first: int = 0, label: Label = None, condition: Any = None
@@ -214,9 +235,16 @@ def model(
             label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes, spec.labels)
         return generate(state, prior(key, index), label)
 
+    initialise = jax.jit(init)
+
+    def checked_init(key: Any, batch: Any) -> State:
+        fields_of(batch)
+        space.require_storage(batch["x"], spec)
+        return initialise(key, batch)
+
     known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(known(generate), known(discriminate), prior, known(interpolate), known(invert))
-    return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)
+    return GenerativeModel(checked_init, step, evaluate, sample, parts)
 
 
 def _created(tx: optax.GradientTransformation, variables: Any) -> TrainState:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
 from jaxgen.core import Spec
+from jaxgen.data.space import limit
 from jaxgen.nn import SpectralDense, SpectralEmbed
 
 
@@ -57,9 +58,9 @@ class Latent(nn.Module):
 
 
 def model_space(x: Float[Array, "b *event"], spec: Spec) -> Float32[Array, "b *event"]:
-    """What a generator puts out: in [-1, 1] by tanh for data with levels, as it is for real values."""
+    """What a generator puts out: in [-1, 1] by tanh for data that lie there, as it is for other real values."""
     x = x.astype(jnp.float32)
-    return x if spec.levels is None else jnp.tanh(x)
+    return x if limit(spec) is None else jnp.tanh(x)
 
 
 class Projection(nn.Module):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgen import evaluate, plot, require
+from jaxgen.data import space
 from jaxgen.runs.fidelity import Judged, judged, reference, same_data
 from jaxgen.train.progress import activity
 
@@ -170,7 +171,9 @@ def _figure(
         x = each.samples[:_SHOWN]
         groups[f"{name}, step {each.step}: samples as they come"] = x
         groups[f"{name}: nearest training images"] = real.train[evaluate.nearest(x, real.train).indices[:, 0]]
-    return plot.comparison(groups, header, lines, title=title, columns=_SHOWN)
+    return plot.comparison(
+        groups, header, lines, title=title, columns=_SHOWN, **space.colours(space.for_metrics(real.dataset.spec))
+    )
 
 
 def _page(

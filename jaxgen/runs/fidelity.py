@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxgen import evaluate, require
+from jaxgen.data import space
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.use import load
@@ -21,7 +22,7 @@ class Judged(NamedTuple):
     Attributes:
         folder: The run.
         step: Of the state that was sampled.
-        samples: In [0, 1].
+        samples: Images in [0, 1], or real values on the scale that they are seen on.
         fidelity: The numbers.
         sampling: What `sample` was asked for besides; see `Experiment`.
     """
@@ -105,9 +106,9 @@ def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = 
     if train.label is not None and evaluate.takes_labels(experiment.model, state):
         label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
     x = evaluate.samples(experiment.model, jax.random.key(seed), state, num, label=label, **experiment.sampling)
-    x = np.clip(x, 0, 1)  # rounding; samples are in [0, 1]
     fidelity = evaluate.fidelity(x, real, seed=seed, label=label)
-    return Judged(RunFolder(path), int(state.step), x, fidelity, experiment.sampling)
+    shown = np.asarray(space.seen(x, space.for_metrics(real.dataset.spec)))
+    return Judged(RunFolder(path), int(state.step), shown, fidelity, experiment.sampling)
 
 
 def fidelity(

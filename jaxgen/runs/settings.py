@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
-from jaxgen import data, plot, require
+from jaxgen import data, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.runs import pictures
 from jaxgen.runs.config import to_json
 from jaxgen.train.fit import INIT
 
@@ -166,4 +167,4 @@ class Settings(ABC):
             x: Samples [num, *event].
             title: Title of the figure.
         """
-        return plot.examples({"samples" if spec.event_shape == (2,) else "": x}, title=title)
+        return pictures.examples({"samples" if spec.event_shape == (2,) else "": x}, spec, title=title)

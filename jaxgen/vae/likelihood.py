@@ -9,7 +9,7 @@ Bounds compare only within one measure, so that each likelihood names its own.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,13 @@ from jaxtyping import Array, Bool, Float
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import space
+from jaxgen.data.statistics import warn_unscaled
 from jaxgen.distributions import bernoulli_log_prob, discretized_normal_log_prob, normal_log_prob
+
+_FITS_REAL = (
+    "for real values Normal() fits (likelihood:normal), with a scale where their mean or spread is far from 0 and 1 "
+    "(dataset.scaled(data.Standardise()), or scale:standardise)"
+)
 
 
 class Likelihood(Protocol):
@@ -45,7 +51,11 @@ class Likelihood(Protocol):
         ...
 
     def check(self, spec: Spec) -> None:
-        """Raise ValueError if the likelihood does not fit the data."""
+        """Raise ValueError if the likelihood does not fit the data, as far as the spec knows them."""
+        ...
+
+    def require(self, x: Any, spec: Spec, mask: Any) -> None:
+        """Raise ValueError if concrete stored values lie where the likelihood has no probability."""
         ...
 
     def target(self, x: Array, spec: Spec, uniform: Float[Array, "b *event"] | None) -> Float[Array, "b *event"]:
@@ -60,11 +70,14 @@ class Likelihood(Protocol):
         spec: Spec,
         mask: Bool[Array, "b *event"] | None,
     ) -> Float[Array, " b"]:
-        """log P(X|z) in nats, summed over the observed dimensions."""
+        """log P(X|z) of a target in nats, summed over the observed dimensions."""
         ...
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        """E[X|z] in data space; images in [0, 1]."""
+        """E[X|z] in data space: images in [0, 1], real values in their own units.
+
+        With a scale that is not linear it is the median of X|z, where the mean on the scale leads back to.
+        """
         ...
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
@@ -74,10 +87,10 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Normal:
-    """P(X|z) = N(X | f(z), sigma^2 I), the lecture's choice. Images are scaled to [0, 1].
+    """P(X|z) = N(X | f(z), sigma^2 I), the lecture's choice, of images in [0, 1] or of scaled real values.
 
     Args:
-        sigma: Standard deviation, or where it starts.
+        sigma: Standard deviation on that scale, or where it starts.
         learn: Whether sigma is learned, one for all dimensions.
 
     Raises:
@@ -98,13 +111,16 @@ class Normal:
         return math.log(self.sigma)
 
     def measure(self, spec: Spec) -> str:
-        return "density of pixels in [0, 1]" if spec.levels else "density"
+        return "density of pixels in [0, 1]" if spec.levels else space.density(spec)
 
     def check(self, spec: Spec) -> None:
-        pass
+        warn_unscaled(spec, "a VAE with the likelihood Normal()")
+
+    def require(self, x: Any, spec: Spec, mask: Any) -> None:
+        space.require_storage(x, spec, mask)
 
     def target(self, x: Array, spec: Spec, uniform: Float[Array, "b *event"] | None) -> Float[Array, "b *event"]:
-        return space.to_unit(x, spec)
+        return space.to_seen(x, spec)
 
     def log_prob(
         self,
@@ -117,7 +133,8 @@ class Normal:
         return normal_log_prob(x, output, 2 * log_scale, mask=mask)
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        return jnp.clip(output, 0, 1) if spec.levels else output
+        # The mean of a normal distribution may lie beyond [0, 1], where there are no images: it is the nearest image.
+        return jnp.clip(output, 0, 1) if spec.levels else space.from_seen(output, spec)
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
         return mean
@@ -140,11 +157,32 @@ class Bernoulli:
         return "binarised"
 
     def check(self, spec: Spec) -> None:
-        pass
+        if spec.scale is not None:
+            raise ValueError(
+                f"scale must be None for the likelihood Bernoulli(), which is of values in [0, 1] as they are, got "
+                f"{spec.scale}; {_FITS_REAL}"
+            )
+        known = spec.statistics
+        if known is not None and not (known.low >= 0 and known.high <= 1):
+            raise ValueError(
+                f"data must lie in [0, 1] for the likelihood Bernoulli(), got {known.low:g} to {known.high:g}; "
+                f"{_FITS_REAL}"
+            )
+
+    def require(self, x: Any, spec: Spec, mask: Any) -> None:
+        space.require_storage(x, spec, mask)
+        if spec.levels is None:
+            space.require_range("x", x, 0, 1, f" for the likelihood Bernoulli(); {_FITS_REAL}", mask)
 
     def target(self, x: Array, spec: Spec, uniform: Float[Array, "b *event"] | None) -> Float[Array, "b *event"]:
         probability = space.to_unit(x, spec)
-        return probability if uniform is None else (uniform < probability).astype(jnp.float32)
+        if uniform is None:
+            return probability
+        drawn = (uniform < probability).astype(jnp.float32)
+        if spec.levels is not None:
+            return drawn
+        # What is no probability must not become one: its log-probability is -inf, and of NaN it is NaN.
+        return jnp.where((probability >= 0) & (probability <= 1), drawn, probability)
 
     def log_prob(
         self,
@@ -193,10 +231,13 @@ class DiscretizedNormal:
 
     def check(self, spec: Spec) -> None:
         if spec.levels is None:
-            raise ValueError("DiscretizedNormal needs discrete data, got a spec with levels=None")
+            raise ValueError(f"DiscretizedNormal needs discrete data, got a spec with levels=None; {_FITS_REAL}")
+
+    def require(self, x: Any, spec: Spec, mask: Any) -> None:
+        space.require_storage(x, spec, mask)
 
     def target(self, x: Array, spec: Spec, uniform: Float[Array, "b *event"] | None) -> Float[Array, "b *event"]:
-        return space.to_signed(x, spec)
+        return space.to_model(x, spec)
 
     def log_prob(
         self,
@@ -210,7 +251,7 @@ class DiscretizedNormal:
         return discretized_normal_log_prob(x, output, log_scale, levels=spec.levels, mask=mask)
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        return space.from_signed(output, spec)
+        return space.from_model(output, spec)
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
         return mean

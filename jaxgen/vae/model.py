@@ -41,7 +41,8 @@ class Parts(NamedTuple):
             where x is observed.
         decode: (state, z) -> E[X|z] in data space, [B, *event].
         reconstruct: (state, x, mask=None) -> E[X|z] at z = mu(x), [B, *event].
-        log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats.
+        log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats; of
+            real values it is the density in their own units, whatever their scale, as are the terms of the bound.
         monte_carlo: The same from draws of the prior: the lecture's first estimate, and why it fails.
         impute: (key, state, batch, num_samples=1000, chunk=50) -> E[X | what "mask" says is observed], [B, *event] in
             data space, the observed dimensions as they are.
@@ -153,12 +154,20 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             "rate": standard_normal_kl(mu, log_var),
         }
 
+    def of_data(values: Metrics, volume: Array | None) -> dict[str, Array]:
+        """The terms of the bound for the density of the data in their own units, in the place of scaled ones."""
+        if volume is None:
+            return dict(values)
+        moved = {name: values[name] - volume for name in ("negative_elbo", "distortion")}
+        return {**values, **moved}
+
     def loss(params: Any, key: PRNGKey, batch: Batch, step: Array) -> tuple[Array, Metrics]:
         batch = checked_batch(batch, spec)
         key_x, key_eps = jax.random.split(key)
         size = batch["x"].shape[0]
         uniform = coarse_uniforms(key_x, batch["x"].shape) if likelihood.stochastic else None
         x = likelihood.target(batch["x"], spec, uniform)
+        volume = space.log_volume(batch["x"], spec, batch.get("mask"))
         beta = config.beta
         if config.warmup_steps:
             beta = beta * jnp.minimum(1.0, step.astype(jnp.float32) / config.warmup_steps)
@@ -168,7 +177,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         else:
             eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim), jnp.float32)
             values = importance_weighted(params, x, eps, batch.get("mask"), beta)
-        means = {name: value.mean() for name, value in values.items()}
+        means = {name: value.mean() for name, value in of_data(values, volume).items()}
         means["loss"] = means.pop("negative_elbo")  # with beta, it is no bound
         return means["loss"], means
 
@@ -191,7 +200,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
         x, mask, index, key_eps = observed(key, batch)
         eps = example_normals(key_eps, index, (config.latent_dim,))
-        return {**bound(state.params, x, eps, mask, beta=1.0), **num_observed(batch)}
+        values = of_data(bound(state.params, x, eps, mask, beta=1.0), space.log_volume(batch["x"], spec, mask))
+        return {**values, **num_observed(batch)}
 
     @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
     def log_likelihood(
@@ -200,7 +210,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         x, mask, index, key_eps = observed(key, batch)
         mu, log_var = q(state.params, x, mask)
         log_p_x = functools.partial(log_p, state.params, x, mask=mask)
-        return importance_log_likelihood(key_eps, index, mu, log_var, log_p_x, num_samples, chunk)
+        found = importance_log_likelihood(key_eps, index, mu, log_var, log_p_x, num_samples, chunk)
+        volume = space.log_volume(batch["x"], spec, mask)
+        return found if volume is None else found + volume
 
     @functools.partial(jax.jit, static_argnames=("num_samples", "chunk"))
     def monte_carlo(
@@ -208,7 +220,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     ) -> Float[Array, " b"]:
         x, mask, index, key_eps = observed(key, batch)
         log_p_x = functools.partial(log_p, state.params, x, mask=mask)
-        return prior_log_likelihood(key_eps, index, config.latent_dim, log_p_x, num_samples, chunk)
+        found = prior_log_likelihood(key_eps, index, config.latent_dim, log_p_x, num_samples, chunk)
+        volume = space.log_volume(batch["x"], spec, mask)
+        return found if volume is None else found + volume
 
     @jax.jit
     def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
@@ -262,6 +276,13 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         index = first + jnp.arange(num, dtype=jnp.int32)
         return decode(state, example_normals(key, index, (config.latent_dim,)))
 
+    initialise = jax.jit(init)
+
+    def checked_init(key: Any, batch: Any) -> TrainState:
+        checked_batch(batch, spec)
+        likelihood.require(batch["x"], spec, batch.get("mask"))
+        return initialise(key, batch)
+
     parts = Parts(
         encode,
         decode,
@@ -273,4 +294,4 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         likelihood.measure(spec),
         likelihood.discrete,
     )
-    return GenerativeModel(jax.jit(init), step, evaluate, sample, parts)
+    return GenerativeModel(checked_init, step, evaluate, sample, parts)
