@@ -1,4 +1,4 @@
-"""The README's map from the lecture to the code: every name exists, every equation is on it, with its source."""
+"""The map in docs/equations.md: every name exists, every equation is on it, with its source."""
 
 import ast
 import importlib
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECTION = (ROOT / "README.md").read_text().split("## The lecture, equation by equation")[1].split("\n## ")[0]
+SECTION = (ROOT / "docs" / "equations.md").read_text().split("\n## ")[0]
 PAGES = ("objective", "penalties", "prediction")
 EQUATIONS = [ROOT / "jaxgen" / "distributions.py"]
 EQUATIONS += [path for page in PAGES for path in sorted((ROOT / "jaxgen").glob(f"*/{page}.py"))]
@@ -38,5 +38,5 @@ def test_every_name_on_the_map_exists(name):
 def test_every_equation_is_on_the_map_and_has_a_source(path):
     on_the_map = {name.rpartition(".")[2] for name in names_on_the_map()}
     for function in public_functions(path):
-        assert function.name in on_the_map, f"{function.name} is missing in the README's equation map"
+        assert function.name in on_the_map, f"{function.name} is missing in docs/equations.md"
         assert "Source:" in (ast.get_docstring(function) or ""), f"{function.name} names no source"
