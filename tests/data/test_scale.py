@@ -36,7 +36,7 @@ def fluxes(num=200, shape=(3, 3, 2), seed=0):
         Arcsinh(10.0),
         Functions(lambda x: jnp.arcsinh(x / 7), lambda u: 7 * jnp.sinh(u)),
     ],
-    ids=repr,
+    ids=["as-is", "standardised", "per-channel", "given", "range", "arcsinh", "arcsinh-given", "functions"],
 )
 def test_there_and_back_and_the_slope_between(scale):
     x = fluxes()
