@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxgen import data, evaluate
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.experiments import _images
 from jaxgen.runs import Experiment, pictures
 
@@ -31,11 +31,13 @@ def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str,
     return found
 
 
-def film(spec: Spec) -> Callable[[Mapping[str, Any], str], Any]:
-    """(frames, title) -> a figure of the same z over the run, a row for each moment."""
+def film(dataset: Any) -> Callable[[Mapping[str, Any], str], Any]:
+    """(frames, title) -> a figure of the same z over the run, a row for each moment; points stand beside the data."""
 
     def figure(frames: Mapping[str, Any], title: str) -> Any:
-        return pictures.examples(frames, spec, title=title, columns=max(len(x) for x in frames.values()))
+        columns = max(len(x) for x in frames.values())
+        beside = {"data": dataset.test.x[:columns]} if dataset.spec.event_shape == (2,) else {}
+        return pictures.examples({**beside, **frames}, dataset.spec, title=title, columns=columns)
 
     return figure
 
@@ -89,7 +91,8 @@ def experiment(
         picture=_images.beside_neighbours(model, dataset, "GAN", seed, conditional=conditional),
         samples=_images.samples(dataset.spec),
         report=report,
-        film=film(dataset.spec),
+        film=film(dataset),
+        film_samples=500 if dataset.spec.event_shape == (2,) else 10,
         levels=LEVELS,
         pictures={"latent": latent_path(model, dataset, seed, conditional)},
     )

@@ -41,7 +41,8 @@ def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
     low, high = first.min(axis=0), first.max(axis=0)
     margin = 0.25 * (high - low).max() + 1e-3
     for axis, (name, points) in zip(axes, finite.items(), strict=True):
-        axis.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0)
+        many = len(points) > 100
+        axis.scatter(points[:, 0], points[:, 1], s=3 if many else 14, alpha=0.4 if many else 0.8, linewidths=0)
         outside = int(((points < low - margin) | (points > high + margin)).any(axis=1).sum())
         num = len(clouds[name])
         said = [f"n = {num}"]

@@ -73,7 +73,11 @@ def finish(
         title=f"{title}: metrics",
         levels=experiment.levels,
         beside=experiment.beside,
-        units={name: estimate.unit for values in results.values() for name, estimate in values.items()},
+        units={
+            experiment.beside.get(name, name): estimate.unit.partition(";")[0]
+            for values in results.values()
+            for name, estimate in values.items()
+        },
     )
     for name, draw in draws.items():
         if not (finished and (folder.pictures / f"{name}.png").exists()):
