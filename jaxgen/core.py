@@ -128,6 +128,8 @@ class Spec:
             raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
         if self.num_classes is not None:
             require.size("num_classes", self.num_classes)
+        if self.statistics is not None and not isinstance(self.statistics, Statistics):
+            raise ValueError(f"statistics must be Statistics or None, got {self.statistics!r}")
         if self.scale is not None and self.levels is not None:
             raise ValueError(f"scale must be None for grey levels, which have one, got {self.scale}")
         num_classes = self.num_classes or 0

@@ -127,7 +127,6 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
-        require.typed_key("key", key)
         key_encoder, key_decoder = jax.random.split(key)
         x, mask = observed(batch)
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
@@ -192,6 +191,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     initialise = jax.jit(init)
 
     def checked_init(key: Any, batch: Any) -> TrainState:
+        require.typed_key("key", key)
         checked_batch(batch, spec)
         space.require_storage(batch["x"], spec, batch.get("mask"))
         return initialise(key, batch)

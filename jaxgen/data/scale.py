@@ -82,6 +82,8 @@ class Standardise:
                 object.__setattr__(self, name, require.number(name, value, above=low))
         if isinstance(self.mean, tuple) and isinstance(self.std, tuple) and len(self.mean) != len(self.std):
             raise ValueError(f"mean and std must have as many channels, got {len(self.mean)} and {len(self.std)}")
+        if not isinstance(self.per_channel, bool):
+            raise ValueError(f"per_channel must be True or False, got {self.per_channel!r}")
 
     def fitted(self, x: np.ndarray, mask: np.ndarray | None = None) -> "Standardise":
         """With mean and std of the observed values where they were None.

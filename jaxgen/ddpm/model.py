@@ -111,7 +111,6 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     move = training(config, spec, network, tx)
 
     def init(key: PRNGKey, batch: Batch) -> State:
-        require.typed_key("key", key)
         fields_of(batch)
         params = network.init(key)
         # A copy: the loop donates its buffers, and none may be donated twice.
@@ -288,6 +287,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     initialise = jax.jit(init)
 
     def checked_init(key: Any, batch: Any) -> State:
+        require.typed_key("key", key)
         fields_of(batch)
         space.require_storage(batch["x"], spec)
         return initialise(key, batch)

@@ -67,7 +67,8 @@ def mode_statistics(
 
     Source: Lin et al. 2018 (PacGAN), section 4.1; Srivastava et al. 2017 (VEEGAN).
     """
-    require.plain_array("samples", samples)
+    if not isinstance(samples, jax.Array):  # it may be traced: several generators at once
+        require.plain_array("samples", samples)
     require_floats(samples=samples, centres=centres)
     require_rank(2, "[n, d]", samples=samples, centres=centres)
     if samples.shape[1:] != centres.shape[1:] or not samples.size or not centres.size:

@@ -110,7 +110,6 @@ def model(
         )
 
     def init(key: PRNGKey, batch: Batch) -> State:
-        require.typed_key("key", key)
         key_generator, key_discriminator, key_z, key_dropout = jax.random.split(key, 4)
         first = jax.tree.map(lambda v: v[0], data_of(batch))
         x, label = first["x"], first.get("label")
@@ -238,6 +237,7 @@ def model(
     initialise = jax.jit(init)
 
     def checked_init(key: Any, batch: Any) -> State:
+        require.typed_key("key", key)
         fields_of(batch)
         space.require_storage(batch["x"], spec)
         return initialise(key, batch)

@@ -90,7 +90,6 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return params["log_scale"] if likelihood.learn else jnp.float32(likelihood.log_scale or 0.0)
 
     def init(key: PRNGKey, batch: Batch) -> TrainState:
-        require.typed_key("key", key)
         fields = checked_batch(batch, spec)
         key_encoder, key_decoder = jax.random.split(key)
         x, mask = likelihood.target(fields["x"], spec, None), fields.get("mask")
@@ -279,6 +278,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     initialise = jax.jit(init)
 
     def checked_init(key: Any, batch: Any) -> TrainState:
+        require.typed_key("key", key)
         checked_batch(batch, spec)
         likelihood.require(batch["x"], spec, batch.get("mask"))
         return initialise(key, batch)

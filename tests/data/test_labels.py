@@ -12,7 +12,7 @@ from jaxgen import ddpm, evaluate, gan
 from jaxgen.core import Spec, example_labels
 from jaxgen.data import Dataset, Split, digits, from_arrays, from_folder, open_folder
 
-X = np.zeros((60, 2), np.float32)
+X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
 FROM_ONE = np.arange(60) % 10 + 1
 SMALL = {
     "gan": lambda spec: gan.model(gan.Config(latent_dim=2, network=gan.MLP((4,), (4,)), conditional=True), spec),

@@ -98,6 +98,7 @@ def test_data_that_the_spec_does_not_allow_are_refused(key):
         ddpm.model(TINY, Spec((4, 4, 1), scale=ToRange(0.0, 1.0))).init(key, {"x": fluxes()})
 
 
+@pytest.mark.slow
 def test_a_u_net_on_fluxes(key):
     dataset = from_arrays(fluxes(), scale=Arcsinh())
     config = ddpm.Config(schedule=ddpm.Linear(4), network=ddpm.UNet(features=8, multipliers=(1,), attention=()))

@@ -72,7 +72,7 @@ def test_beta_may_fall_only_by_name():
         (lambda: linear(10, 0.2, 0.1), "must not fall"),
         (lambda: from_betas([0.9] * 100), "alpha_bar_T at least"),
         (lambda: from_betas([1e-17, 0.1]), "large enough to change alpha_bar"),
-        (lambda: Linear(beta_T=1.5), r"in \(0, 1\)"),
+        (lambda: Linear(beta_T=1.5), r"beta_T must be a finite number above 0 and below 1, got 1\.5"),
         (lambda: Cosine(num_timesteps=0), "at least 1"),
         (lambda: Betas(()), "at least one step"),
         (lambda: respaced(linear(10), ()), "at least one t"),

@@ -129,7 +129,7 @@ def test_size_out_of_reach(key, layer):
     ("decoder", "message"),
     [
         (ConvDecoder((8,), (64,)), r"event_shape must be \(\*space, channels\), got \(64,\)"),
-        (ConvDecoder((), (8, 8, 1)), "features must name at least one level"),
+        (ConvDecoder((), (8, 8, 1)), "features must hold 1 or more integers of at least 1"),
         (ConvDecoder((12,), (8, 8, 1)), "num_groups=8 must divide the number of channels, got 12"),
     ],
 )
