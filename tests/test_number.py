@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from jaxgen.cli import show
 from jaxgen.core import Estimate
 from jaxgen.number import text
 
@@ -41,3 +42,8 @@ def test_digits_by_the_error(value, error, expected):
 def test_an_estimate_as_text():
     assert Estimate(86.4213, 0.3149, "nats").text == "86.42 ± 0.31"
     assert Estimate(0.125).text == "0.125"
+
+
+def test_tables_of_the_command_line_have_these_digits():
+    table = show.results({"test": {"distance": Estimate(543.2, 103.4, "nats"), "share": Estimate(0.125)}}, "run")
+    assert list(table.columns[1].cells) == ["540 ± 100", "0.125"]

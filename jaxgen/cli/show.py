@@ -13,15 +13,6 @@ def line(text: str) -> None:
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def number(estimate: Estimate) -> str:
-    """An estimate with its standard error, if it has one."""
-    return (
-        f"{estimate.value:.4g}"
-        if estimate.standard_error is None
-        else (f"{estimate.value:.3f} ± {estimate.standard_error:.3f}")
-    )
-
-
 def results(found: dict[str, dict[str, Estimate]], title: str) -> Table:
     """Estimates by split, a row for each.
 
@@ -34,7 +25,7 @@ def results(found: dict[str, dict[str, Estimate]], title: str) -> Table:
         table.add_column(column, justify="left" if column in ("", "unit") else "right")
     # What takes long is measured on the test set alone.
     for name, unit in {name: e.unit for split in found.values() for name, e in split.items()}.items():
-        table.add_row(name, *(number(split[name]) if name in split else "" for split in found.values()), unit)
+        table.add_row(name, *(split[name].text if name in split else "" for split in found.values()), unit)
     return table
 
 
@@ -71,7 +62,7 @@ def fidelity(found: Any, title: str) -> None:
     table = Table("", "samples", "real images", "expected bias", "better", title=title, title_justify="left")
     for name, score in found.scores.items():
         bias = "" if score.bias is None else f"{score.bias:.2g}"
-        table.add_row(name.replace("_", " "), number(score.value), number(score.floor), bias, score.better)
+        table.add_row(name.replace("_", " "), score.value.text, score.floor.text, bias, score.better)
     Console().print(table)
     conditions = next(iter(found.scores.values())).conditions
     for text in (str(conditions), *found.notes):
