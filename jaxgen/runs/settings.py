@@ -63,7 +63,8 @@ class Settings(ABC):
             fewer examples; another number is then refused.
         devices: Number of devices to train on.
         log_every: Steps per record of the metrics.
-        checkpoint_every: Steps between checkpoints, each with an evaluation on the validation split.
+        checkpoint_every: Steps between checkpoints; where the experiment names what is best, each evaluates
+            the validation split.
         picture_every: Steps between pictures; 0 for one at the end only.
         keep: How many of the latest checkpoints to keep, the best besides.
 
