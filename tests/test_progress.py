@@ -1,5 +1,8 @@
 """Progress is seen: in a terminal of any width, in a log file now and then, while nothing counts steps too."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
+
 import io
 import re
 

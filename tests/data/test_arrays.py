@@ -1,5 +1,8 @@
 """The user's own arrays and files: taken as they are, or refused by name."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
+
 import io
 import pickle
 

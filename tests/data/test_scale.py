@@ -1,5 +1,9 @@
 """Scales of real values: there and back, the change of variables, what is fitted, and what is refused or warned of."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+
 import math
 import warnings
 

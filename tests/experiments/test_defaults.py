@@ -1,5 +1,8 @@
 """Defaults suit any data: a folder of 30 tiny images, a file of 40 examples, and the data that they were made for."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
+
 import dataclasses
 import itertools
 import json

@@ -1,5 +1,8 @@
 """Whatever a picture or a report will need is tried before step 0, and a refused command leaves no folder behind."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
+
 import dataclasses
 
 import jax

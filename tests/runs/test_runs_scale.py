@@ -1,5 +1,8 @@
 """Runs on real values in physical units: the scale is a flag, in the manifest, and in all that follows."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalCall=false
+
 import dataclasses
 import json
 import warnings

@@ -1,5 +1,8 @@
 """A new run from the state of another."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportAttributeAccessIssue=false
+
 import dataclasses
 import json
 import shutil

@@ -1,3 +1,5 @@
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
 import gc
 import os
 import signal

@@ -1,5 +1,8 @@
 """Hooks, functions and loggers: when they are called, and how they end training."""
 
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
+
 import inspect
 
 import flax.linen as nn
