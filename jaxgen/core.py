@@ -101,8 +101,8 @@ class Spec:
             makes two specs equal: the networks are the same.
         class_names: Names of the classes for tables and pictures; no part of that either.
         scale: How a model sees real values; None for as they are. Grey levels have a scale of their own.
-        statistics: What is known of real values; `jaxgen.data.Dataset` measures it. Two specs that differ in nothing
-            else are equal.
+        statistics: Range, mean and spread of real values; `jaxgen.data.Dataset` measures them. Two specs that differ in
+            nothing else are equal.
 
     Raises:
         ValueError: A size below 1, another dtype, levels that the dtype cannot hold, a scale for grey levels, or labels
@@ -224,7 +224,7 @@ class Option:
 
     Attributes:
         kind: Type of the flag: a number, a string, or a union of frozen dataclasses.
-        help: What the argument is, a noun phrase.
+        help: Description of the argument, a noun phrase.
     """
 
     kind: Any
@@ -308,8 +308,8 @@ def checked_batch(
     Shapes and dtypes are known while a step is traced, so that the check costs nothing when it runs.
 
     Args:
-        batch: What a function of the contract was given.
-        spec: What the data are.
+        batch: Batch as a function of the contract was given it.
+        spec: Description of the data.
         needs: Fields that must be there besides "x": "label" for a conditional model, say.
         refuses: Fields that the model would leave out of account: "mask", for one that reads all of x.
 

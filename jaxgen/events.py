@@ -1,4 +1,4 @@
-"""What all equations do with events, the [b, *event] of one example each: check them, and sum over them.
+"""Checks of events, the [b, *event] of one example each, and sums over them, for all equations.
 
 Shapes and dtypes are known while a function is traced, so that checks cost nothing when it runs. Without them jnp
 broadcasts [b, 1] against [b] to b^2 pairs, and casts a table of coefficients below 1 to integers, which makes it 0.

@@ -1,6 +1,6 @@
-"""What is said while something takes long and counts no training steps.
+"""Progress of work that takes long and counts no training steps.
 
-Whoever starts it says what it is (`activity`); a loop deep inside says how far it is (`counted`), without knowing who
+The caller names the work (`activity`); a loop deep inside says how far it is (`counted`), without knowing who
 listens. Where nobody does, counting costs nothing and shows nothing.
 """
 

@@ -1,6 +1,6 @@
 """Rehearsals: a picture or a report is gone through before the first step, on shapes alone.
 
-What dies in its last minute after hours of training mostly dies of a shape, a label or an option, and these are known
+A run that dies in its last minute mostly dies of a shape, a label or an option, and these are known
 from the start. `jax.eval_shape` goes through a function without compiling or computing anything; where the function
 wants an array on the host (`host`), it is given zeros of that shape.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
-# What JAX raises where a program asks for values of an array that has none yet.
+# Errors of JAX where a program asks for values of an array that has none yet.
 _UNKNOWN = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -49,13 +49,13 @@ def rehearse(function: Callable[..., Any], key: Any, state: Any, *arguments: Any
     for values by other ways than `host` is left there: what comes after goes untried.
 
     Args:
-        function: What will be called later, a picture or an evaluation.
+        function: Function that will be called later, a picture or an evaluation.
         key: Root key.
         state: A state, or its shapes as `jax.eval_shape` gives them.
         arguments: Further arguments, as they are.
 
     Returns:
-        What the function returned, None where it was left.
+        Result of the function, None where it was left.
 
     Raises:
         Exception: Whatever the function raises.

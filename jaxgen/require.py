@@ -1,4 +1,4 @@
-"""What functions and configs ask of their arguments: one way to refuse, with the argument, the rule and the value.
+"""Checks of arguments, for functions and configs: one way to refuse, with the argument, the rule and the value.
 
 NaN passes every check that is written `if x < 0: raise`, and so does 2.5 where an integer is meant. Here a number is
 finite and an integer is one, whatever else is asked of it.
@@ -212,7 +212,7 @@ def typed_key(name: str, value: Any) -> None:
 _LARGEST = float(np.finfo(np.float32).max)
 
 _PLAIN = (str, bytes, int, float, complex, list, tuple, dict, set, np.ndarray, np.generic, type(None), type)
-"""What is never an instance that was meant as a choice."""
+"""Kinds that are never an instance that was meant as a choice."""
 
 
 @functools.cache

@@ -9,7 +9,7 @@
     jaxgen list                             the experiments
     jaxgen COMMAND --help, jaxgen --version
 
-What goes wrong is told in one line; with JAXGEN_TRACEBACK=1 in the environment a traceback stands before it.
+Errors are told in one line; with JAXGEN_TRACEBACK=1 in the environment a traceback stands before it.
 Every field of an experiment's config is a flag. Whatever is done here can be done from Python with `jaxgen.runs`.
 """
 

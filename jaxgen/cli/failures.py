@@ -17,7 +17,7 @@ def explained(error: BaseException) -> tuple[int, str]:
     """The exit code and one line: the argument, the rule and the value where the user can mend it.
 
     Args:
-        error: What a command raised.
+        error: Exception that a command raised.
 
     Returns:
         The code and the line, without "jaxgen: " in front.
@@ -47,7 +47,7 @@ def explained(error: BaseException) -> tuple[int, str]:
 
 
 def _lacking_device() -> str:
-    """What keeps jax from having any device; "" where it has one."""
+    """The reason why jax has no device; "" where it has one."""
     import jax
 
     try:

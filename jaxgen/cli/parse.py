@@ -29,7 +29,7 @@ def call_of(
         function: Its annotated arguments are the flags, its docstring the help.
         arguments: The words after the command.
         prog: The command, as the help names it.
-        unknown: What is said in front of words that are no flags.
+        unknown: Beginning of the message about words that are no flags.
 
     Returns:
         The call without arguments; None where help was printed instead.
@@ -103,7 +103,7 @@ def _wide(wanted: bool) -> Iterator[None]:
 
 
 def _sentence(box: str, prog: str, unknown: str) -> str:
-    """What tyro says in a box, in one line: its first part, in jaxgen's words where they are known."""
+    """The message of tyro's box in one line: its first part, in jaxgen's words where they are known."""
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│|╭╮╰╯ \n") for line in box.splitlines()]
     parts: list[list[str]] = [[]]
     for line in lines[1:]:
@@ -128,7 +128,7 @@ _WORDS = {
     r"^Cannot select subcommand '(.*?)' because .*? when you used the flag '(.*?)'\..*": r"\1 must be named before \2",
     r"^Missing from [\w ]*: (.*?)\.? \(required\)$": r"missing: \1",
 }
-"""What tyro says, and what it is in jaxgen's words."""
+"""Words of tyro, and the same in jaxgen's."""
 
 
 def _not_recognised(said: str, rest: list[str], unknown: str) -> str:

@@ -1,4 +1,4 @@
-"""What the commands print: tables of results, and what became of a run."""
+"""Output of the commands: tables of results, and the end of a run."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def results(found: dict[str, dict[str, Estimate]], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in ("", *found, "unit"):
         table.add_column(column, justify="left" if column in ("", "unit") else "right")
-    # What takes long is measured on the test set alone.
+    # Slow estimates are measured on the test set alone.
     for name, unit in {name: e.unit for split in found.values() for name, e in split.items()}.items():
         table.add_row(name, *(split[name].text if name in split else "" for split in found.values()), unit)
     return table

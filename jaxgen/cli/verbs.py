@@ -70,7 +70,7 @@ def compare(
         num: How many samples of each; as many as there are to compare with unless given, 10,000 at most.
         seed: Seed of the samples.
         best: Take the best checkpoints instead of the last.
-        split: What to compare with: "test", "valid" or "train".
+        split: Images to compare with: "test", "valid" or "train".
         out: Folder of comparison.txt, comparison.png and comparison.html.
     """
     from jaxgen import runs as module

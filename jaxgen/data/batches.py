@@ -101,7 +101,7 @@ class Batches:
 
 
 def described(arrays: Any, leading: int = 1) -> str:
-    """What examples consist of, in a few words: "uint8 [8, 8, 1] with label".
+    """A few words about examples: "uint8 [8, 8, 1] with label".
 
     Args:
         arrays: "x" and what else there is; anything may stand in place of the arrays, as in a pytree.

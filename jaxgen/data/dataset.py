@@ -117,7 +117,7 @@ class Dataset:
 
     Args:
         name: What it is called in a run's folder and in tables.
-        spec: What a model must know; every split keeps it. Which labels occur in training is filled in where the spec
+        spec: Description that every split keeps. Which labels occur in training is filled in where the spec
             does not say; of real values the statistics are measured.
         train: What models learn from.
         test: What a figure is measured on, once.

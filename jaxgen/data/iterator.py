@@ -35,8 +35,8 @@ def from_iterator(batches: Any, batch_size: int | None = None) -> "IteratorBatch
     taken whatever the step is. An iterable that can be begun anew (a grain data set, a loader) is, at its end; with a
     generator training ends where that ends, see `History.stopped`. Nothing is read that is not trained on.
 
-    What is lost, other than with sequences: a run that is repeated or resumed is the same only where the iterator
-    gives the same batches again, and to bring it back to its place is up to you. For data in arrays take
+    One promise is lost, other than with sequences: a run that is repeated or resumed is the same only where the
+    iterator gives the same batches again, and to bring it back to its place is up to you. For data in arrays take
     `from_arrays`, for data on disk `Stream`, which have none of these limits.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxgen.require import integer
 
 _MEMINFO = Path("/proc/meminfo")
-# Of a container: Linux's two kinds of control groups.
+# A container's limit: Linux's two kinds of control groups.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -36,7 +36,7 @@ def require_room(what: str, num_bytes: int, way_out: str, limit: int | None = No
     Args:
         what: Name of what would be read.
         num_bytes: Memory that it takes.
-        way_out: What to do instead; the end of the message.
+        way_out: Advice at the end of the message.
         limit: The most bytes that are allowed; None for those that are available.
 
     Raises:

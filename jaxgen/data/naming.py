@@ -1,4 +1,4 @@
-"""What the names of folders, images and keys say: a split, a column, or nothing of the kind.
+"""Names of folders, images and keys, and their meaning: a split, a column, or nothing of the kind.
 
 Test images among the training ones are found by nobody afterwards, so a name that looks like a split, whatever its
 case and spelling, is read as that split or refused; it never becomes a label.

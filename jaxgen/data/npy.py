@@ -32,7 +32,7 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What numpy, zipfile and Python's parser raise on files that were cut short, altered, encrypted or something else."""
+"""Exceptions of numpy, zipfile and Python's parser on files that were cut, altered, encrypted or something else."""
 
 ALONE = ""
 """Name of the array of a .npy file, which has none."""
@@ -41,7 +41,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 class Header(NamedTuple):
-    """What a header says of an array: its shape, dtype and size in bytes."""
+    """The header of an array: its shape, dtype and size in bytes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype

@@ -258,7 +258,7 @@ class Functions:
 
 
 Scale: TypeAlias = Identity | Standardise | ToRange | Arcsinh
-"""What a config may choose; JSON can hold all of them."""
+"""Scales that a config may choose; JSON can hold all of them."""
 
 
 def _known(x: np.ndarray, mask: np.ndarray | None) -> Any:

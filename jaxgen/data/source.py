@@ -1,4 +1,4 @@
-"""What training asks of its data."""
+"""The protocol of training data."""
 
 from typing import Any, Protocol, runtime_checkable
 

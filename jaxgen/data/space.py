@@ -33,7 +33,7 @@ def to_unit(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, 
 
     Args:
         x: Examples in the storage dtype of `spec`, any leading axes.
-        spec: What the data are.
+        spec: Description of the data.
 
     Returns:
         float32 in [0, 1] for discrete data.
@@ -59,7 +59,7 @@ def to_seen(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array, 
 
     Args:
         x: Examples in the storage dtype of `spec`, any leading axes.
-        spec: What the data are.
+        spec: Description of the data.
 
     Raises:
         ValueError: x has another dtype than the storage one.
@@ -84,7 +84,7 @@ def to_model(x: Shaped[Array | np.ndarray, "..."], spec: Spec) -> Float32[Array,
 
     Args:
         x: Examples in the storage dtype of `spec`, any leading axes.
-        spec: What the data are.
+        spec: Description of the data.
 
     Returns:
         float32 in [-1, 1] for discrete data.
@@ -107,7 +107,7 @@ def from_model(x: Float32[Array | np.ndarray, "..."], spec: Spec) -> Float32[Arr
 
     Args:
         x: Values in model space.
-        spec: What the data are.
+        spec: Description of the data.
 
     Returns:
         float32 in [0, 1] for discrete data.
@@ -143,7 +143,7 @@ def colours(spec: Spec) -> dict[str, Any]:
 
 
 def on_scale(spec: Spec) -> str:
-    """What the title of a picture adds about its values."""
+    """The remark about values in a picture's title."""
     return "" if spec.scale is None else f"; values on the scale {type(spec.scale).__name__}"
 
 
@@ -168,20 +168,20 @@ def limit(spec: Spec) -> float | None:
 
 
 def density(spec: Spec) -> str:
-    """What log-densities of real values are of, as tables and units say it."""
+    """The measure of log-densities of real values, as tables and units say it."""
     return "density" if spec.scale is None else "density of the data in their own units"
 
 
 def log_volume(
     x: Shaped[Array | np.ndarray, "b *event"], spec: Spec, mask: Bool[Array | np.ndarray, "b *event"] | None = None
 ) -> Float32[Array, " b"] | None:
-    """What a log-density in model space lacks to be one of the data in their own units.
+    """The difference between a log-density in model space and one of the data in their own units.
 
         log p(x) = log p(u) + sum_i log |du_i / dx_i|,     u = scale(x)
 
     Args:
         x: Examples in storage dtype: real values in their own units.
-        spec: What the data are.
+        spec: Description of the data.
         mask: True where x is observed; the rest does not count.
 
     Returns:
@@ -210,7 +210,7 @@ def require_range(
         x: Its values.
         low: The smallest value that is allowed.
         high: The largest value that is allowed.
-        hint: What is said after the values: what would fit.
+        hint: Advice after the values: a choice that would fit.
         mask: True where a value counts; None where all do.
 
     Raises:

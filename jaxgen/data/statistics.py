@@ -1,4 +1,4 @@
-"""What is known of real values before training: their range, mean and spread, and whether a model can take them so.
+"""Statistics of real values before training: their range, mean and spread, and whether a model can take them so.
 
 Grey levels have a scale of their own. Real values may be fluxes up to 5,000 or shares with a spread of 0.1, and a model
 whose noise has a standard deviation of 1 sees a constant in the second and nothing but outliers in the first.
@@ -57,7 +57,7 @@ def warn_unscaled(spec: Spec, name: str) -> None:
     """Warn of real values without a scale whose mean or spread is far from 0 and 1.
 
     Args:
-        spec: What is known of the data; without `statistics` nothing is said.
+        spec: Description of the data; without `statistics` nothing is said.
         name: The model that assumes unit scale, as the warning calls it.
     """
     statistics = spec.statistics

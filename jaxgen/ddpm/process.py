@@ -323,7 +323,7 @@ def reverse(
 
 
 def eps_and_fraction(denoised: Any, x_t: Array) -> tuple[Array, Array | None]:
-    """What a `Denoise` returned as eps_hat and the fraction of a learned variance, None where there is none.
+    """The two parts of a `Denoised`: eps_hat, and the fraction of a learned variance, None where there is none.
 
     Raises:
         ValueError: Neither an array nor a pair of them, integers, or shapes other than that of x_t.

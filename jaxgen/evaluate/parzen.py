@@ -123,7 +123,7 @@ def parzen(
         x_test: Test images, 10,000 in the published figures.
         references: Sets to be measured as if they were samples, by name: as many training images say what a perfect
             model would come to, centroids (`kmeans_centroids`) what is to be had without one.
-        log_volume: What makes the log-density of each scaled test image one of its own units
+        log_volume: Summand that makes the log-density of each scaled test image one in its own units
             (`jaxgen.data.space.log_volume`); None adds nothing.
         bounded: Whether pixels must lie in [0, 1]; False for real values, all on one scale.
         candidates: Widths to choose from.

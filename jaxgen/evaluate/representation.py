@@ -150,6 +150,6 @@ def looked_at(x: Shaped[np.ndarray, "..."], spec: Spec) -> Shaped[np.ndarray, ".
 
 
 def name_of_seen(dataset: Any) -> str:
-    """What names that which is computed of a data set: its fingerprint, and the scale that its values are seen by."""
+    """The name of results computed from a data set: its fingerprint, and the scale that its values are seen by."""
     scale = for_metrics(dataset.spec).scale
     return dataset.fingerprint if scale is None else f"{dataset.fingerprint} by {scale}"

@@ -1,4 +1,4 @@
-"""What the experiments share whatever the family: their numbers, and their pictures of examples of any kind."""
+"""Numbers and pictures of examples of any kind, shared by the experiments of all families."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _SPLIT_FOR_EVER = ("digits", "binarized_mnist", "ring", "grid", "two_moons", "sw
 def held_out(name: str, value: int | float | None, of_mnist: int, dataset: str) -> int | float | None:
     """How many training images are held out, as a config has it: None for the experiment's own number.
 
-    That number itself is None too where it is meant: configs of before None could be given are those of today.
+    The number itself is written as None too: a config from before None could be given equals today's.
 
     Args:
         name: Name of the field.
@@ -72,7 +72,7 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
 
 
 def of_examples(values: Mapping[str, np.ndarray], unit: str) -> dict[str, Estimate]:
-    """What `evaluate.per_example` found, as estimates in this unit; "observed", of data with a mask, is a number."""
+    """Results of `evaluate.per_example` as estimates in this unit; "observed", of data with a mask, is a number."""
     rows = evaluate.estimates(values, unit)
     if "observed" in rows:
         rows["observed"] = rows["observed"]._replace(unit="observed dimensions")
@@ -186,7 +186,7 @@ def few(dataset: Any, num: int) -> tuple[int, int]:
 
 
 def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_steps: int) -> dict[str, Estimate]:
-    """What a classifier and the training examples say of samples.
+    """Estimates about samples, from a classifier and from the training examples.
 
     Real values are looked at on their scale; where they have none and lie elsewhere than in [0, 1], their range becomes
     that, and the classifier's unit says how many values of the samples lie beyond the range.
@@ -234,7 +234,7 @@ def fidelity(x: np.ndarray, dataset: Any, split: Any, seed: int, classifier_step
 
 
 def scale_said(spec: Spec) -> str:
-    """What is to be said of the scale that metrics look at examples by; nothing where there is none."""
+    """Notes about the scale that metrics look at examples by; none where there is no scale."""
     if spec.scale is not None:
         return f", on the scale {type(spec.scale).__name__}"
     known = spec.statistics

@@ -35,7 +35,7 @@ from jaxgen.gan.objective import value
 
 
 class Parts(NamedTuple):
-    """What a GAN offers beyond the contract; x in data space (images in [0, 1], real values in their own units).
+    """Functions of a GAN beyond the contract; x in data space (images in [0, 1], real values in their own units).
 
     Attributes:
         generate: (state, z, label=None) -> G(z), by the averaged generator, [B, *event].
@@ -78,7 +78,7 @@ def model(
     if config.conditional and spec.num_classes is None:
         raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
     if config.augmentation and (space.limit(spec) is None or len(spec.event_shape) < 2):
-        # What comes in from outside is -1, and brightness is on the scale [-1, 1].
+        # Values from outside are -1, and brightness is on the scale [-1, 1].
         raise ValueError(
             f"augmentation is for images of shape (*space, channels) with levels, or real values with the scale "
             f"ToRange(), got {spec.event_shape}, levels={spec.levels}, scale={spec.scale}"
@@ -176,7 +176,7 @@ def model(
         return space.from_model(from_average(state, z, labels(label, z)), spec)
 
     def require_data(x: Any) -> None:
-        """That x is in data space: its shape and kind, and where concrete, of images the range."""
+        """Refuse x outside data space: another shape or kind and, where concrete, images out of range."""
         require_floats(x=x)
         require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
         if spec.levels is not None:

@@ -58,7 +58,7 @@ class Latent(nn.Module):
 
 
 def model_space(x: Float[Array, "b *event"], spec: Spec) -> Float32[Array, "b *event"]:
-    """What a generator puts out: in [-1, 1] by tanh for data that lie there, as it is for other real values."""
+    """The output of a generator: in [-1, 1] by tanh for data that lie there, as it is for other real values."""
     x = x.astype(jnp.float32)
     return x if limit(spec) is None else jnp.tanh(x)
 

@@ -1,4 +1,4 @@
-"""What pictures refuse: the argument, the rule and the value received."""
+"""Refusals of pictures: the argument, the rule and the value received."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from jaxgen.rehearsal import host
 def numbers(name: str, value: Any) -> np.ndarray:
     """`value` as an array of real numbers on the host, float64 where it is, float32 otherwise.
 
-    What a masked array hides is NaN.
+    Hidden values of a masked array are NaN.
 
     Raises:
         ValueError: No real numbers.
@@ -32,7 +32,7 @@ def groups(name: str, value: Any, what: str) -> Mapping[str, Any]:
     Args:
         name: Name of the argument.
         value: Its value.
-        what: What there must be at least one of.
+        what: Noun for the things of which one must be there.
 
     Raises:
         ValueError: No mapping, or an empty one.

@@ -32,7 +32,7 @@ class Range(NamedTuple):
 
     Attributes:
         low: The value of the first colour.
-        high: That of the last.
+        high: Value of the last colour.
         stated: Whether the figure must state it: not where it is [0, 1] because the images are.
     """
 
@@ -202,7 +202,7 @@ def heights_of(canvases: Mapping[str, np.ndarray], width: float) -> list[float]:
 
 
 def remarks(x: np.ndarray, values: Range) -> str:
-    """What a picture of x in this range does not show."""
+    """Remarks about values of x that a picture in this range does not show."""
     finite = np.isfinite(x)
     slack = _ROUNDING * (values.high - values.low)
     outside = finite & ((x < values.low - slack) | (x > values.high + slack))

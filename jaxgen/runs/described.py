@@ -14,7 +14,7 @@ def describe(spec: Spec) -> dict[str, Any] | None:
     """A spec as JSON types; None if it holds what JSON cannot, such as a user's own functions.
 
     Args:
-        spec: What a model knows of its data.
+        spec: Description of the data.
     """
     try:
         fields = {name: to_json(value) for name, value in vars(spec).items() if name != "condition"}
@@ -40,7 +40,7 @@ def stand_in(spec: Spec, batch_size: int) -> Batch:
     """A batch without values, for `jax.eval_shape`.
 
     Args:
-        spec: What is known of the data.
+        spec: Description of the data.
         batch_size: Examples in the batch.
     """
 
@@ -60,7 +60,7 @@ def state_of(model: GenerativeModel, spec: Spec, config: Settings) -> Any:
 
     Args:
         model: The model.
-        spec: What is known of its data.
+        spec: Description of the data.
         config: Config of the run.
     """
     unit = config.batch_unit

@@ -1,4 +1,4 @@
-"""What follows the last step of a run: its report, its pictures, and the mark that it is finished."""
+"""The end of a run, after its last step: report, pictures, and the mark that it is finished."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What lies in a run's folder, compared with what training it again makes: checkpoints, records, results."""
+"""The content of a run's folder compared with a second training: checkpoints, records, results."""
 
 import math
 import warnings
@@ -67,7 +67,7 @@ def distance(folder: RunFolder, config: Settings, experiment: Experiment, step: 
 
 
 def other_records(kept: list[dict[str, Any]], records: list[dict[str, Any]], last: int) -> list[str]:
-    """What differs between the records up to a step and those made again, one line each."""
+    """Differences between the records up to a step and those made again, one line each."""
 
     def kind(record: dict[str, Any]) -> tuple[int, bool]:
         return record["step"], any(name.startswith("valid/") for name in record)
@@ -115,7 +115,7 @@ def other_results(
 
 
 def _other_estimate(where: str, kept: Any, again: Estimate) -> list[str]:
-    """What differs between an estimate in a manifest and the same made again, one line each."""
+    """Differences between an estimate in a manifest and the same made again, one line each."""
     if not isinstance(kept, dict):
         return [f"{where}: it must be an estimate, got {str(kept)[:40]}"]
     lines = []
@@ -129,7 +129,7 @@ def _other_estimate(where: str, kept: Any, again: Estimate) -> list[str]:
 
 
 def unseen(folder: RunFolder, records: list[dict[str, Any]], last: int) -> list[str]:
-    """What of a run's folder is not compared, one line each."""
+    """Parts of a run's folder that are not compared, one line each."""
     lines = []
     later = sorted({record["step"] for record in records if record["step"] > last})
     if later:

@@ -15,7 +15,7 @@ def examples(groups: Mapping[str, Any], spec: Spec, *, title: str, columns: int 
 
     Args:
         groups: Examples [n, *event] by name, in data space.
-        spec: What is known of the data.
+        spec: Description of the data.
         title: Title of the figure; a scale is named in it.
         columns: Images per row, as in `plot.examples`.
 

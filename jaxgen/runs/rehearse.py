@@ -1,4 +1,4 @@
-"""What a run will need in its last minute, gone through before its first step.
+"""A rehearsal, before the first step, of all that a run needs in its last minute.
 
 Every picture and every report is walked through on shapes alone (`jaxgen.rehearsal`): nothing is compiled or computed,
 no key is used up, and a run of hours does not end in an error that was there from the start.
@@ -18,8 +18,8 @@ from jaxgen.runs.settings import Experiment
 _SHOWN = 4
 """Samples that are drawn for the figure of samples."""
 
-# What a shape, a label or an option that does not fit raises. Others, of a division by the zeros that stand for unknown
-# numbers or of a disk, say nothing about the end of the run.
+# Errors that a shape, a label or an option that does not fit raises. Others, of a division by the zeros that stand for
+# unknown numbers or of a disk, say nothing about the end of the run.
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ImportError)
 
 

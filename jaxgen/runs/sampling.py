@@ -27,7 +27,7 @@ _CHUNK, _CHUNK_BYTES = 10_000, 2**21
 
 
 class Samples(NamedTuple):
-    """What was drawn.
+    """The result of drawing samples.
 
     Attributes:
         x: The samples; where they were written to a file, memory-mapped from it.
@@ -99,7 +99,7 @@ def draw(
         best: Take the best checkpoint instead of the last.
         out: File of the samples or of their picture.
         chunk: Samples per call of the model.
-        trained: What `load_model` gave for this run, if it was asked already.
+        trained: Result of `load_model` for this run, if it was asked already.
         progress: Whether to say that samples are drawn.
         options: Further arguments of the model's `sample`.
 
@@ -203,7 +203,7 @@ def _make_room(file: Path, size: int) -> None:
 def _array(
     stream: IO[bytes], kind: str, shape: tuple[int, ...], dtype: np.dtype, label: Any
 ) -> Iterator[tuple[IO[bytes], int]]:
-    """What takes the bytes of an array in a .npy or .npz file, and where in the file they begin."""
+    """The open file for the bytes of an array, .npy or .npz, and the place where they begin."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     if kind == ".npy":
         np.lib.format.write_array_header_1_0(stream, header)

@@ -104,7 +104,7 @@ class Settings(ABC):
         Args:
             name: Name of the field.
             most: The largest number that the data allow.
-            of: What there are so many of.
+            of: Noun for the things that are counted.
 
         Raises:
             ValueError: Another number than the experiment's own, and more than the data allow.
@@ -116,7 +116,7 @@ class Settings(ABC):
 
     @property
     def batch_unit(self) -> int:
-        """What divides every batch: into parts that are trained on apart, say."""
+        """A divisor of every batch: the number of parts that are trained on apart, say."""
         return 1
 
     def batch_size_for(self, num: int) -> int:
@@ -153,7 +153,7 @@ class Settings(ABC):
         An experiment that does not say it is sampled from through `build`, which needs its data.
 
         Args:
-            spec: What is known of the data.
+            spec: Description of the data.
 
         Raises:
             NotImplementedError: The experiment does not say.
@@ -164,7 +164,7 @@ class Settings(ABC):
         """A figure of samples where the data are not at hand; `Experiment.samples` where they are.
 
         Args:
-            spec: What is known of the data.
+            spec: Description of the data.
             x: Samples [num, *event].
             title: Title of the figure.
         """

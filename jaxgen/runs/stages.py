@@ -119,7 +119,7 @@ def _rebuilt(tree: dict[str, Any], config: Settings) -> Any:
 
 
 def _schedules(part: Any, num_steps: int, at: str = "") -> dict[str, Any]:
-    """What a config's parts become that are to last so many steps, by their place in it."""
+    """Parts of a config that are to last so many steps, by their place in it."""
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return {}
     lasting = getattr(part, "lasting", None)

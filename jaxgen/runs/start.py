@@ -51,7 +51,7 @@ def adopted(fresh: Any, other: Any) -> Any:
 
 
 def described(path: Path, state: Any) -> dict[str, Any]:
-    """What a manifest says of the run that another was started from.
+    """The entry of a manifest about the run that another was started from.
 
     Args:
         path: Folder of the other run.

@@ -37,13 +37,13 @@ def load(path: Path | str, *, best: bool = False) -> tuple[Experiment, Settings,
 
 
 class Trained(NamedTuple):
-    """What a run has trained, as far as it can be used without data.
+    """A trained model, as far as it can be used without data.
 
     Attributes:
         model: The model. Its `init` may lack what the data alone can tell.
         state: Its state.
         config: Config of the run.
-        spec: What is known of the data.
+        spec: Description of the data.
         samples: (samples, title) -> a figure of samples.
     """
 

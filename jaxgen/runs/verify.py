@@ -28,7 +28,7 @@ class Report(NamedTuple):
         parted: The first step with another digest, None if all are equal.
         differences: What differs in data, versions, device and flags, one line each.
         wrong: Checkpoints, records and results that are not the run's, one line each.
-        unseen: What was not looked at, one line each.
+        unseen: Parts that were not looked at, one line each.
         interrupted: Name of the signal that ended it early, or None.
         near: On fewer devices than the run had, where the last bits may differ: by step of a checkpoint, how far what
             was learned again is from it, relative to its norm. Empty otherwise.

@@ -253,7 +253,7 @@ class Checkpoints:
         return ocp
 
     def _orbax(self) -> Any:
-        """What writes checkpoints in the background, made when it is first needed."""
+        """The writer of checkpoints in the background, made when it is first needed."""
         if self._saver is None:
             from orbax.checkpoint.options import AsyncOptions
 

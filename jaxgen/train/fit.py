@@ -201,7 +201,7 @@ def _functions(name: str, value: Any) -> list[Callable[..., Any]]:
 
 
 def _source(batches: Any) -> data.BatchSource:
-    """What gives batches by step, made of what gives them in a row where need be.
+    """A source of batches by step, made of an iterable where need be.
 
     Raises:
         ValueError: What holds no batches, with what to call.

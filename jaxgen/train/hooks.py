@@ -1,4 +1,4 @@
-"""What is done between steps, and how it ends training."""
+"""Hooks: calls between steps, and how they end training."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple

@@ -58,7 +58,7 @@ def _clock(seconds: float) -> str:
 
 
 class _Line(ProgressColumn):
-    """What stands beside the bar, fitted to the terminal as it is now."""
+    """The text beside the bar, fitted to the terminal as it is now."""
 
     def __init__(self, console: Console):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What training remembers since the last record."""
+"""Metrics of training since the last record."""
 
 from typing import Any
 

@@ -181,7 +181,7 @@ class Bernoulli:
         drawn = (uniform < probability).astype(jnp.float32)
         if spec.levels is not None:
             return drawn
-        # What is no probability must not become one: its log-probability is -inf, and of NaN it is NaN.
+        # A value that is no probability must not become one: its log-probability is -inf, and that of NaN is NaN.
         return jnp.where((probability >= 0) & (probability <= 1), drawn, probability)
 
     def log_prob(
