@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxgen import autoencoder, data, ddpm, evaluate, gan, vae
-from jaxgen.core import Spec, checked_batch, checked_draws
+from jaxgen.core import Spec
+from jaxgen.inputs import checked_batch, checked_draws
 from tests.models import MODELS, VARIANTS
 
 

@@ -13,21 +13,12 @@ from jaxtyping import Array, Float
 from jaxgen import optimizers, require
 from jaxgen.autoencoder.networks import Decoder, Encoder
 from jaxgen.autoencoder.objective import reconstruction_loss
-from jaxgen.core import (
-    Batch,
-    GenerativeModel,
-    Metrics,
-    PRNGKey,
-    Spec,
-    TrainState,
-    checked_batch,
-    checked_draws,
-    example_normals,
-    num_observed,
-)
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
+from jaxgen.draws import example_normals
 from jaxgen.events import require_latent
+from jaxgen.inputs import checked_batch, checked_draws, checked_init, num_observed
 
 
 @dataclass(frozen=True)
@@ -188,12 +179,8 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         index = first + jnp.arange(num, dtype=jnp.int32)
         return decode(state, example_normals(key, index, (config.latent_dim,)))
 
-    initialise = jax.jit(init)
-
-    def checked_init(key: Any, batch: Any) -> TrainState:
-        require.typed_key("key", key)
+    def check(batch: Any) -> None:
         checked_batch(batch, spec)
         space.require_storage(batch["x"], spec, batch.get("mask"))
-        return initialise(key, batch)
 
-    return GenerativeModel(checked_init, step, evaluate, sample, Parts(encode, decode, reconstruct))
+    return GenerativeModel(checked_init(init, check), step, evaluate, sample, Parts(encode, decode, reconstruct))

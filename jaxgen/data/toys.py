@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
+from jaxgen.draws import example_keys
 from jaxgen.require import integer
 
 

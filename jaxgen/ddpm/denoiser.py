@@ -6,11 +6,12 @@ from typing import Any, NamedTuple, cast
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxgen.core import PRNGKey, Spec, checked_label
+from jaxgen.core import PRNGKey, Spec
 from jaxgen.ddpm.conditioning import guided
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.process import Denoise, Denoised
 from jaxgen.ddpm.schedule import Schedule
+from jaxgen.inputs import checked_label
 
 
 class Denoiser(NamedTuple):

@@ -11,21 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen import optimizers, require
-from jaxgen.core import (
-    Batch,
-    GenerativeModel,
-    Label,
-    Metrics,
-    PRNGKey,
-    Spec,
-    checked_batch,
-    checked_draws,
-    checked_label,
-    example_labels,
-    example_normals,
-    example_uniforms,
-    known_labels,
-)
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, Spec
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
 from jaxgen.ddpm import process
@@ -40,7 +26,9 @@ from jaxgen.ddpm.sampler import noise
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import check_t
 from jaxgen.ddpm.training import State, training
+from jaxgen.draws import example_labels, example_normals, example_uniforms
 from jaxgen.events import require_floats, require_integers, require_shape
+from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_label, known_labels
 
 _ALL_STEPS = Ancestral()
 
@@ -284,13 +272,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         # There and back again, a scale rounds; what was observed is handed out as it was given.
         return drawn if spec.scale is None else jnp.where(mask, jnp.asarray(batch["x"]), drawn)
 
-    initialise = jax.jit(init)
-
-    def checked_init(key: Any, batch: Any) -> State:
-        require.typed_key("key", key)
+    def check(batch: Any) -> None:
         fields_of(batch)
         space.require_storage(batch["x"], spec)
-        return initialise(key, batch)
 
     known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(
@@ -305,4 +289,4 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
     )
-    return GenerativeModel(checked_init, step, evaluate, sample, parts)
+    return GenerativeModel(checked_init(init, check), step, evaluate, sample, parts)

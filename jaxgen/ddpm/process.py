@@ -22,10 +22,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
 from jaxgen.ddpm.prediction import eps_from_x_0, x_0_from_eps
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import Table, Time, coefficient, signal_and_noise
+from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_floats, require_integers, require_shape
 
 _Event: TypeAlias = Float[Array, "b *event"]

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
 from jaxgen.ddpm.process import (
     Denoise,
     Variance,
@@ -34,6 +34,7 @@ from jaxgen.ddpm.process import (
 )
 from jaxgen.ddpm.schedule import Schedule, check_timesteps, respaced
 from jaxgen.ddpm.tables import coefficient
+from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank
 
 _Event: TypeAlias = Float[Array, "b *event"]

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
+from jaxgen.draws import example_keys
 from jaxgen.events import require_floats, require_integers, require_shape
 
 

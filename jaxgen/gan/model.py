@@ -10,28 +10,16 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxgen import optimizers, require
-from jaxgen.core import (
-    Batch,
-    GenerativeModel,
-    Label,
-    Metrics,
-    PRNGKey,
-    Spec,
-    TrainState,
-    checked_batch,
-    checked_draws,
-    checked_label,
-    example_keys,
-    example_labels,
-    known_labels,
-)
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, Spec, TrainState
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
+from jaxgen.draws import example_keys, example_labels
 from jaxgen.events import require_floats, require_latent, require_shape
 from jaxgen.gan.config import Config
 from jaxgen.gan.game import State, game
 from jaxgen.gan.latent import interpolated, inverted
 from jaxgen.gan.objective import value
+from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_label, known_labels
 
 
 class Parts(NamedTuple):
@@ -234,17 +222,13 @@ def model(
             label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, num_classes, spec.labels)
         return generate(state, prior(key, index), label)
 
-    initialise = jax.jit(init)
-
-    def checked_init(key: Any, batch: Any) -> State:
-        require.typed_key("key", key)
+    def check(batch: Any) -> None:
         fields_of(batch)
         space.require_storage(batch["x"], spec)
-        return initialise(key, batch)
 
     known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(known(generate), known(discriminate), prior, known(interpolate), known(invert))
-    return GenerativeModel(checked_init, step, evaluate, sample, parts)
+    return GenerativeModel(checked_init(init, check), step, evaluate, sample, parts)
 
 
 def _created(tx: optax.GradientTransformation, variables: Any) -> TrainState:

@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
 from jaxgen.data.toys import grid_centres, ring_centres
+from jaxgen.draws import example_keys
 from jaxgen.events import require_floats, require_rank, require_shape
 from jaxgen.gan import objective
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.core import PRNGKey, example_uniforms
+from jaxgen.core import PRNGKey
+from jaxgen.draws import example_uniforms
 from jaxgen.events import require_events, require_floats, require_shape, sum_event
 
 

@@ -22,8 +22,9 @@ from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on
 from jaxgen.runs.use import load_model
-from jaxgen.train import Checkpoints, CompiledAgainWarning, History, Hook, NonFiniteError, Window, digest, fit, parallel
+from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
+from jaxgen.train.program import model_of_its_own
 from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
 
@@ -226,9 +227,7 @@ def _train(
         pictures,
     ]
     try:
-        with warnings.catch_warnings():
-            # A run makes its model from its config: two of them in one process are no loop over models.
-            warnings.simplefilter("ignore", CompiledAgainWarning)
+        with model_of_its_own():
             state, history = fit(
                 model,
                 batches,

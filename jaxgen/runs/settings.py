@@ -147,18 +147,17 @@ class Settings(ABC):
     def build(self) -> Experiment:
         """The experiment that this config describes."""
 
-    def model_for(self, spec: Spec) -> GenerativeModel:
+    def model_for(self, spec: Spec) -> GenerativeModel | None:
         """The model for data of this kind: all that sampling needs. `init` may lack what the data alone can tell.
-
-        An experiment that does not say it is sampled from through `build`, which needs its data.
 
         Args:
             spec: Description of the data.
 
-        Raises:
-            NotImplementedError: The experiment does not say.
+        Returns:
+            The model. None, where an experiment does not say it: samples are then drawn through `build`, which needs
+            the data.
         """
-        raise NotImplementedError
+        return None
 
     def samples_figure(self, spec: Spec, x: Any, title: str) -> Any:
         """A figure of samples where the data are not at hand; `Experiment.samples` where they are.

@@ -70,12 +70,9 @@ def load_model(path: Path | str, *, best: bool = False) -> Trained:
     folder = RunFolder(path)
     config, tree = folder.config, folder.data.get("spec")
     if tree is not None:
-        try:
-            spec = described.rebuild(tree)
-            model = config.model_for(spec)
-        except NotImplementedError:
-            pass
-        else:
+        spec = described.rebuild(tree)
+        model = config.model_for(spec)
+        if model is not None:
             figure = partial(config.samples_figure, spec)
             state = _state(folder, config, model, spec, folder.manifest.get("best"), best)
             return Trained(model, state, config, spec, figure)

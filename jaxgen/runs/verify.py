@@ -16,8 +16,9 @@ from jaxgen.runs.config import difference, from_json
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, rescheduled, stages
-from jaxgen.train import CompiledAgainWarning, Hook, Window, digest, fit, parallel
+from jaxgen.train import Hook, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
+from jaxgen.train.program import model_of_its_own
 
 
 class Report(NamedTuple):
@@ -184,9 +185,7 @@ def _again(
                 values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, dataset.valid)
                 records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
 
-        with warnings.catch_warnings():
-            # The model of a run that is trained again may be in this process already; it is no loop over models.
-            warnings.simplefilter("ignore", CompiledAgainWarning)
+        with model_of_its_own():
             state, history = fit(
                 model,
                 batches,
@@ -221,7 +220,5 @@ def _place(config: Settings) -> dict[str, Any]:
 
 def _model(config: Settings, experiment: Experiment) -> Any:
     """The model of a stage, whose schedules may be others."""
-    try:
-        return config.model_for(experiment.dataset.spec)
-    except NotImplementedError:
-        return config.build().model
+    model = config.model_for(experiment.dataset.spec)
+    return config.build().model if model is None else model

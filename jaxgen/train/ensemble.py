@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, checked_draws, state_text
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, state_text
+from jaxgen.inputs import checked_draws
 
 
 @flax.struct.dataclass

@@ -1,12 +1,13 @@
 """The compiled program of the training loop, kept for the next call; and a word where it cannot be."""
 
+import contextlib
 import dataclasses
 import functools
 import types
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -46,6 +47,14 @@ def program(step_fn: Callable[..., Any], over: Mesh | None) -> Callable[..., tup
         return jax.lax.while_loop(running, body, (state, window))
 
     return jax.jit(advance, donate_argnums=1)
+
+
+@contextlib.contextmanager
+def model_of_its_own() -> Iterator[None]:
+    """Leave out `CompiledAgainWarning`: a run builds a model from its config, and two runs are no loop over models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompiledAgainWarning)
+        yield
 
 
 _EARLIER: deque[Any] = deque(maxlen=32)

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, example_keys
+from jaxgen.core import PRNGKey
 from jaxgen.distributions import affine, normal_log_prob
+from jaxgen.draws import example_keys
 from jaxgen.events import require_floats, require_integers, require_rank, require_shape
 
 LogLikelihood = Callable[[Array], Array]

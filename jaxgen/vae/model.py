@@ -10,23 +10,12 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgen import optimizers, require
-from jaxgen.core import (
-    Batch,
-    GenerativeModel,
-    Metrics,
-    PRNGKey,
-    Spec,
-    TrainState,
-    checked_batch,
-    checked_draws,
-    coarse_uniforms,
-    example_normals,
-    example_uniforms,
-    num_observed,
-)
+from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState
 from jaxgen.data import space
 from jaxgen.distributions import affine, normal_log_prob, standard_normal_kl
+from jaxgen.draws import coarse_uniforms, example_normals, example_uniforms
 from jaxgen.events import require_equal_shapes, require_latent
+from jaxgen.inputs import checked_batch, checked_draws, checked_init, num_observed
 from jaxgen.vae.config import Config
 from jaxgen.vae.inference import importance_expectation, importance_log_likelihood, prior_log_likelihood
 from jaxgen.vae.networks import Decoder, Encoder
@@ -275,13 +264,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         index = first + jnp.arange(num, dtype=jnp.int32)
         return decode(state, example_normals(key, index, (config.latent_dim,)))
 
-    initialise = jax.jit(init)
-
-    def checked_init(key: Any, batch: Any) -> TrainState:
-        require.typed_key("key", key)
+    def check(batch: Any) -> None:
         checked_batch(batch, spec)
         likelihood.require(batch["x"], spec, batch.get("mask"))
-        return initialise(key, batch)
 
     parts = Parts(
         encode,
@@ -294,4 +279,4 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         likelihood.measure(spec),
         likelihood.discrete,
     )
-    return GenerativeModel(checked_init, step, evaluate, sample, parts)
+    return GenerativeModel(checked_init(init, check), step, evaluate, sample, parts)

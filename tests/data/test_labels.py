@@ -9,8 +9,9 @@ import pytest
 from pictures import noise, save
 
 from jaxgen import ddpm, evaluate, gan
-from jaxgen.core import Spec, example_labels
+from jaxgen.core import Spec
 from jaxgen.data import Dataset, Split, digits, from_arrays, from_folder, open_folder
+from jaxgen.draws import example_labels
 
 X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
 FROM_ONE = np.arange(60) % 10 + 1

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.core import example_keys
 from jaxgen.ddpm import conditioning, prediction, process, sampler
 from jaxgen.ddpm.oracle import GaussianData, GaussianMixtureData
 from jaxgen.ddpm.sampler import ancestral, ddim, dpm_solver_pp
 from jaxgen.ddpm.schedule import cosine, linear, respaced, uniform_timesteps
+from jaxgen.draws import example_keys
 
 SCHEDULE = linear(12, 0.02, 0.5)
 STANDARD = GaussianData(np.zeros(3))

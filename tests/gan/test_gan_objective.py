@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from jaxgen.core import example_uniforms
 from jaxgen.distributions import js_divergence, kl_divergence
+from jaxgen.draws import example_uniforms
 from jaxgen.gan import objective as o
 from jaxgen.gan import penalties
 

@@ -6,15 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny import TINY
 
-from jaxgen import cli, runs, train, vae
-from jaxgen.experiments import digits_vae
-from jaxgen.optimizers import Adam
-
-TINY = digits_vae.Config(
-    steps=4, batch_size=16, log_every=2, checkpoint_every=2,
-    model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
-)  # fmt: skip
+from jaxgen import cli, runs, train
 
 
 @pytest.fixture(scope="module")

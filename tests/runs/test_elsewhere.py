@@ -7,18 +7,13 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from tiny import TINY, manifest
 
-from jaxgen import cli, data, experiments, runs, train, vae
+from jaxgen import cli, data, experiments, runs, train
 from jaxgen.core import Spec
 from jaxgen.digest import flatten
 from jaxgen.experiments import digits_vae, mnist_vae, toy_ddpm
-from jaxgen.optimizers import Adam
 from jaxgen.runs import described
-
-TINY = digits_vae.Config(
-    steps=4, batch_size=16, log_every=2, checkpoint_every=2,
-    model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +32,6 @@ def here(started, tmp_path):
     """A copy of the run; its data stay where they are."""
     shutil.copytree(started / "run", tmp_path / "run")
     return tmp_path / "run"
-
-
-def manifest(path):
-    return json.loads((path / "manifest.json").read_text())
 
 
 def test_a_manifest_has_the_absolute_path_and_the_spec(started):
@@ -131,12 +122,9 @@ def test_the_model_of_mnist_vae_differs_in_its_start_alone(monkeypatch, tmp_path
 
 
 def test_an_experiment_with_build_alone_goes_through_its_data(here, monkeypatch):
-    def unsaid(self, spec):
-        raise NotImplementedError
-
     experiment = runs.RunFolder(here).config.build()
     monkeypatch.setattr(digits_vae.Config, "build", lambda self: experiment)
-    monkeypatch.setattr(digits_vae.Config, "model_for", unsaid)
+    monkeypatch.setattr(digits_vae.Config, "model_for", lambda self, spec: None)
     assert runs.sample(here, 2)[0].shape == (2, 6, 5, 1)
 
 

@@ -7,6 +7,7 @@ import warnings
 
 import jax
 import pytest
+from tiny import manifest
 
 from jaxgen import cli, runs, train, vae
 from jaxgen.experiments import digits_vae, mnist_dcgan
@@ -39,10 +40,6 @@ def copied(trained, tmp_path):
         return tmp_path / name
 
     return copy
-
-
-def manifest(path):
-    return json.loads((path / "manifest.json").read_text())
 
 
 def timeless(path):

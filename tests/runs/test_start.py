@@ -10,18 +10,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from tiny import TINY, manifest
 
-from jaxgen import cli, ddpm, gan, runs, train, vae
+from jaxgen import cli, ddpm, gan, runs, train
 from jaxgen.core import Spec
 from jaxgen.digest import flatten
-from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 from jaxgen.runs import start
 
-TINY = digits_vae.Config(
-    steps=4, batch_size=16, log_every=2, checkpoint_every=2,
-    model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
-)  # fmt: skip
 SLOWER = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, optimizer=Adam(1e-4, weight_decay=0.1)))
 
 
@@ -38,10 +34,6 @@ def two(tmp_path_factory):
 def copy(two, tmp_path):
     shutil.copytree(two / "new", tmp_path / "new")
     return tmp_path / "new"
-
-
-def manifest(path):
-    return json.loads((path / "manifest.json").read_text())
 
 
 def test_it_starts_from_what_the_other_has_learned(two):

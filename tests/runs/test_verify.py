@@ -9,18 +9,12 @@ import signal
 import jax
 import numpy as np
 import pytest
+from tiny import TINY
 
-from jaxgen import cli, runs, vae
+from jaxgen import cli, runs
 from jaxgen.core import Estimate
-from jaxgen.experiments import digits_vae
-from jaxgen.optimizers import Adam
 from jaxgen.runs import inspection
 from jaxgen.train import Checkpoints
-
-TINY = digits_vae.Config(
-    steps=4, batch_size=16, log_every=2, checkpoint_every=2,
-    model=vae.Config(latent_dim=2, hidden=(8,), optimizer=Adam(1e-2)),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.core import coarse_uniforms
+from jaxgen.draws import coarse_uniforms
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 7, 2)])

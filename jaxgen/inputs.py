@@ -1,0 +1,167 @@
+"""Checks of the arguments that all models take: batches, keys, numbers of samples and labels, in the same words.
+
+Shapes and dtypes are known while a function is traced, so that these checks cost nothing when it runs.
+"""
+
+import functools
+import inspect
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgen import require
+from jaxgen.core import Batch, Spec
+
+_SHORT = reprlib.Repr()
+
+
+def checked_init(init: Callable[..., Any], check: Callable[[Any], None]) -> Callable[..., Any]:
+    """A model's `init`, compiled, behind a look at the values of its first batch, which a traced function cannot have.
+
+    Args:
+        init: (key, batch) -> state.
+        check: Raises ValueError for a batch that the model cannot take.
+    """
+    initialise = jax.jit(init)
+
+    def checked(key: Any, batch: Any) -> Any:
+        require.typed_key("key", key)
+        check(batch)
+        return initialise(key, batch)
+
+    return checked
+
+
+def checked_batch(
+    batch: Any, spec: Spec, *, needs: tuple[str, ...] = (), refuses: tuple[str, ...] = ()
+) -> dict[str, Array]:
+    """The fields of a batch that a model may read, if they are what the spec says.
+
+    Shapes and dtypes are known while a step is traced, so that the check costs nothing when it runs.
+
+    Args:
+        batch: Batch as a function of the contract was given it.
+        spec: Description of the data.
+        needs: Fields that must be there besides "x": "label" for a conditional model, say.
+        refuses: Fields that the model would leave out of account: "mask", for one that reads all of x.
+
+    Returns:
+        "x" in storage dtype, "index" (0 .. B - 1 where there is none), and of "label" and "mask" what there is; a
+        label only where it is needed.
+
+    Raises:
+        ValueError: A field that is missing or refused, an empty batch, another shape or dtype.
+    """
+    if not isinstance(batch, Mapping):
+        raise ValueError(f'batch must be a mapping with "x", got {type(batch).__name__}')
+    given = {name: value for name, value in batch.items() if value is not None}
+    for name in ("x", *needs):
+        if name not in given:
+            raise ValueError(f'batch must hold "{name}", got {", ".join(map(str, given)) or "no field"}')
+    for name in refuses:
+        if name in given:
+            raise ValueError(
+                f'batch must hold no "{name}", got one: this model reads all of x, so that what lies behind it would '
+                "count; take a model that uses it (a VAE or an autoencoder), or fill in what is missing"
+            )
+    x = given["x"]
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        raise ValueError(f"x must be an array, got {type(x).__name__}")
+    if x.dtype != spec.dtype:
+        raise ValueError(f"x must be in storage dtype {spec.dtype}, got {x.dtype}")
+    if x.ndim != 1 + len(spec.event_shape) or x.shape[1:] != spec.event_shape or x.shape[0] < 1:
+        raise ValueError(f"x must have shape [B, {', '.join(map(str, spec.event_shape))}], B >= 1, got {x.shape}")
+    given.setdefault("index", jnp.arange(x.shape[0], dtype=jnp.int32))
+    rules = {"index": (jnp.integer, "integers", x.shape[:1]), "mask": (jnp.bool_, "bool", x.shape)}
+    if "label" in needs:
+        rules["label"] = rules["index"]
+    for name, (kind, rule, shape) in rules.items():
+        if name in given and not jnp.issubdtype(dtype := getattr(given[name], "dtype", type(given[name])), kind):
+            raise ValueError(f"{name} must be {rule} of shape {shape}, got {dtype}")
+        if name in given and given[name].shape != shape:
+            raise ValueError(f"{name} must be {rule} of shape {shape}, got shape {given[name].shape}")
+    return {name: jnp.asarray(given[name]) for name in ("x", *rules) if name in given}
+
+
+def num_observed(batch: Batch) -> dict[str, Float[Array, " b"]]:
+    """{"observed": how many dimensions of each example count, by its mask}; {} for a batch without, where all do."""
+    mask = batch.get("mask")
+    if mask is None:
+        return {}
+    return {"observed": jnp.asarray(mask).sum(axis=tuple(range(1, mask.ndim)), dtype=jnp.float32)}
+
+
+def checked_draws(key: Any, num: Any, first: Any) -> Any:
+    """`first`, if samples first .. first + num - 1 of a key can be drawn; a traced `first` is not checked.
+
+    Raises:
+        ValueError: No typed key, no number of at least 1, or samples beyond what int32 counts.
+    """
+    require.typed_key("key", key)
+    require.size("num", num)
+    if isinstance(first, jax.core.Tracer):
+        return first
+    return require.integer("first", first, 0, require.INT32_MAX + 1 - num, f"2^31 - num with num={num}")
+
+
+def checked_label(
+    label: Any, num: int, num_classes: int | None, labels: tuple[int, ...] | None = None
+) -> Int[Array, " num"] | None:
+    """The label of every sample, if one is asked for; the values of a traced one are not checked.
+
+    Args:
+        label: An integer for all samples, one for each, or None.
+        num: Number of samples.
+        num_classes: Number of classes, None where the model knows no labels.
+        labels: The labels that occur in training, as `Spec.labels` has them; None for all.
+
+    Raises:
+        ValueError: A label for a model without, one that is no integer or out of range, one that no training example
+            had, or another number of them.
+    """
+    if label is None:
+        return None
+    if num_classes is None:
+        raise ValueError(f"this model is unconditional: label must be None, got {label!r}")
+    traced = isinstance(label, jax.core.Tracer)
+    values: Any = label if traced else np.asarray(label)
+    if values.shape not in ((), (num,)) or not jnp.issubdtype(values.dtype, jnp.integer):
+        raise ValueError(f"label must be an integer or {num} of them, got {values.dtype} of shape {values.shape}")
+    if not traced and values.size and not (values.min() >= 0 and values.max() < num_classes):
+        raise ValueError(f"label must lie in 0..{num_classes - 1}, got {label!r}")
+    if not traced and labels is not None and (unknown := np.setdiff1d(values, labels)).size:
+        raise ValueError(
+            f"label must be one that occurs in training, {_SHORT.repr(labels)}, got {unknown[0]}: the model has "
+            "seen no example of it"
+        )
+    return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+
+
+def known_labels(
+    function: Callable[..., Any], num_classes: int | None, labels: tuple[int, ...] | None
+) -> Callable[..., Any]:
+    """The same function, which refuses labels that the model was not trained on.
+
+    Within a compiled function a label is traced, and one that is out of range would be that of another class.
+
+    Args:
+        function: A function with an argument "label", None for no label.
+        num_classes: Number of classes, None where the model knows no labels.
+        labels: The labels that occur in training, as `Spec.labels` has them; None for all.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        label = signature.bind(*args, **kwargs).arguments.get("label")
+        if label is not None and not isinstance(label, jax.core.Tracer):
+            checked_label(label, np.size(label), num_classes, labels)
+        return function(*args, **kwargs)
+
+    return checked
