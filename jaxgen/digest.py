@@ -8,7 +8,7 @@ import numpy as np
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by their path, as in "params/encoder/Dense_0/kernel"."""
+    """Leaves of a tree by their path, as in "params/encoder/Dense_0/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 

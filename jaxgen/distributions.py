@@ -1,4 +1,4 @@
-"""Log-probabilities, divergences and the reparameterisation: what the lecture's objectives are made of.
+"""Log-probabilities, divergences and the reparameterisation: the parts of the lecture's objectives.
 
     log P(X | z)                     normal_log_prob, bernoulli_log_prob, discretized_normal_log_prob
     KL of two Gaussians              multivariate_normal_kl, normal_kl; to N(0, I): standard_normal_kl
@@ -7,9 +7,10 @@
 
 Log-probabilities and Gaussian KLs are one value per example, in nats: they sum over all axes but the first.
 Each function equals its float64 value wherever float32 can hold it, for log-variances in -30 .. 30, logits to
-+-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. Values are not
-refused, but data outside the support of a discrete distribution have the log-probability -inf. Shapes that differ (but
-a log-variance may be a scalar array, shared by all dimensions) and arrays of integers or bools raise a ValueError.
++-1e30 and means to +-1e15, and has no NaN gradient there; NaN in gives NaN out. No
+value is refused, but data outside the support of a discrete distribution have the log-probability -inf. Shapes that
+differ and arrays of integers or bools raise a ValueError; a log-variance may also be a scalar array, shared by all
+dimensions.
 """
 
 import math
@@ -39,7 +40,7 @@ def normal_log_prob(x: _Event, mu: _Event, log_var: _EventOrScalar, mask: _Mask 
         log N = -1/2 sum_i (log 2 pi + log_var_i + (x_i - mu_i)^2 exp(-log_var_i))
 
     Args:
-        x: Where the density is taken.
+        x: Points at which the density is taken.
         mu: Mean.
         log_var: Log-variance, natural log.
         mask: True where x is observed; the rest may be NaN and does not count.
@@ -215,7 +216,7 @@ def multivariate_normal_kl(
         mu_0: Mean of N_0, the distribution that is averaged over.
         cov_0: Covariance of N_0. One that is not positive definite gives NaN.
         mu_1: Mean of N_1.
-        cov_1: Covariance of N_1, likewise.
+        cov_1: Covariance of N_1. One that is not positive definite gives NaN.
 
     Returns:
         One KL per example, in nats.
@@ -301,7 +302,7 @@ def reparameterise(key: Key[Array, ""], mu: _Event, log_var: _EventOrScalar) -> 
         z = mu + exp(log_var / 2) eps,  eps ~ N(0, I)
 
     Args:
-        key: What eps is drawn from.
+        key: Key of the draw of eps.
         mu: Mean.
         log_var: Log-variance, natural log.
 
@@ -322,7 +323,7 @@ def reparameterise_full(
         z = mu + L eps,  eps ~ N(0, I)
 
     Args:
-        key: What eps is drawn from.
+        key: Key of the draw of eps.
         mu: Mean.
         scale_tril: L, the Cholesky factor of the covariance.
 

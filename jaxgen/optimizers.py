@@ -1,6 +1,6 @@
 """Optimizers as configs: frozen dataclasses that can be written to a manifest and become optax transformations.
 
-Whoever wants another optimizer hands any `optax.GradientTransformation` to the model's factory (`tx=...`).
+Any other `optax.GradientTransformation` can be passed to the model's factory instead (`tx=...`).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class Constant:
         return optax.constant_schedule(peak)
 
     def lasting(self, num_steps: int) -> "Constant":
-        """The same: it has no end."""
+        """This schedule unchanged: it has no end."""
         return self
 
 
@@ -38,11 +38,11 @@ class Cosine:
         decay_steps: Updates until the end of the decay, warm-up included; None for as long as training lasts (an
             experiment fills it in, see `Adam.lasting`).
         warmup_steps: Updates of the linear warm-up.
-        final: Last rate over the peak rate.
+        final: Ratio of the last rate to the peak rate.
 
     Raises:
-        ValueError: A number outside its range, decay_steps not larger than warmup_steps, or still None when it is
-            needed.
+        ValueError: A number outside its range, or decay_steps that is not larger than warmup_steps or still None when
+            it is needed.
     """
 
     decay_steps: int | None = None
@@ -60,7 +60,7 @@ class Cosine:
             )
 
     def lasting(self, num_steps: int) -> "Cosine":
-        """With `decay_steps`, where it is None, set to the end of training."""
+        """This schedule, with `decay_steps` set to `num_steps` where it is None."""
         return self if self.decay_steps is not None else dataclasses.replace(self, decay_steps=num_steps)
 
     def schedule(self, peak: float) -> optax.Schedule:
@@ -76,24 +76,24 @@ class Cosine:
 
 
 class Optimizer(Protocol):
-    """What a model's config asks of its optimizer."""
+    """Interface that a model's config needs of its optimizer."""
 
     def transformation(self) -> optax.GradientTransformation: ...
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam, with what the families share: a schedule, decay, clipping and accumulation.
+    """Adam with a learning-rate schedule, weight decay, clipping and accumulation of gradients.
 
     Args:
-        learning_rate: Peak rate.
-        schedule: How the rate moves over the updates.
+        learning_rate: Peak learning rate.
+        schedule: Learning-rate schedule over the updates.
         b1: Decay of the first moment.
         b2: Decay of the second moment.
         tiny: Guard of the division (optax: eps).
-        weight_decay: Decoupled decay (AdamW).
-        clip_norm: Largest global norm of the gradient; None leaves it as it is.
-        accumulate: Steps whose mean gradient makes one update.
+        weight_decay: Decoupled weight decay (AdamW).
+        clip_norm: Largest global norm of the gradient; None for no clipping.
+        accumulate: Number of steps whose mean gradient makes one update.
 
     Raises:
         ValueError: A number outside its range.
@@ -120,7 +120,7 @@ class Adam:
         require.fields(self)
 
     def lasting(self, num_steps: int) -> "Adam":
-        """With the schedule's end, where it is left open, at the last of `num_steps` steps."""
+        """This optimizer, with a learning-rate schedule of open end set to last `num_steps` steps."""
         return dataclasses.replace(self, schedule=self.schedule.lasting(math.ceil(num_steps / self.accumulate)))
 
     def transformation(self) -> optax.GradientTransformation:
@@ -136,7 +136,7 @@ class Adam:
 
 
 def create(tx: optax.GradientTransformation, params: Any, variables: Any = None) -> TrainState:
-    """The state before the first update."""
+    """Training state before the first update."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         opt_state = tx.init(params)
     return TrainState(
@@ -150,8 +150,8 @@ def create(tx: optax.GradientTransformation, params: Any, variables: Any = None)
 def update(tx: optax.GradientTransformation, state: TrainState, gradient: Any, variables: Any = None) -> TrainState:
     """One update by the gradient of the loss.
 
-    Optimizers promote dtypes and ranks as they please (adam does not run under strict promotion), so that the
-    strictness that objectives and networks keep ends here.
+    Optimizers promote dtypes and ranks freely (adam does not run under strict promotion), so the strict promotion of
+    objectives and networks is switched off here.
     """
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
@@ -171,23 +171,23 @@ def updates_made(state: TrainState) -> jax.Array:
         return isinstance(node, optax.MultiStepsState)
 
     counts = [node.gradient_step for node in jax.tree.leaves(state.opt_state, is_leaf=accumulates) if accumulates(node)]
-    # Several, where parts of the parameters have optimizers of their own: the one that moves most often.
+    # Several counts, if parts of the parameters have optimizers of their own: take the one that updates most often.
     return functools.reduce(jnp.maximum, counts) if counts else state.step
 
 
 def moving_average(decay: float, before: TrainState, after: TrainState, average: Any, of: Any) -> Any:
-    """The exponential moving average after a step; it moves where the step made an update and only there.
+    """Exponential moving average after a step; it changes only if the step made an update.
 
         average <- keep average + (1 - keep) of,     keep = min(decay, (1 + n) / (10 + n)),     n updates made before
 
-    Young averages forget faster, or the first random parameters would stay in them for long.
+    The average forgets faster at first; otherwise the initial random parameters would stay in it for long.
 
     Args:
         decay: Largest share of the average that an update leaves, in [0, 1); 0 for no average, `of` itself.
-        before: The state before the step.
-        after: The state after it.
-        average: The average so far, a pytree.
-        of: The same pytree of new values.
+        before: State before the step.
+        after: State after the step.
+        average: Average so far, a pytree.
+        of: Pytree of new values, of the same structure.
     """
     n = updates_made(before).astype(jnp.float32)
     keep = jnp.minimum(jnp.float32(decay), (1 + n) / (10 + n)) if decay else jnp.float32(0)
@@ -199,7 +199,7 @@ def moving_average(decay: float, before: TrainState, after: TrainState, average:
 
 
 def average_gradient(loss: Callable[..., tuple[jax.Array, Any]], axis_name: Hashable) -> Callable[..., tuple[Any, Any]]:
-    """The gradient of `loss(params, ...) -> (scalar, metrics)`, averaged over `axis_name` under pmap.
+    """Gradient of `loss(params, ...) -> (scalar, metrics)`, averaged over `axis_name` under pmap.
 
     Args:
         loss: Mean loss of the examples at hand, with its metrics (a mapping of scalars).
@@ -220,5 +220,5 @@ def average_gradient(loss: Callable[..., tuple[jax.Array, Any]], axis_name: Hash
 
 
 def device_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:
-    """The key of this device under pmap, so that the shards of a batch see different noise; else the key itself."""
+    """Key of this device under pmap, so that the shards of a batch get different noise; otherwise the key itself."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))

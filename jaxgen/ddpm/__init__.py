@@ -11,8 +11,8 @@
     log p(x) by the probability flow                     flow_log_prob
     data whose reversal is known                         oracle.GaussianData, .GaussianMixtureData
 
-Those take `denoise(x_t, t) -> eps`, a function of arrays, whatever made it. `model(Config(...), spec)` trains one: a
-`UNet` or an `MLP`, on L_simple or with a learned variance, as a model of the contract.
+These functions take any `denoise(x_t, t) -> eps`, a function of arrays. `model(Config(...), spec)` trains one: a `UNet`
+or an `MLP`, on L_simple or with a learned variance, as a model of the contract.
 """
 
 from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sampler, schedule, weighting

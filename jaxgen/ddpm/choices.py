@@ -1,4 +1,4 @@
-"""Choices that are more than a number, as frozen dataclasses: the variance of a step, and the way down from noise."""
+"""Choices that are more than a number, as frozen dataclasses: the variance of a step, and the sampler."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
@@ -14,7 +14,7 @@ from jaxgen.ddpm.schedule import Schedule, uniform_timesteps
 
 @dataclass(frozen=True)
 class PosteriorVariance:
-    """sigma_t^2 is that of the posterior, see `process.posterior_variance`."""
+    """Variance sigma_t^2 of the posterior, see `process.posterior_variance`."""
 
     @property
     def fixed(self) -> Variance:
@@ -23,7 +23,7 @@ class PosteriorVariance:
 
 @dataclass(frozen=True)
 class BetaVariance:
-    """sigma_t^2 is beta_t, see `process.beta_variance`."""
+    """Variance sigma_t^2 = beta_t, see `process.beta_variance`."""
 
     @property
     def fixed(self) -> Variance:
@@ -32,10 +32,10 @@ class BetaVariance:
 
 @dataclass(frozen=True)
 class LearnedVariance:
-    """sigma_t^2 is the network's, between the two, see `process.interpolated_variance` and `objective.hybrid_loss`.
+    """Variance sigma_t^2 predicted by the network, see `process.interpolated_variance` and `objective.hybrid_loss`.
 
     Args:
-        weight: Weight of the bound in the loss, which the variance learns from.
+        weight: Weight of the bound in the loss, from which the variance is learned.
 
     Raises:
         ValueError: A weight that is not positive.
@@ -77,10 +77,10 @@ class Sampler(Protocol):
 
 
 def check_sampler(sampler: Any) -> None:
-    """Refuse what is no sampler.
+    """Refuse an argument that is not a sampler.
 
     Raises:
-        ValueError: A class in the place of an instance, or what cannot be called.
+        ValueError: A class instead of an instance, or an object that cannot be called.
     """
     if isinstance(sampler, type) or not isinstance(sampler, Sampler):
         raise ValueError(f"sampler must be a sampler such as DDIM(50), got {sampler!r}")
@@ -91,7 +91,7 @@ class Ancestral:
     """`sampler.ancestral`: the lecture's generative process.
 
     Args:
-        num_steps: How many of the T levels are visited, at even distances; None for all.
+        num_steps: Number of levels to visit, at even distances; None for all T.
 
     Raises:
         ValueError: num_steps below 1.
@@ -122,7 +122,7 @@ class DDIM:
     """`sampler.ddim`: fewer steps, with a share of the noise or none.
 
     Args:
-        num_steps: How many of the T levels are visited, at even distances; None for all.
+        num_steps: Number of levels to visit, at even distances; None for all T.
         eta: Share of the ancestral noise, in [0, 1].
 
     Raises:
@@ -156,11 +156,11 @@ class DPMSolver:
     """`sampler.dpm_solver_pp`: the probability flow in few steps.
 
     Args:
-        num_steps: How many of the T levels are visited, at even distances; None for all.
-        order: 1 or 2.
+        num_steps: Number of levels to visit, at even distances; None for all T.
+        order: Order of the steps, 1 or 2.
 
     Raises:
-        ValueError: num_steps below 1, or another order.
+        ValueError: num_steps below 1, or an order other than 1 or 2.
     """
 
     num_steps: int | None = 20

@@ -1,7 +1,7 @@
 """Denoisers made of denoisers: steered by a condition, or by the dimensions of the data that are known.
 
-What changes the distribution that is sampled from is a function of `denoise` that returns another, so that every
-sampler takes it.
+A change of the sampled distribution is a function that takes `denoise` and returns another `denoise`, so that it works
+with every sampler.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,15 +31,15 @@ def guided(
 
         eps_hat = eps_u + w (eps_c - eps_u)
 
-    w = 0 is the model without the condition, w = 1 the one with it, w > 1 goes beyond. (In the paper's notation
-    w - 1 is the weight.) Both are asked at once, in a batch of twice the size.
+    w = 0 is the unconditional model, w = 1 the conditional one, and w > 1 extrapolates beyond it. (In the paper's
+    notation w - 1 is the weight.) Both predictions are made at once, in a batch of twice the size.
 
     Args:
-        denoise: (x_t, t, condition) -> eps_hat, or (eps_hat, variance fraction), of which that with the condition is
-            taken.
-        w: Weight.
-        condition: What to sample for: a pytree of arrays [B, ...], labels for instance.
-        null: What the network was shown in training where the condition was left out, of the same shapes.
+        denoise: (x_t, t, condition) -> eps_hat, or (eps_hat, variance fraction); the fraction is that of the
+            conditional prediction.
+        w: Guidance weight.
+        condition: Condition of each sample: a pytree of arrays [B, ...], labels for instance.
+        null: Stand-in that the network saw in training where the condition was withheld, of the same shapes.
 
     Source: beyond the lecture; Ho & Salimans 2022, equation 6.
     """
@@ -61,14 +61,15 @@ def guided(
 def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array, "b *event"]) -> Denoise:
     """A denoiser that knows the observed dimensions of the data.
 
-    There eps_hat is what leads to the observed value, (x_t - sqrt(alpha_bar_t) x) / sqrt(1 - alpha_bar_t), so that
-    they run through the forward process's own states on their way to x. The others follow the network, which sees the
-    observed ones as noisy as its own. See `inpaint`.
+    In the observed dimensions eps_hat is the noise that leads to the observed value,
+    (x_t - sqrt(alpha_bar_t) x) / sqrt(1 - alpha_bar_t), so that they pass through states of the forward process on
+    their way to x. The other dimensions follow the network, to which the observed ones are as noisy as the others. See
+    `inpaint`.
 
     Args:
         denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
-        x: Data; where they are not observed they may be anything.
+        schedule: Noise schedule.
+        x: Data; unobserved dimensions may hold any value.
         mask: True where x is observed.
     """
     require_events(x=x)
@@ -97,29 +98,29 @@ def inpaint(
     timesteps: Sequence[int] | None = None,
     clip: float | None = None,
 ) -> _Event:
-    """Draws of the missing dimensions, given the observed ones.
+    """Draw the missing dimensions, given the observed ones.
 
-    Approximate: on the way down, what is missing is fitted to a noisy copy of what is observed, and p(x_t) is taken
-    to be consistent with every such copy. What comes out fits the observed dimensions, but is not distributed as
-    p(missing | observed) unless the two are independent.
+    The method is approximate: on the way down, the missing dimensions are fitted to a noisy copy of the observed ones,
+    and p(x_t) is taken to be consistent with every such copy. The samples fit the observed dimensions, but are not
+    distributed as p(missing | observed) unless the two are independent.
 
     Args:
         key: Root of the noise.
         denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_T: Noise, for all dimensions.
-        x: Data; where they are not observed they may be anything.
+        x: Data; unobserved dimensions may hold any value.
         mask: True where x is observed.
-        sampler: `ancestral`, or another with its choices bound by functools.partial.
+        sampler: `ancestral`, or another sampler with its options bound by functools.partial.
         index: Number k of each sample; None counts from 0.
         timesteps: Levels to visit, descending; None for all.
-        clip: c, where data lie in [-c, c].
+        clip: c if the data lie in [-c, c]; None for no limit.
 
     Returns:
-        Samples; the observed dimensions as they are in x.
+        Samples, equal to x in the observed dimensions.
 
     Raises:
-        ValueError: As the sampler.
+        ValueError: As raised by the sampler.
 
     Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", appendix I.2; Lugmayr et al. 2022,
     section 4.1.
@@ -135,7 +136,7 @@ def inpaint(
 
 
 def _require_alike(num: int, condition: Any, null: Any) -> None:
-    """Raises unless condition and null are alike, pytrees of arrays [B, ...]."""
+    """Refuse a condition and a null that are not pytrees of arrays [B, ...] of equal shapes."""
     shapes, nulls = (jax.tree.map(jnp.shape, tree) for tree in (condition, null))
     if shapes != nulls or any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(condition)):
         raise ValueError(f"condition and null must have equal shapes [{num}, ...], got {shapes} and {nulls}")

@@ -17,21 +17,21 @@ class Config:
     """Configuration of a diffusion model.
 
     Args:
-        schedule: Of beta.
-        prediction: What the network predicts.
-        variance: Of p(x_{t-1}|x_t).
-        weighting: How much the error at each t counts in the loss.
-        network: Of the denoiser.
-        conditional: Whether it sees the label.
-        label_dropout: Share of the training examples whose label is withheld, so that the model without a condition is
-            learned as well: guidance needs it.
+        schedule: Noise schedule.
+        prediction: Quantity that the network predicts.
+        variance: Variance of p(x_{t-1}|x_t).
+        weighting: Weight of the error at each t in the loss.
+        network: Architecture of the denoiser.
+        conditional: Whether the denoiser sees the label.
+        label_dropout: Share of the training examples whose label is withheld, so that the network also learns the
+            unconditional model, which guidance needs.
         flip: Whether half of the training images are mirrored left to right.
-        optimizer: How the parameters move.
-        ema_decay: Decay of the parameters' moving average per update, from which evaluation and samples come; 0 for the
+        optimizer: Optimizer of the parameters.
+        ema_decay: Decay per update of the parameters' moving average, which evaluation and sampling use; 0 for the
             parameters themselves.
-        num_draws: How many t of the denoising cost are drawn for each example by `evaluate`, which weighs them so that
-            its mean is that of all; all, where there are no more.
-        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
+        num_draws: Number of t that `evaluate` draws for each example to estimate the denoising cost without bias; all t
+            are used if there are no more.
+        dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
@@ -65,5 +65,5 @@ class Config:
         return self.variance if isinstance(self.variance, LearnedVariance) else None
 
     def lasting(self, num_steps: int) -> "Config":
-        """With the end of the rate's schedule, where it is left open, at the last of `num_steps` steps."""
+        """This config, with a learning-rate schedule of open end set to last `num_steps` steps."""
         return dataclasses.replace(self, optimizer=self.optimizer.lasting(num_steps))

@@ -1,4 +1,4 @@
-"""The network as a denoiser: told the time and perhaps a label, whatever it predicts, it says what the noise is."""
+"""The network as a denoiser: the noise in x_t from the time and perhaps a label, whichever quantity is predicted."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -18,13 +18,13 @@ class Denoiser(NamedTuple):
     """A network with its process.
 
     Attributes:
-        schedule: Of beta.
-        num_classes: Labels that it knows, None for none; the label of that number stands for "no label".
+        schedule: Noise schedule.
+        num_classes: Number of labels that the network knows, None for none; label num_classes stands for "no label".
         init: (key) -> parameters.
-        outputs: (params, x_t, t, label, key_dropout=None) -> (output, eps_hat, fraction): what the network puts out,
-            what that says of the noise, and the fraction of a learned variance or None. With a key there is dropout.
+        outputs: (params, x_t, t, label, key_dropout=None) -> (output, eps_hat, fraction): output of the network,
+            the noise it implies, and the fraction of a learned variance or None. With a key there is dropout.
         bind: (params, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it; None
-            stands for no label. Raises ValueError for guidance without a label or a model that did not learn it.
+            stands for no label. Raises ValueError for guidance without a label, or from a model that did not learn it.
     """
 
     schedule: Schedule
@@ -35,10 +35,10 @@ class Denoiser(NamedTuple):
 
 
 def denoiser(config: Config, spec: Spec) -> Denoiser:
-    """The denoiser of a config for data of this spec.
+    """Build the denoiser of a config for data of this spec.
 
     Raises:
-        ValueError: A network that cannot see such data, or labels wanted where there are none.
+        ValueError: A network that cannot take such data, or conditional=True for data without labels.
     """
     config.network.check(spec)
     if config.conditional and spec.num_classes is None:

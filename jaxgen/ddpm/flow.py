@@ -1,12 +1,12 @@
 """The log-density of the probability flow: an exact change of variables from x_1 to x_T, step by step.
 
-With the angle phi_t = arctan sqrt(1 / alpha_bar_t - 1), the noise's share, x_t = cos(phi) x_0 + sin(phi) eps and
+Let phi_t = arctan sqrt(1 / alpha_bar_t - 1), an angle that measures the share of noise. Then
+x_t = cos(phi) x_0 + sin(phi) eps and
 
     dx / dphi = v_hat(x, t),        d log p(x) / dphi = -div v_hat(x, t)
 
-so that log p(x_1) = log p(x_T) + the integral of the divergence, which stays bounded at both ends. It is taken through
-the levels of the schedule themselves, the only ones that the network has been trained at; phi is what log alpha_bar
-makes of t.
+so that log p(x_1) = log p(x_T) + the integral of the divergence, which stays bounded at both ends. The integration
+steps through the levels of the schedule, the only ones that the network has been trained at; alpha_bar_t gives phi_t.
 """
 
 from collections.abc import Sequence
@@ -40,24 +40,24 @@ def flow_log_prob(
         log p(x_1) = log N(x_T; 0, I) + int div v_hat dphi
         div eps_hat = E [r^T (d eps_hat / d x) r],     r of independent signs
 
-    and v_hat = (eps_hat - sin(phi) x) / cos(phi). Unbiased as to r, given the steps: Heun's method between neighbouring
-    levels, two runs of the network and its vector-Jacobian product per step.
+    and v_hat = (eps_hat - sin(phi) x) / cos(phi). The estimate is unbiased over r for the given steps, which are
+    Heun's method between neighbouring levels: two runs of the network and of its vector-Jacobian product per step.
 
     Args:
         key: Root of the signs; those of example k at t are keyed by k and t.
-        denoise: (x_t, t) -> eps_hat; a variance fraction is passed over.
-        schedule: Of beta.
-        x_1: Data, which the smallest level stands for.
+        denoise: (x_t, t) -> eps_hat; a variance fraction is ignored.
+        schedule: Noise schedule.
+        x_1: Data, taken as states of the smallest level.
         index: Number k of each example; None counts from 0.
-        timesteps: Levels to go through, descending; None for all. The last is that of x_1, and N(0, I) is taken for
-            the first. (A schedule whose last step takes nearly all that is left, as `cosine` does, is hard on a network
-            that predicts eps: begin one level below.)
+        timesteps: Levels to go through, descending; None for all. The last is the level of x_1; x at the first is taken
+            to be N(0, I). (The last step of a schedule such as `cosine` removes nearly all of the remaining signal,
+            which is hard for a network that predicts eps: begin one level below.)
 
     Returns:
         One log-density per example, in nats.
 
     Raises:
-        ValueError: timesteps not a descending sub-sequence of 1 .. T.
+        ValueError: timesteps that are not a descending sub-sequence of 1 .. T.
 
     Source: beyond the lecture; Song et al. 2021, "Score-based generative modeling", section 4.3 and appendix D.2;
     Hutchinson 1990; the variables are those of Karras et al. 2022, section 2.

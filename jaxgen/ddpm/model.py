@@ -36,28 +36,27 @@ _LABELS = 2**32 - 1  # Folded into a key for the labels of samples; no t is so l
 
 
 class Parts(NamedTuple):
-    """What a diffusion model offers beyond the contract; the denoiser is that of the averaged parameters.
+    """Functions of a diffusion model beyond the contract; the denoiser is that of the averaged parameters.
 
-    Data given are in storage dtype, as the data set holds them; x_t is in model space, where grey levels lie in
-    [-1, 1] and real values on their scale; what is handed out is in data space (images in [0, 1], real values in their
-    own units).
+    Arguments x and batch are in storage dtype, as the data set holds them; x_t is in model space, where grey levels lie
+    in [-1, 1] and real values are scaled; results are in data space (images in [0, 1], real values in their own units).
 
     Attributes:
-        schedule: Of beta.
+        schedule: Noise schedule.
         denoise: (state, x_t, t, label=None) -> eps_hat, or (eps_hat, variance fraction), each [B, *event].
         bind: (state, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
-        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network. Of real values
-            it is that of the density in their own units; their scale's derivative is in the reconstruction.
-        chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the way of the samples that `sample` draws with
-            the same arguments, every `keep` steps.
+        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network. For real
+            values it bounds the density in their own units; the derivative of the scale is in the reconstruction.
+        chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the states, every `keep` steps, of the samples
+            that `sample` draws with the same arguments.
         diffuse: (key, x, t) -> x_t of these data, [B, *event] in data space.
-        log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; of grey
-            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; of real values
-            the density in their own units. See `flow.flow_log_prob`.
+        log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; for grey
+            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; for real values
+            the log-density in their own units. See `flow.flow_log_prob`.
         impute: (key, state, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
             [B, *event] in data space; see `conditioning.inpaint`.
-        measure: What the bound is of.
-        discrete: Whether it is of discrete data, so that bits/dim mean something.
+        measure: Description of the quantity that the bound is of.
+        discrete: Whether the bound is of discrete data, so that bits/dim are meaningful.
     """
 
     schedule: Schedule
@@ -73,19 +72,19 @@ class Parts(NamedTuple):
 
 
 def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
-    """A diffusion model for data of this spec.
+    """Build a diffusion model for data of this spec.
 
     Args:
-        config: Of the model.
-        spec: Of the data.
+        config: Configuration of the model.
+        spec: Description of the data.
         tx: An optimizer instead of the config's.
 
     Returns:
         The model; its state is a `State`.
 
     Raises:
-        ValueError: A network that cannot see such data, labels wanted where there are none, or mirroring of what is
-            no image.
+        ValueError: A network that cannot take such data, conditional=True for data without labels, or flip=True for
+            events that are not images.
     """
     if config.flip and len(spec.event_shape) != 3:
         raise ValueError(f"flip=True is for images of shape (height, width, channels), got {spec.event_shape}")
@@ -93,7 +92,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     schedule, num_classes, event = network.schedule, network.num_classes, spec.event_shape
     warn_unscaled(spec, "a diffusion model")
     clip = space.limit(spec)
-    # As many t as there are, or fewer.
+    # None, for all t, unless there are more than are to be drawn.
     num_draws = config.num_draws if config.num_draws < schedule.num_timesteps - 1 else None
     tx = config.optimizer.transformation() if tx is None else tx
     move = training(config, spec, network, tx)
@@ -150,7 +149,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     @jax.jit
     def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
-        """The three terms of the negative bound; of the denoising, the t that are drawn for each example."""
+        """The three terms of the negative bound; the denoising term is estimated from the t drawn for each example."""
         found = bound_of(key, state, batch, num_draws)
         return {
             "negative_bound": found.negative_bound,
@@ -269,7 +268,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             clip=clip,
         )
         drawn = space.from_model(known, spec)
-        # There and back again, a scale rounds; what was observed is handed out as it was given.
+        # Scaling and its inverse round; observed values are returned exactly as given.
         return drawn if spec.scale is None else jnp.where(mask, jnp.asarray(batch["x"]), drawn)
 
     def check(batch: Any) -> None:

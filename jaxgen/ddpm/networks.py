@@ -1,4 +1,4 @@
-"""The neural network of a diffusion model: which architectures there are, and what the model asks of one.
+"""The neural network of a diffusion model: the architectures, and the interface that the model needs of one.
 
     UNet    residual blocks and attention, down to small sizes and up again: images, signals, volumes (Ho et al. 2020)
     MLP     dense layers: points
@@ -22,24 +22,24 @@ __all__ = ["MLP", "Architecture", "UNet"]
 
 
 class Architecture(Protocol):
-    """What the model asks of an architecture."""
+    """Interface that the model needs of an architecture."""
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the network cannot see such data."""
+        """Raise ValueError if the network cannot take such data."""
         ...
 
     def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
-        """(x_t [B, *event], t [B], label [B] or None, train) -> `outputs` arrays [B, *event], float32.
+        """The module (x_t [B, *event], t [B], label [B] or None, train) -> `outputs` arrays [B, *event], float32.
 
-        `num_classes` counts the label that stands for none, and is None for a network that sees no labels. With
-        `train` there is dropout, if any (random stream "dropout").
+        `num_classes` counts the label that stands for "no label" too, and is None for a network that takes no labels.
+        With `train` there is dropout, if any (random stream "dropout").
         """
         ...
 
 
 @dataclass(frozen=True)
 class MLP:
-    """Dense layers, each told the time: for events of any shape, made for points.
+    """Dense layers, each given the time embedding: for events of any shape, intended for points.
 
     Args:
         hidden: Widths of the hidden layers.
@@ -57,7 +57,7 @@ class MLP:
         require.even("time_features", self.time_features, 4)
 
     def check(self, spec: Spec) -> None:
-        """Dense layers take events of any shape."""
+        """Accept every spec: dense layers take events of any shape."""
 
     def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
         return Dense(self, spec, outputs, num_classes, dtype)
@@ -67,11 +67,11 @@ class Dense(nn.Module):
     """The network of `MLP`, see `Architecture`.
 
     Attributes:
-        config: Of the layers.
-        spec: Of the data.
-        outputs: How many arrays of the event's shape.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Sizes of the layers.
+        spec: Description of the data.
+        outputs: Number of output arrays of the event's shape.
+        num_classes: Number of labels, "no label" included; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: MLP

@@ -1,4 +1,4 @@
-"""The U-Net: residual blocks down to small sizes and up again, every level handing its states across.
+"""The U-Net: residual blocks down to small sizes and up again, with skip connections at every level.
 
     x -> conv -> [block .. block  halve]  [block .. block  halve] .. [block .. block]
                     |       |       |        |       |       |           |       |      block  attention  block
@@ -36,22 +36,22 @@ from jaxgen.nn import (
 class UNet:
     """A U-Net for events of shape (*space, channels) with one to three spatial dimensions.
 
-    The defaults are for small images on a CPU; `UNet.cifar10()` is that of the paper.
+    The defaults are for small images on a CPU; `UNet.cifar10()` is the U-Net of the paper.
 
     Args:
         features: Channels of the first level; also the length of the sinusoidal embedding of t.
-        multipliers: Channels of each level over `features`; a level is half the size of the one before.
-        num_blocks: Residual blocks of each level on the way down; one more on the way up.
+        multipliers: Channels of each level, in multiples of `features`; each level is half the size of the one before.
+        num_blocks: Residual blocks of each level on the way down; there is one more on the way up.
         attention: Levels with attention after every block, counted from 0, the full size; the smallest size has one
-            more, between the ways.
-        num_heads: Of the attention.
-        num_groups: Of the normalisations, a divisor of every number of channels.
-        scale_shift: Whether the embedding of t scales and shifts what is normalised (Dhariwal & Nichol 2021), rather
-            than being added before.
+            more attention, between the way down and the way up.
+        num_heads: Number of attention heads.
+        num_groups: Number of groups of the normalisations, a divisor of every number of channels.
+        scale_shift: Whether the embedding of t scales and shifts the normalised states (Dhariwal & Nichol 2021) instead
+            of being added before the normalisation.
         patch: Side of the blocks of pixels that are taken as channels: the whole network then works at 1/patch of the
             size. It must divide the size.
         dropout: Share of the activations in a residual block that training drops.
-        remat: Whether gradients compute the blocks again rather than remember them: less memory, more time.
+        remat: Whether gradients recompute the blocks instead of storing them: less memory, more time.
 
     Raises:
         ValueError: A number outside its range.
@@ -89,7 +89,7 @@ class UNet:
 
     @classmethod
     def cifar10(cls, **changes: Any) -> "UNet":
-        """That of Ho et al. 2020 for 32 x 32: 35.7 M parameters, attention at 16 x 16, dropout 0.1."""
+        """The U-Net of Ho et al. 2020 for 32 x 32: 35.7 M parameters, attention at 16 x 16, dropout 0.1."""
         paper = {
             "features": 128,
             "multipliers": (1, 2, 2, 2),
@@ -106,10 +106,10 @@ class UNet:
         return tuple(self.features * m for m in self.multipliers)
 
     def check(self, spec: Spec) -> None:
-        """That events are (*space, channels), of a size that `patch` divides.
+        """Check that events are (*space, channels), of a size that `patch` divides.
 
         Raises:
-            ValueError: They are not.
+            ValueError: Events of another shape or size.
         """
         if not 2 <= len(spec.event_shape) <= 4:
             raise ValueError(
@@ -124,12 +124,12 @@ class UNet:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around the time, and a way past them. It starts as the identity (or a linear map).
+    """Two convolutions, the time embedding between, and a skip connection; at first the identity (or a linear map).
 
     Attributes:
         features: Output channels.
-        config: Of the U-Net.
-        dtype: Of the computation; parameters stay float32.
+        config: Sizes of the U-Net.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: int
@@ -161,10 +161,10 @@ class Network(nn.Module):
     """The network of `UNet`, see `networks.Architecture`.
 
     Attributes:
-        config: Of its levels.
-        outputs: How many arrays of the event's shape.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Sizes of the U-Net.
+        outputs: Number of output arrays of the event's shape.
+        num_classes: Number of labels, "no label" included; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: UNet
@@ -177,11 +177,11 @@ class Network(nn.Module):
         self, x: Float[Array, "b *space c"], t: Int[Array, " b"], label: Int[Array, " b"] | None, train: bool
     ) -> tuple[Array, ...]:
         config, dtype, window = self.config, self.dtype, (3,) * (x.ndim - 2)
-        # (The argument counted from self that is no array: train.)
+        # (Argument 3, counted from self, is train, which is no array.)
         block = nn.remat(ResidualBlock, static_argnums=(3,)) if config.remat else ResidualBlock
         embedding = TimeEmbedding(config.features, self.num_classes, dtype)(t, label)
 
-        # Named, so that parameters are called the same with and without remat.
+        # Explicit names, so that parameters are called the same with and without remat.
         def through(h: Array, level: int, name: str) -> Array:
             h = block(config.widths[level], config, dtype, name=f"{name}_block")(h, embedding, train)
             if level not in config.attention:

@@ -8,8 +8,8 @@ For any model p of the chain x_0 .. x_T, as for any latent variables,
                  - sum_{t=2}^T E KL[q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)]      denoising
 
 (The lecture prints "<= p(x_0)" and leaves the logarithm out.) Here the terms are costs, so that their sum bounds
--log p(x_0) from above. Where the variances are fixed, each KL is a squared error of the predicted noise; leaving out
-its weight gives L_simple.
+-log p(x_0) from above. With fixed variances, each KL is a weighted squared error of the predicted noise; leaving out
+the weight gives L_simple.
 
 Everything here is a pure function of arrays with one value per example, in nats.
 """
@@ -49,15 +49,15 @@ _PerExample: TypeAlias = Float[Array, " b"]
 
 
 def simple_loss(eps: _Event, eps_hat: _Event) -> _PerExample:
-    """The squared error of the predicted noise.
+    """Squared error of the predicted noise.
 
         L_simple = ||eps - eps_hat(x_t, t)||^2
 
-    Of x_0 or v, where a network predicts those, it is the same function of target and output.
+    For a network that predicts x_0 or v, it is the same function of that target and the output.
 
     Args:
         eps: Noise in x_t.
-        eps_hat: What the network takes it for.
+        eps_hat: Noise that the network predicts.
 
     Returns:
         One squared distance per example.
@@ -75,7 +75,7 @@ def simple_loss(eps: _Event, eps_hat: _Event) -> _PerExample:
 
 
 def prior_cost(schedule: Schedule, x_0: _Event) -> _PerExample:
-    """What is left of the data at T.
+    """Prior cost: the information about the data that is left in x_T.
 
         KL[q(x_T | x_0) || p(x_T)],     p(x_T) = N(0, I)
 
@@ -92,17 +92,17 @@ def prior_cost(schedule: Schedule, x_0: _Event) -> _PerExample:
 def denoising_cost(
     schedule: Schedule, x_0: _Event, x_t: _Event, t: Time, mean: _Event, variance: _Event
 ) -> _PerExample:
-    """How far the model's step back is from the one that knows the data, t = 2 .. T.
+    """Denoising cost: KL of the posterior given the data from the model's step back, t = 2 .. T.
 
         KL[q(x_{t-1} | x_t, x_0) || N(mean, variance)]
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
-        x_t: The same after t steps.
+        x_t: Data after t steps.
         t: Number of steps. At t = 1 the posterior is a point and the cost infinite: see `reconstruction_cost`.
-        mean: Of p(x_{t-1} | x_t), as `reverse` has it.
-        variance: Of p(x_{t-1} | x_t).
+        mean: Mean of p(x_{t-1} | x_t), as `reverse` returns it.
+        variance: Variance of p(x_{t-1} | x_t).
 
     Returns:
         One cost per example, in nats.
@@ -118,14 +118,14 @@ def denoising_cost(
 
 
 def reconstruction_cost(x_0: _Event, mean: _Event, variance: _Event, levels: int | None) -> _PerExample:
-    """What the last step, from x_1 to the data, does not know.
+    """Reconstruction cost: the negative log-likelihood of the data in the last step, from x_1.
 
         -log p(x_0 | x_1)
 
     Args:
         x_0: Data; grey levels scaled to [-1, 1], or real values.
-        mean: Of p(x_0 | x_1), as `reverse` has it at t = 1.
-        variance: Of p(x_0 | x_1).
+        mean: Mean of p(x_0 | x_1), as `reverse` returns it at t = 1.
+        variance: Variance of p(x_0 | x_1).
         levels: Number of grey levels, over whose bins the normal distribution is integrated; None for a density of
             real values.
 
@@ -153,16 +153,16 @@ def step_cost(
     variance: _Event,
     levels: int | None,
 ) -> _PerExample:
-    """L_{t-1}: what step t costs, the reconstruction at t = 1 and the denoising above.
+    """Cost L_{t-1} of step t: the reconstruction cost at t = 1, the denoising cost above.
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
-        x_t: The same after t steps.
+        x_t: Data after t steps.
         t: Number of steps, for each example.
-        mean: Of p(x_{t-1} | x_t), as `reverse` has it.
-        variance: Of p(x_{t-1} | x_t).
-        levels: See `reconstruction_cost`.
+        mean: Mean of p(x_{t-1} | x_t), as `reverse` returns it.
+        variance: Variance of p(x_{t-1} | x_t).
+        levels: Number of grey levels or None, see `reconstruction_cost`.
 
     Returns:
         One cost per example, in nats.
@@ -178,20 +178,20 @@ def step_cost(
     reconstruction = reconstruction_cost(x_0, mean, variance, levels)
     if schedule.num_timesteps == 1:
         return reconstruction
-    # At t = 1 the KL is infinite; t = 2 stands in for it, so that nothing infinite is computed. (Of a t below 1
-    # `coefficient` makes NaN.)
+    # At t = 1 the KL is infinite; t = 2 stands in for it, so that nothing infinite is computed. (For t below 1
+    # `coefficient` gives NaN.)
     denoising = denoising_cost(schedule, x_0, x_t, jnp.where(t == 1, 2, t), mean, variance)
     return jnp.where(t == 1, reconstruction, denoising)
 
 
 class Bound(NamedTuple):
-    """The negative bound in its three terms, nats.
+    """The negative bound in its three terms, in nats.
 
     Attributes:
         prior: KL[q(x_T | x_0) || p(x_T)], [B].
         denoising: Sum over t = 2 .. T of the KL of the posterior from p(x_{t-1} | x_t), [B].
         reconstruction: -log p(x_0 | x_1), [B].
-        per_t: Row t - 1 is what step t costs, the reconstruction first, [T, B]; None where t was drawn.
+        per_t: Cost of step t in row t - 1, the reconstruction first, [T, B]; None where t was drawn.
     """
 
     prior: Array
@@ -201,11 +201,11 @@ class Bound(NamedTuple):
 
     @property
     def negative_bound(self) -> Array:
-        """Their sum, whose mean over the noise is at least -log p(x_0), [B]."""
+        """Sum of the three terms, whose mean over the noise is at least -log p(x_0), [B]."""
         return self.prior + self.denoising + self.reconstruction
 
     def of_data(self, log_volume: Array | None) -> "Bound":
-        """The bound of the data in their own units, where x_0 was scaled: the last step alone has their density.
+        """The bound for the data in their own units, where x_0 was scaled; only the last step contains their density.
 
         Args:
             log_volume: sum_i log |du_i / dx_i| of the scale at each example, [B]; None for no scale.
@@ -240,20 +240,20 @@ def variational_bound(
     Args:
         key: Root of the noise; that of example k at t is keyed by k and t.
         denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data; grey levels scaled to [-1, 1], or real values.
         levels: Number of grey levels, None for a density of real values: see `reconstruction_cost`.
         index: Number k of each example; None counts from 0.
-        variance: sigma_t^2 for every t, where it is not learned.
-        clip: c, where data lie in [-c, c], see `process.clipped`.
-        num_draws: How many t = 2 .. T are drawn for each example, spread evenly, in the place of all; the denoising
-            cost is then an unbiased estimate, the other two are what they were.
+        variance: Function that gives sigma_t^2 for every t; ignored when the variance is learned.
+        clip: c if the data lie in [-c, c], see `process.clipped`; None for no limit.
+        num_draws: Number of t = 2 .. T drawn for each example, spread evenly; the denoising cost is then an unbiased
+            estimate, the other two do not change. None for all t.
 
     Returns:
         One value of each term per example, in nats.
 
     Raises:
-        ValueError: num_draws outside 1 .. T - 1, or with levels, a concrete x_0 that is not on their grid in [-1, 1].
+        ValueError: num_draws outside 1 .. T - 1 or, with levels, a concrete x_0 that is not on their grid in [-1, 1].
 
     Source: lecture, "Objective function"; Ho et al. 2020, equation 5.
     """
@@ -304,18 +304,18 @@ def path_negative_bound(
 
         log q(x_{1:T} | x_0) - log p(x_{0:T}),     x_{1:T} ~ q(x_{1:T} | x_0)
 
-    Its mean is that of `variational_bound`. Where p is the exact reversal, it is -log p(x_0) on every path, while the
-    terms of `variational_bound`, which sees the levels one by one, have noise that does not cancel.
+    Its mean is that of `variational_bound`. If p is the exact reversal, it is -log p(x_0) on every path, while the
+    terms of `variational_bound`, which draws each level by itself, have noise that does not cancel.
 
     Args:
         key: Root of the noise; that of example k at t is keyed by k and t.
         denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data; grey levels scaled to [-1, 1], or real values.
         levels: Number of grey levels, None for a density of real values: see `reconstruction_cost`.
         index: Number k of each example; None counts from 0.
-        variance: sigma_t^2 for every t, where it is not learned.
-        clip: c, where data lie in [-c, c], see `process.clipped`.
+        variance: Function that gives sigma_t^2 for every t; ignored when the variance is learned.
+        clip: c if the data lie in [-c, c], see `process.clipped`; None for no limit.
 
     Returns:
         One value per example, in nats.
@@ -355,28 +355,28 @@ def hybrid_loss(
     levels: int | None,
     weight: float | Float[Array, ""] = 0.001,
 ) -> _PerExample:
-    """A simple loss for the mean and the bound for the variance.
+    """Hybrid loss: the simple loss for the mean and the bound for the variance.
 
         L_hybrid = L_simple + weight L_vlb,     L_vlb ~ T L_{t-1} at t uniform on 1 .. T
 
-    No gradient of the bound reaches the mean, whose learning it would make noisy.
+    No gradient of the bound reaches the mean: it would make the training of the mean noisy.
 
     Args:
-        simple: L_simple of each example, of whatever the network predicts.
-        schedule: Of beta.
+        simple: L_simple of each example, for whichever quantity the network predicts.
+        schedule: Noise schedule.
         x_0: Data.
-        x_t: The same after t steps.
+        x_t: Data after t steps.
         t: Number of steps, uniform on 1 .. T.
-        eps_hat: What the network takes the noise for.
-        fraction: Of the learned variance, see `process.interpolated_variance`.
-        levels: See `reconstruction_cost`.
-        weight: Of the bound, in nats; both losses are summed over the event.
+        eps_hat: Noise that the network predicts.
+        fraction: Fraction v of the learned variance, see `process.interpolated_variance`.
+        levels: Number of grey levels or None, see `reconstruction_cost`.
+        weight: Weight of the bound, which is in nats; both losses are summed over the event.
 
     Returns:
         One loss per example.
 
     Raises:
-        ValueError: As `step_cost`.
+        ValueError: As raised by `step_cost`.
 
     Source: Nichol & Dhariwal 2021, equation 16.
     """
@@ -390,7 +390,7 @@ def hybrid_loss(
 
 
 def _check_grid(x_0: Array, levels: int | None) -> None:
-    """That concrete grey levels are where a discretised likelihood looks for them; NaN passes."""
+    """Check that concrete grey levels lie on the grid of a discretised likelihood; NaN passes."""
     if levels is not None:
         require.size("levels", levels, 2)
     if levels is None or isinstance(x_0, jax.core.Tracer):

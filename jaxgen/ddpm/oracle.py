@@ -7,8 +7,8 @@ For N(m, s^2 I) every level is Gaussian,
 and the best denoiser, the exact reversal q(x_{t-1} | x_t) and the probability flow are known in closed form.
 For a mixture, the score is the mean of the components' scores, weighted by how likely each component is at x_t.
 
-Hold any sampler and any bound against them: `functools.partial(oracle.denoise, schedule)` is the network that a
-trained one should come to. Here t = 0 is a level as any other, the data.
+Samplers and bounds can be compared with these: `functools.partial(oracle.denoise, schedule)` is the function that a
+trained network should approach. Here t = 0, the data, is a level like any other.
 """
 
 import math
@@ -34,11 +34,11 @@ class GaussianData:
     """Data that are N(m, s^2 I).
 
     Args:
-        mean: m, of the event's shape.
-        std: s.
+        mean: Mean m, of the event's shape.
+        std: Standard deviation s.
 
     Raises:
-        ValueError: s not positive.
+        ValueError: A std that is not positive, or a mean that is not finite.
 
     Source: lecture, "Forward Diffusion Process"; Song et al. 2021, "Score-based generative modeling", appendix B.
     """
@@ -52,27 +52,27 @@ class GaussianData:
             raise ValueError(f"mean must be finite, got {self.mean}")
 
     def variances(self, schedule: Schedule) -> Table:
-        """V_t of every level."""
+        """Variance V_t of every level."""
         return schedule.alpha_bar * self.std**2 + 1 - schedule.alpha_bar
 
     def log_prob(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, " b"]:
-        """log q(x_t), nats; at t = 0 that of the data."""
+        """Log-density log q(x_t), in nats; at t = 0 that of the data."""
         variance = self.variances(schedule)
         square = jnp.square(self._centred(schedule, x_t, t)) / coefficient(variance, t, x_t, first=0)
         log_variance = jnp.broadcast_to(coefficient(np.log(variance), t, x_t, first=0), x_t.shape)
         return -0.5 * (square + log_variance + _LOG_2PI).sum(axis=tuple(range(1, x_t.ndim)))
 
     def score(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
-        """grad log q(x_t) = -(x_t - sqrt(alpha_bar_t) m) / V_t."""
+        """Score grad log q(x_t) = -(x_t - sqrt(alpha_bar_t) m) / V_t."""
         return -self._centred(schedule, x_t, t) / coefficient(self.variances(schedule), t, x_t, first=0)
 
     def denoise(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
-        """E[eps | x_t] = sqrt(1 - alpha_bar_t) (x_t - sqrt(alpha_bar_t) m) / V_t: what L_simple is least for."""
+        """E[eps | x_t] = sqrt(1 - alpha_bar_t) (x_t - sqrt(alpha_bar_t) m) / V_t, the minimiser of L_simple."""
         weight = np.sqrt(1 - schedule.alpha_bar) / self.variances(schedule)
         return coefficient(weight, t, x_t, first=0) * self._centred(schedule, x_t, t)
 
     def reverse_variance(self, schedule: Schedule) -> Table:
-        """The variance of q(x_{t-1} | x_t), which is Gaussian: beta_t V_{t-1} / V_t.
+        """Variance beta_t V_{t-1} / V_t of q(x_{t-1} | x_t), which is Gaussian.
 
         With it, and with `denoise`, `reverse` is the exact reversal. For s = 1 it is `beta_variance`; as s tends to 0
         it becomes that of the posterior.
@@ -81,7 +81,7 @@ class GaussianData:
         return np.append(0.0, schedule.beta[1:] * variance[:-1] / variance[1:])
 
     def flow(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time, s: Time = 0) -> Float[Array, "b *event"]:
-        """Where the probability flow takes x_t: the solution at level s, before or after t, 0 for the data.
+        """Solution of the probability flow from x_t at level s, which may lie before or after t; 0 for the data.
 
         x_s = sqrt(alpha_bar_s) m + sqrt(V_s / V_t) (x_t - sqrt(alpha_bar_t) m)
         """
@@ -90,17 +90,17 @@ class GaussianData:
         return self._level_mean(schedule, x_t, s) + ratio * self._centred(schedule, x_t, t)
 
     def entropy(self) -> float:
-        """D/2 log(2 pi e s^2), nats: what no mean negative bound can fall below."""
+        """Entropy D/2 log(2 pi e s^2), in nats: a lower limit of every mean negative bound."""
         return 0.5 * self.mean.size * (_LOG_2PI + 1 + 2 * math.log(self.std))
 
     def prior_gap(self, schedule: Schedule) -> float:
-        """KL[q(x_T) || N(0, I)], nats: by how much the mean bound of the exact reversal misses the entropy."""
+        """KL[q(x_T) || N(0, I)], in nats: the excess of the exact reversal's mean negative bound over the entropy."""
         variance, signal = self.variances(schedule)[-1], schedule.alpha_bar[-1]
         square = signal * float(np.square(self.mean).sum())
         return 0.5 * (self.mean.size * (variance - 1 - math.log(variance)) + square)
 
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
-        """Draws of the data."""
+        """Draw `num` examples of the data."""
         eps = jax.random.normal(key, (num, *self.mean.shape), jnp.float32)
         require.size("num", num)
         return jnp.asarray(self.mean, jnp.float32)[None] + self.std * eps
@@ -122,9 +122,9 @@ class GaussianMixtureData:
         q(x_t) = sum_k w_k N(sqrt(alpha_bar_t) m_k, V_kt I),     V_kt = alpha_bar_t s_k^2 + 1 - alpha_bar_t
 
     Args:
-        means: m_k, [K, *event].
-        stds: s_k, [K].
-        weights: w_k, [K], summing to one.
+        means: Means m_k, [K, *event].
+        stds: Standard deviations s_k, [K].
+        weights: Weights w_k, [K], which sum to one.
 
     Raises:
         ValueError: A std or a weight that is not positive, weights that do not sum to one, or lengths that differ.
@@ -149,17 +149,17 @@ class GaussianMixtureData:
             raise ValueError(f"weights must be positive and sum to 1, got {self.weights}")
 
     def log_prob(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, " b"]:
-        """log q(x_t), nats; at t = 0 that of the data."""
+        """Log-density log q(x_t), in nats; at t = 0 that of the data."""
         return logsumexp(self._log_joint(schedule, x_t, t), axis=1)
 
     def responsibilities(
         self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time, mask: Bool[Array, "b *event"] | None = None
     ) -> Float[Array, "b k"]:
-        """P(k | x_t), how likely each component is; given a mask, from the dimensions where it is True alone."""
+        """Probability P(k | x_t) of each component; with a mask, given only the dimensions where it is True."""
         return jax.nn.softmax(self._log_joint(schedule, x_t, t, mask), axis=1)
 
     def score(self, schedule: Schedule, x_t: Float[Array, "b *event"], t: Time) -> Float[Array, "b *event"]:
-        """grad log q(x_t) = -sum_k P(k | x_t) (x_t - sqrt(alpha_bar_t) m_k) / V_kt."""
+        """Score grad log q(x_t) = -sum_k P(k | x_t) (x_t - sqrt(alpha_bar_t) m_k) / V_kt."""
         centred, variance = self._centred(schedule, x_t, t)
         share = self.responsibilities(schedule, x_t, t).reshape(variance.shape)
         return -(share / variance * centred).sum(axis=1)
@@ -169,7 +169,7 @@ class GaussianMixtureData:
         return -coefficient(np.sqrt(1 - schedule.alpha_bar), t, x_t, first=0) * self.score(schedule, x_t, t)
 
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
-        """Draws of the data."""
+        """Draw `num` examples of the data."""
         require.size("num", num)
         key_k, key_x = jax.random.split(key)
         k = jax.random.categorical(key_k, jnp.log(jnp.asarray(self.weights, jnp.float32)), shape=(num,))

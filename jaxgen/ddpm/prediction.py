@@ -1,4 +1,4 @@
-"""What a network may predict: the noise eps, the data x_0, v or the score. Given x_t, each says the same as the others.
+"""Quantities that a network may predict: the noise eps, the data x_0, v or the score. x_t turns each into the others.
 
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
 v   = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0
@@ -79,18 +79,18 @@ def signal_to_noise(schedule: Schedule) -> Table:
 
 @runtime_checkable
 class Prediction(Protocol):
-    """What a network predicts: a choice of a config, `Eps`, `X0` or `V`."""
+    """Quantity that a network predicts, a choice of a config: `Eps`, `X0` or `V`."""
 
     def target(self, schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
-        """What the network's output should be at x_t = diffuse(schedule, x_0, t, eps)."""
+        """Target of the network's output at x_t = diffuse(schedule, x_0, t, eps)."""
         ...
 
     def eps(self, schedule: Schedule, x_t: _Event, t: Time, output: _Event) -> _Event:
-        """eps_hat, from the network's output at x_t."""
+        """Predicted noise eps_hat, from the network's output at x_t."""
         ...
 
     def error_ratio(self, schedule: Schedule) -> Table:
-        """The squared error of the output over that of the x_0 which it implies, for every t."""
+        """Ratio, for every t, of the squared error of the output to that of the x_0 which it implies."""
         ...
 
 

@@ -8,8 +8,8 @@
 The lecture says that the backward process is Gaussian because the forward one is. That holds only as beta tends to 0;
 otherwise a Gaussian p(x_{t-1} | x_t) is a choice of the model. Given x_0 as well, q(x_{t-1} | x_t, x_0) is Gaussian.
 
-t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; where a traced
-one is, what is computed is NaN.
+t is an integer in 1 .. T, one for all examples or one for each. A concrete t out of range is an error; a traced
+one gives NaN.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ Denoise: TypeAlias = Callable[[Array, Array], Denoised]
 
 
 def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Array:
-    """`fold_in(key, k)` of each example, [B]; counted from 0 where there is no index."""
+    """The key `fold_in(key, k)` of each example, [B]; k counts from 0 where there is no index."""
     require.typed_key("key", key)
     require_events(x=x)
     if index is not None:
@@ -52,12 +52,12 @@ def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Arra
 
 
 def step_normals(keys: Array, t: Int[Array, ""] | Int[Array, " b"], x: _Event) -> _Event:
-    """The noise that belongs to an example and a step: normal(fold_in(fold_in(key, k), t)) for example k at t.
+    """Noise of an example at a step: normal(fold_in(fold_in(key, k), t)) for example k at t.
 
     Args:
         keys: `fold_in(key, k)` of each example, [B].
-        t: The step, one for all examples or one for each.
-        x: Array whose shape and dtype the noise has.
+        t: Step, one for all examples or one for each.
+        x: Array that gives the noise its shape and dtype.
     """
     require_events(x=x)
     require_integers(t=t)
@@ -79,9 +79,9 @@ def transition(schedule: Schedule, x_prev: _Event, t: Time) -> tuple[_Event, _Ev
         q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_prev: x_{t-1}.
-        t: The step.
+        t: Number of the step.
 
     Returns:
         Mean and variance of x_t.
@@ -97,12 +97,12 @@ def transition(schedule: Schedule, x_prev: _Event, t: Time) -> tuple[_Event, _Ev
 
 
 def marginal(schedule: Schedule, x_0: _Event, t: Time) -> tuple[_Event, _Event]:
-    """t steps of the forward process at once.
+    """The first t steps of the forward process at once.
 
         q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
         t: Number of steps.
 
@@ -125,7 +125,7 @@ def diffuse(schedule: Schedule, x_0: _Event, t: Time, eps: _Event) -> _Event:
         x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
         t: Number of steps.
         eps: Standard normal noise.
@@ -149,7 +149,7 @@ def forward_chain(
 
     Args:
         key: Root of the noise; that of example k at t is keyed by k and t.
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
         index: Number k of each example; None counts from 0.
 
@@ -173,7 +173,7 @@ def forward_chain(
 
 
 def posterior(schedule: Schedule, x_0: _Event, x_t: _Event, t: Time) -> tuple[_Event, _Event]:
-    """The step back from x_t, were the data known.
+    """The step back from x_t if the data are known.
 
         q(x_{t-1} | x_t, x_0) = N(mu_t, beta_tilde_t I)
         mu_t = (sqrt(alpha_bar_{t-1}) (1 - alpha_t) x_0 + sqrt(alpha_t) (1 - alpha_bar_{t-1}) x_t) / (1 - alpha_bar_t)
@@ -182,9 +182,9 @@ def posterior(schedule: Schedule, x_0: _Event, x_t: _Event, t: Time) -> tuple[_E
     (The lecture prints the first term as sqrt(alpha_bar_{t-1} (1 - alpha_t)) x_0, with 1 - alpha_t under the root.)
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         x_0: Data.
-        x_t: The same after t steps.
+        x_t: Data after t steps.
         t: Number of steps.
 
     Returns:
@@ -217,8 +217,8 @@ def posterior_variance(schedule: Schedule) -> Table:
 
         beta_tilde_t = (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) beta_t
 
-    At t = 1, where it is 0, it takes the value of t = 2, so that the decoder and the logarithm have something to work
-    with (where T = 1, beta_1).
+    At t = 1 beta_tilde is 0; the value of t = 2 stands in for it (if T = 1, beta_1), so that the decoder and the
+    logarithm do not meet a zero variance.
 
     Source: lecture, "Objective function"; Ho et al. 2020, section 3.2; for t = 1 Nichol & Dhariwal 2021, their code.
     """
@@ -229,15 +229,15 @@ def posterior_variance(schedule: Schedule) -> Table:
 
 
 def interpolated_variance(schedule: Schedule, fraction: _Event, t: Time) -> _Event:
-    """A learned variance between the two, in log space.
+    """Learned variance: an interpolation between beta_tilde_t and beta_t in log space.
 
         sigma_t^2 = exp(v log beta_t + (1 - v) log beta_tilde_t)
 
     Args:
-        schedule: Of beta.
+        schedule: Noise schedule.
         fraction: v, 0 for `posterior_variance` and 1 for `beta_variance`; it may go beyond. A network's output in
             [-1, 1] is mapped to it by v = (output + 1) / 2.
-        t: The step.
+        t: Number of the step.
 
     Raises:
         ValueError: A concrete t outside 1 .. T.
@@ -253,22 +253,22 @@ def interpolated_variance(schedule: Schedule, fraction: _Event, t: Time) -> _Eve
 def clipped(
     schedule: Schedule, x_t: _Event, t: Time, eps_hat: _Event, clip: float | None = None
 ) -> tuple[_Event, _Event]:
-    """What eps_hat says of the data, cut off where data cannot be.
+    """Prediction of the data that eps_hat implies, clipped to the range of the data.
 
         x_0_hat = clip((x_t - sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_bar_t)),   eps_hat from x_0_hat again
 
     Args:
-        schedule: Of beta.
-        x_t: Where the prediction was made.
-        t: And when.
+        schedule: Noise schedule.
+        x_t: State at which eps_hat was predicted.
+        t: Number of steps up to x_t.
         eps_hat: Predicted noise.
-        clip: c, where data lie in [-c, c]; None for no limit.
+        clip: c if the data lie in [-c, c]; None for no limit.
 
     Returns:
         x_0_hat and the eps_hat that belongs to it.
 
     Raises:
-        ValueError: clip not positive, or a concrete t outside 1 .. T.
+        ValueError: A clip that is not positive, or a concrete t outside 1 .. T.
     """
     require_events(x_t=x_t, eps_hat=eps_hat)
     x_0_hat = x_0_from_eps(schedule, x_t, t, eps_hat)
@@ -289,25 +289,25 @@ def reverse(
     variance: Variance = posterior_variance,
     clip: float | None = None,
 ) -> tuple[_Event, _Event]:
-    """One step of the generative process: the one place that the samplers and the bound share.
+    """One step of the generative process, shared by the samplers and the bound.
 
         p(x_{t-1} | x_t) = N(mu_theta, sigma_t^2 I)
         mu_theta = mu_t(x_t, x_0_hat) = (x_t - beta_t / sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t)
 
     Args:
-        schedule: Of beta.
-        x_t: Where the step begins.
-        t: And when.
+        schedule: Noise schedule.
+        x_t: State at which the step begins.
+        t: Number of the step.
         eps_hat: Noise that the network predicts at x_t.
-        fraction: Where the variance is learned, the fraction of `interpolated_variance`; then `variance` has no say.
-        variance: sigma_t^2 for every t of a schedule.
-        clip: c, where data lie in [-c, c], see `clipped`.
+        fraction: Fraction of `interpolated_variance` if the variance is learned; `variance` is then ignored.
+        variance: Function of the schedule that gives sigma_t^2 for every t.
+        clip: c if the data lie in [-c, c], see `clipped`; None for no limit.
 
     Returns:
         Mean and variance of x_{t-1}.
 
     Raises:
-        ValueError: A concrete t outside 1 .. T, or clip not positive.
+        ValueError: A concrete t outside 1 .. T, or a clip that is not positive.
 
     Source: lecture, "Generative Backward Process"; Ho et al. 2020, equation 11.
     """
@@ -327,7 +327,7 @@ def eps_and_fraction(denoised: Any, x_t: Array) -> tuple[Array, Array | None]:
     """The two parts of a `Denoised`: eps_hat, and the fraction of a learned variance, None where there is none.
 
     Raises:
-        ValueError: Neither an array nor a pair of them, integers, or shapes other than that of x_t.
+        ValueError: A value that is neither an array nor a pair of arrays, integers, or a shape other than that of x_t.
     """
     parts = denoised if isinstance(denoised, tuple | list) else (denoised,)
     if len(parts) not in (1, 2) or any(part is None for part in parts):
@@ -343,5 +343,5 @@ def _normal(x: _Event, mean: Array, variance: Array) -> tuple[_Event, _Event]:
 
 
 def _before(table: Table) -> Table:
-    """What the table says of t - 1; entry 0 stands for itself."""
+    """The table shifted so that entry t is that of t - 1; entry 0 stays."""
     return np.concatenate([table[:1], table[:-1]])

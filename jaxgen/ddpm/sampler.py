@@ -4,10 +4,10 @@
     x_s = sqrt(alpha_bar_s) x_0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma z      ddim
     the probability flow, whose noise is all in x_T, to first or second order                dpm_solver_pp
 
-A sampler is a free function of `denoise(x_t, t)`, and what changes the distribution is a function of `denoise` that
-returns another (`conditioning`). `timesteps` names the levels that are visited, from the first, where x_T is, down;
-None is all of them. The steps are one scan, so that the compiled program is as long for 1000 steps as for 10.
-Compile the call (`jax.jit`) where it is made more than once.
+A sampler is a free function of `denoise(x_t, t)`; a change of the distribution is a function that takes `denoise` and
+returns another (`conditioning`). `timesteps` names the levels to visit, descending from the level of x_T; None stands
+for all of them. The steps are one scan, so that the compiled program is as long for 1000 steps as for 10.
+Compile the call (`jax.jit`) if it is made more than once.
 
 The noise of sample k at t is normal(fold_in(fold_in(key, k), t)): it does not depend on the batch.
 """
@@ -46,9 +46,9 @@ _Move: TypeAlias = Callable[[Array, Any, Array, Array], tuple[Array, Any]]
 
 
 def noise(key: PRNGKey, index: _Index, event_shape: tuple[int, ...]) -> Float[Array, "b ..."]:
-    """x_T ~ N(0, I) for the samples `index`, that of sample k from fold_in(fold_in(key, k), 0).
+    """Draw x_T ~ N(0, I) for the samples `index`, that of sample k from fold_in(fold_in(key, k), 0).
 
-    The steps of a sampler are keyed by t >= 1, so that it may have the same key.
+    The steps of a sampler are keyed by t >= 1, so that a sampler may be given the same key.
     """
     require.typed_key("key", key)
     require_integers(index=index)
@@ -70,28 +70,29 @@ def ancestral(
     clip: float | None = None,
     keep: int | None = None,
 ) -> _Samples:
-    """The lecture's generative process, one draw of p(x_{t-1} | x_t) after the other.
+    """Samples by the lecture's generative process, one draw of p(x_{t-1} | x_t) after the other.
 
         x_{t-1} = mu_theta(x_t, t) + sigma_t z,     z ~ N(0, I), but 0 in the step to the data
 
     Args:
         key: Root of the noise.
         denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
-        schedule: Of beta.
-        x_T: Where to start: N(0, I), if that is the level T.
+        schedule: Noise schedule.
+        x_T: States to start from; draws of N(0, I) if the first level is T.
         index: Number k of each sample; None counts from 0.
         timesteps: Levels to visit, descending; x_T is at the first. None for all.
-        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
-        variance: sigma_t^2 for every t, where it is not learned. It is asked of the schedule of the levels visited.
-        clip: c, where data lie in [-c, c]: x_0_hat is cut off there, and eps_hat follows.
-        keep: Every how many steps a state is kept; None for the last alone.
+        until: Level at which to end; smaller timesteps are left out; 0 for the data.
+        variance: Function that gives sigma_t^2 for every t of the schedule of the visited levels; ignored when the
+            variance is learned.
+        clip: c if the data lie in [-c, c]: x_0_hat is clipped to that range, and eps_hat follows; None for no limit.
+        keep: Number of steps from one kept state to the next; None for the last state alone.
 
     Returns:
         The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
 
     Raises:
-        ValueError: timesteps not a descending sub-sequence of 1 .. T, until not below the first, or clip or keep
-            not positive.
+        ValueError: timesteps that are not a descending sub-sequence of 1 .. T, until not below the first of them, or a
+            clip or keep that is not positive.
 
     Source: lecture, "Generative Backward Process"; Ho et al. 2020, algorithm 2.
     """
@@ -121,25 +122,25 @@ def ddim(
     clip: float | None = None,
     keep: int | None = None,
 ) -> _Samples:
-    """Another process with the same marginals, from t to the next level s, whose noise eta scales.
+    """Samples by another process with the same marginals, from t to the next level s, whose noise eta scales.
 
         x_s = sqrt(alpha_bar_s) x_0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma z
         sigma = eta sqrt((1 - alpha_bar_s) / (1 - alpha_bar_t) (1 - alpha_bar_t / alpha_bar_s))
 
-    eta = 0 takes x_T to its data without further noise, a step of first order along the probability flow; eta = 1 is
+    eta = 0 takes x_T to the data without further noise, by steps of first order along the probability flow; eta = 1 is
     `ancestral` with the posterior's variance, draw for draw.
 
     Args:
         key: Root of the noise; not used if eta is 0.
-        denoise: (x_t, t) -> eps_hat; a variance fraction is passed over.
-        schedule: Of beta.
-        x_T: Where to start.
+        denoise: (x_t, t) -> eps_hat; a variance fraction is ignored.
+        schedule: Noise schedule.
+        x_T: States to start from.
         index: Number k of each sample; None counts from 0.
         timesteps: Levels to visit, descending; x_T is at the first. None for all.
-        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
+        until: Level at which to end; smaller timesteps are left out; 0 for the data.
         eta: Share of the ancestral noise, in [0, 1].
-        clip: c, where data lie in [-c, c]: x_0_hat is cut off there, and eps_hat follows.
-        keep: Every how many steps a state is kept; None for the last alone.
+        clip: c if the data lie in [-c, c]: x_0_hat is clipped to that range, and eps_hat follows; None for no limit.
+        keep: Number of steps from one kept state to the next; None for the last state alone.
 
     Returns:
         The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
@@ -155,7 +156,7 @@ def ddim(
     keys = sample_keys(key, x_T, index)
     below = np.append(1.0, visited.alpha_bar[:-1])  # alpha_bar_s at the place of t
     added = eta**2 * visited.beta * (1 - below) / np.append(1.0, 1 - visited.alpha_bar[1:])
-    kept = np.maximum(1 - below - added, 0)  # of the noise that is there; rounding may take it below 0
+    kept = np.maximum(1 - below - added, 0)  # share of the noise already there; rounding may take it below 0
 
     def move(x: Array, memory: None, t: Array, i: Array) -> tuple[Array, None]:
         eps_hat, _ = eps_and_fraction(denoise(x, _times_of(x, t)), x)
@@ -181,32 +182,32 @@ def dpm_solver_pp(
     clip: float | None = None,
     keep: int | None = None,
 ) -> _Samples:
-    """The probability flow, by steps that take x_0_hat as linear in the logarithm of signal to noise.
+    """Samples by the probability flow, in steps that take x_0_hat as linear in the log signal-to-noise ratio.
 
         x_s = sigma_s / sigma_t x_t + sqrt(alpha_bar_s) (1 - exp(-h)) D,     sigma = sqrt(1 - alpha_bar)
         h = lambda_s - lambda_t,     lambda = log(sqrt(alpha_bar) / sigma)
         D = x_0_hat(t) + h / (2 h_before) (x_0_hat(t) - x_0_hat(t_before))
 
-    D is x_0_hat(t) alone in the first step, which has none before, and in the step to the data, where h is infinite.
-    One call of `denoise` per step. With order 1 it is so in all steps, which is `ddim` with eta = 0.
+    D is x_0_hat(t) alone in the first step, which has no step before it, and in the step to the data, where h is
+    infinite. With order 1, D is x_0_hat(t) in all steps, which is `ddim` with eta = 0. Each step calls `denoise` once.
 
     Args:
-        key: Not used: the flow has no noise. It stands here so that samplers can take each other's place.
-        denoise: (x_t, t) -> eps_hat; a variance fraction is passed over.
-        schedule: Of beta.
-        x_T: Where to start.
+        key: Not used, because the flow has no noise; it is an argument so that samplers are interchangeable.
+        denoise: (x_t, t) -> eps_hat; a variance fraction is ignored.
+        schedule: Noise schedule.
+        x_T: States to start from.
         index: Not used.
         timesteps: Levels to visit, descending; x_T is at the first. None for all.
-        until: Level at which to end, those of timesteps below it being left out; 0 for the data.
-        order: 1 or 2.
-        clip: c, where data lie in [-c, c]: x_0_hat is cut off there.
-        keep: Every how many steps a state is kept; None for the last alone.
+        until: Level at which to end; smaller timesteps are left out; 0 for the data.
+        order: Order of the steps, 1 or 2.
+        clip: c if the data lie in [-c, c]: x_0_hat is clipped to that range; None for no limit.
+        keep: Number of steps from one kept state to the next; None for the last state alone.
 
     Returns:
         The samples; with keep, x_T and the states after every keep-th step and the last, along a new first axis.
 
     Raises:
-        ValueError: Another order; see also `ancestral`.
+        ValueError: An order other than 1 or 2; see also `ancestral`.
 
     Source: beyond the lecture; Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
     """
@@ -218,7 +219,7 @@ def dpm_solver_pp(
     gain = np.append(0.0, signal[:-1]) - np.append(0.0, signal[1:]) * rest  # sqrt(alpha_bar_s) (1 - exp(-h))
     slope = np.zeros_like(signal)
     if order == 2:
-        h = -np.diff(np.log(signal[1:] / sigma[1:]))  # of the steps from the second level on
+        h = -np.diff(np.log(signal[1:] / sigma[1:]))  # h of the steps from the second level on
         slope[2:-1] = 0.5 * h[:-1] / h[1:]
 
     def move(x: Array, before: Array, t: Array, i: Array) -> tuple[Array, Array]:
@@ -246,12 +247,12 @@ def _times_of(x: Array, t: Array) -> Array:
 def _descend(
     move: _Move, x_T: Array, times: np.ndarray, visited: Schedule, keep: int | None, memory: Any = None
 ) -> Array:
-    """All steps in one scan."""
+    """Run all steps in one scan."""
     if keep is not None:
         require.size("keep", keep)
     steps = len(times)
     positions = np.arange(visited.num_timesteps, visited.num_timesteps - steps, -1, dtype=np.int32)
-    # Each state is written to the place of the next one that is kept, which overwrites it.
+    # Each state is written to the place of the next kept state, which overwrites it.
     places = np.arange(steps, dtype=np.int32) // (keep or steps) + 1
     chain = None if keep is None else jnp.zeros((places[-1] + 1, *x_T.shape), x_T.dtype).at[0].set(x_T)
 

@@ -1,13 +1,13 @@
-"""How much noise is added when: beta_t, and what follows from it.
+"""Noise schedules: the variance beta_t that each step adds, and the tables that follow from it.
 
     alpha_t = 1 - beta_t,     alpha_bar_t = alpha_1 alpha_2 ... alpha_t
 
 beta_t in (0, 1) is the variance that step t adds, and it rises with t: beta_1 < beta_2 < ... < beta_T. alpha_bar_t is
-what is left of the data's variance after t steps.
+the share of the data's variance that is left after t steps.
 
 t runs 1 .. T. A table has T + 1 entries, of which entry 0 is the data (beta 0, alpha_bar 1), so that `alpha_bar[t]` is
 the lecture's symbol with subscript t and `alpha_bar[t - 1]` needs no special case. Tables are float64 on the host: in
-float32, 1 - alpha_bar_1 would be off by 2e-4. What is made of them is cast when it is used.
+float32, 1 - alpha_bar_1 would be off by 2e-4. Values computed from them are cast when they are used.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from jaxtyping import Float, Float64
 
 from jaxgen import require
 
-# Below it, sqrt(1 / alpha_bar) and its products leave float32.
+# Below this value sqrt(1 / alpha_bar) and its products overflow float32.
 _SMALLEST_ALPHA_BAR = 1e-60
 
 
@@ -28,7 +28,7 @@ class Schedule:
     """The tables of a forward process, made by `linear`, `cosine`, `from_betas` or `respaced`.
 
     Two schedules with the same numbers are equal and hash alike, so that functions may be compiled for a schedule.
-    Close over it, or make it a static argument; it is no pytree.
+    Close over it, or make it a static argument; it is not a pytree.
 
     Attributes:
         beta: Variance that step t adds, [T + 1].
@@ -61,15 +61,15 @@ class Schedule:
 
 
 def from_betas(beta: Sequence[float] | Float[np.ndarray, " steps"], monotone: bool = True) -> Schedule:
-    """The schedule of any beta_1 .. beta_T.
+    """Schedule of any beta_1 .. beta_T.
 
     Args:
-        beta: beta_1 .. beta_T, without the entry 0 of the tables.
-        monotone: Whether beta must not fall. The lecture's rises; False is for those who know why.
+        beta: Values beta_1 .. beta_T, without the entry 0 of the tables.
+        monotone: Whether beta must not fall. The lecture's beta rises; False permits any other.
 
     Raises:
-        ValueError: No beta, one outside (0, 1), one that falls although monotone, or so many that alpha_bar_T is 0 in
-            float32.
+        ValueError: No beta, a beta outside (0, 1), one that falls although monotone, or so many that alpha_bar_T is
+            below 1e-60.
 
     Source: lecture, "Forward Diffusion Process"; Ho et al. 2020, equation 2.
     """
@@ -99,7 +99,7 @@ def from_betas(beta: Sequence[float] | Float[np.ndarray, " steps"], monotone: bo
 
 
 def linear(num_timesteps: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
-    """beta rises on a straight line.
+    """Schedule whose beta rises on a straight line.
 
         beta_t = beta_1 + (t - 1) / (T - 1) (beta_T - beta_1)
 
@@ -107,7 +107,7 @@ def linear(num_timesteps: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02
     (T = 100: alpha_bar_T = 0.36): raise beta_T in proportion, or take `cosine`, which ends in noise for every T.
 
     Args:
-        num_timesteps: T.
+        num_timesteps: Number T of steps.
         beta_1: First beta.
         beta_T: Last beta.
 
@@ -123,12 +123,12 @@ def linear(num_timesteps: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02
 
 
 def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
-    """alpha_bar falls along a squared cosine, slowly at both ends.
+    """Schedule whose alpha_bar falls along a squared cosine, slowly at both ends.
 
         beta_t = min(1 - f(t) / f(t - 1), 0.999),     f(t) = cos((t / T + s) / (1 + s) * pi / 2)^2
 
     Args:
-        num_timesteps: T.
+        num_timesteps: Number T of steps.
         s: Offset that keeps beta_1 from being too small.
 
     Raises:
@@ -143,14 +143,14 @@ def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
 
 
 def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
-    """The schedule of a sub-sequence of the levels: its step i is the way from timesteps[-i] down to the next.
+    """Schedule of a sub-sequence of the levels: its step i leads from timesteps[-i] down to the next level.
 
         alpha_{t|s} = alpha_bar_t / alpha_bar_s,     beta_{t|s} = 1 - alpha_{t|s}
 
     Its alpha_bar are those of `schedule`, so that it is a forward process with the same marginals and fewer steps.
 
     Args:
-        schedule: Of all the steps.
+        schedule: Noise schedule with all the levels.
         timesteps: Descending t of `schedule`, as samplers take them.
 
     Returns:
@@ -165,7 +165,7 @@ def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
     alpha_bar = schedule.alpha_bar[[0, *reversed(timesteps)]]
     alpha = np.concatenate([[1.0], alpha_bar[1:] / alpha_bar[:-1]])
     beta = 1 - alpha
-    # Where no level is left out, beta is what it was to the last bit.
+    # Where no level is left out, beta stays the same to the last bit.
     steps = np.diff([0, *reversed(timesteps)])
     kept = np.flatnonzero(steps == 1)
     beta[1 + kept] = schedule.beta[np.asarray(timesteps)[::-1][kept]]
@@ -174,13 +174,13 @@ def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
 
 
 def uniform_timesteps(num_timesteps: int, num: int) -> tuple[int, ...]:
-    """`num` levels at even distances, from T down; the last step, to 0, is as long as the others.
+    """Choose `num` levels at even distances, from T down; the last step, to 0, is as long as the others.
 
         t_i = T - floor(i T / num),     i = 0 .. num - 1
 
     Args:
-        num_timesteps: T.
-        num: How many.
+        num_timesteps: Number T of steps.
+        num: Number of levels.
 
     Raises:
         ValueError: num outside 1 .. T.
@@ -193,7 +193,7 @@ def uniform_timesteps(num_timesteps: int, num: int) -> tuple[int, ...]:
 
 
 def check_timesteps(num_timesteps: int, timesteps: Sequence[int]) -> None:
-    """That a sub-sequence is one.
+    """Check that timesteps are a strictly descending sub-sequence of 1 .. T.
 
     Raises:
         ValueError: timesteps empty, more than T, outside 1 .. T, or not strictly descending.
@@ -214,12 +214,12 @@ class Linear:
     """`linear` as a choice of a config.
 
     Args:
-        num_timesteps: T.
+        num_timesteps: Number T of steps.
         beta_1: First beta.
         beta_T: Last beta.
 
     Raises:
-        ValueError: As `linear`.
+        ValueError: As raised by `linear`.
     """
 
     num_timesteps: int = 1000
@@ -239,11 +239,11 @@ class Cosine:
     """`cosine` as a choice of a config.
 
     Args:
-        num_timesteps: T.
+        num_timesteps: Number T of steps.
         s: Offset that keeps beta_1 from being too small.
 
     Raises:
-        ValueError: As `cosine`.
+        ValueError: As raised by `cosine`.
     """
 
     num_timesteps: int = 1000
@@ -262,11 +262,11 @@ class Betas:
     """`from_betas` as a choice of a config.
 
     Args:
-        beta: beta_1 .. beta_T.
+        beta: Values beta_1 .. beta_T.
         monotone: Whether beta must not fall.
 
     Raises:
-        ValueError: As `from_betas`.
+        ValueError: As raised by `from_betas`.
     """
 
     beta: tuple[float, ...]

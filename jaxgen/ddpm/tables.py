@@ -1,4 +1,4 @@
-"""Coefficients of the process: tables in float64 on the host, of which the entry t is cast to the dtype of x.
+"""Coefficients of the process: float64 tables on the host, whose entry t is cast to the dtype of x.
 
 1 - alpha_bar_1 is about 1e-4: in float32 it would lose four of its digits.
 """
@@ -23,7 +23,7 @@ Table: TypeAlias = Float64[np.ndarray, " levels"]
 
 
 def check_t(t: Any, last: int, first: int = 1) -> None:
-    """Refuse a t that is no integer or, where it is concrete, out of range; the value of a traced t is not known.
+    """Refuse a t that is not an integer or, if concrete, out of range; the value of a traced t is not checked.
 
     Raises:
         ValueError: Floats or bools, or a concrete t outside first .. last.
@@ -38,13 +38,13 @@ def check_t(t: Any, last: int, first: int = 1) -> None:
 
 
 def coefficient(table: Table, t: int | np.integer | Int[Array | np.ndarray, "..."], x: _Event, first: int = 1) -> Array:
-    """The entry t of a table, in x's dtype and in a shape that multiplies x.
+    """Entry t of a table, in the dtype of x and in a shape that broadcasts against x.
 
     Args:
-        table: One value for every level, entry 0 the data.
+        table: One value for every level; entry 0 is that of the data.
         t: One level, or one for each example.
-        x: What is to be multiplied.
-        first: Smallest t that is allowed.
+        x: Array that the entry is to multiply.
+        first: Smallest allowed t.
 
     Returns:
         A scalar, or [B, 1, ..., 1]; NaN where a traced t is out of range.
@@ -60,7 +60,7 @@ def coefficient(table: Table, t: int | np.integer | Int[Array | np.ndarray, "...
     check_t(t, len(table) - 1, first)
     entries = table.astype(x.dtype)
     if isinstance(t, jax.core.Tracer):
-        # NaN on both sides: an index beyond the end is taken for the last, an unsigned one below 0 for either end.
+        # NaN on both sides: an index beyond the end reads the last entry; one below 0, unsigned, either end.
         nan = np.full(1, np.nan, entries.dtype)
         entries[:first] = np.nan
         padded = np.concatenate([entries, nan] if first else [nan, entries, nan])

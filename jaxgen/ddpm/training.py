@@ -1,4 +1,4 @@
-"""One training step: noise at some t for each example, the squared error of what the network makes of it, an update.
+"""One training step: noise at some t for each example, the squared error of the network's prediction, an update.
 
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps,     t spread evenly over the batch of all devices
 """
@@ -23,11 +23,11 @@ from jaxgen.ddpm.weighting import stratified_t
 
 @flax.struct.dataclass
 class State:
-    """The denoiser, arrays only.
+    """State of training, arrays only.
 
     Attributes:
-        train: Its `TrainState`.
-        ema_params: Moving average of its parameters.
+        train: `TrainState` of the denoiser.
+        ema_params: Moving average of the denoiser's parameters.
     """
 
     train: TrainState
@@ -43,20 +43,20 @@ class State:
 
     @property
     def params(self) -> Any:
-        """What the optimizer changes."""
+        """The parameters that the optimizer changes."""
         return self.train.params
 
 
 def training(
     config: Config, spec: Spec, denoiser: Denoiser, tx: optax.GradientTransformation
 ) -> Callable[[PRNGKey, State, Array, Array | None], tuple[State, Metrics]]:
-    """A step of training.
+    """Build the function of one training step.
 
     Args:
-        config: Of the model.
-        spec: Of the data.
-        denoiser: Its network.
-        tx: How the parameters move.
+        config: Configuration of the model.
+        spec: Description of the data.
+        denoiser: Denoiser to be trained.
+        tx: Optimizer of the parameters.
 
     Returns:
         (key, state, x_0 in model space, label or None) -> (state, metrics).
@@ -77,12 +77,12 @@ def training(
             losses = hybrid_loss(
                 losses, schedule, x_0, x_t, t, eps_hat, fraction, levels=spec.levels, weight=learned.weight
             )
-        # Per dimension, as the papers give it.
+        # Means per dimension, as in the papers.
         means = {"loss": losses.mean() / spec.num_dimensions, "squared_error": error.mean() / spec.num_dimensions}
         return means["loss"], means
 
     def drawn_t(key: PRNGKey, num: int) -> Int[Array, " b"]:
-        """t of the batch of all devices; under pmap this device's part of it."""
+        """Draw t for the batch of all devices; under pmap return this device's part of it."""
         if config.axis_name is None:
             return stratified_t(key, num, schedule.num_timesteps)
         whole = stratified_t(key, num * jax.lax.axis_size(config.axis_name), schedule.num_timesteps)

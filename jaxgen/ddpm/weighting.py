@@ -1,4 +1,4 @@
-"""Which t a training step looks at, and how much the error at each counts."""
+"""The draw of t in a training step, and the weight of the error at each t in the loss."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,7 +20,7 @@ _PerExample: TypeAlias = Float[Array, " b"]
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every t weighs the same in the loss: L_simple as it stands."""
+    """Equal weight for every t in the loss: L_simple unchanged."""
 
     def __call__(self, schedule: Schedule, t: Int[Array, " b"], prediction: Prediction) -> _PerExample:
         _require_times(t)
@@ -29,17 +29,17 @@ class Uniform:
 
 @dataclass(frozen=True)
 class MinSNR:
-    """The squared error of x_0 is weighed by the signal-to-noise ratio, but by no more than gamma.
+    """Weight of the squared error of x_0 by the signal-to-noise ratio, at most gamma.
 
         w_t ||x_0 - x_0_hat||^2,     w_t = min(SNR_t, gamma)
 
-    As a weight of the squared error of eps it is min(SNR, gamma) / SNR, of v min(SNR, gamma) / (SNR + 1).
+    The equivalent weights are min(SNR, gamma) / SNR for the squared error of eps and min(SNR, gamma) / (SNR + 1) for v.
 
     Args:
         gamma: Largest weight.
 
     Raises:
-        ValueError: gamma not positive.
+        ValueError: A gamma that is not positive.
 
     Source: Hang et al. 2023, section 3.4.
     """
@@ -64,19 +64,19 @@ def _require_times(t: Array) -> None:
 
 
 def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num"]:
-    """`num` times t, each uniform on 1 .. T and all of them spread evenly.
+    """Draw `num` times t, each uniform on 1 .. T and all of them spread evenly.
 
         t_i = 1 + floor(T ((u + i / num) mod 1)),     u ~ U[0, 1)
 
     The mean loss over the batch then varies less than with independent t.
 
     Args:
-        key: Of u.
-        num: How many.
-        num_timesteps: T.
+        key: Key of the draw of u.
+        num: Number of times t.
+        num_timesteps: Number T of steps.
 
     Raises:
-        ValueError: num or T below 1, or T num not below 2^31.
+        ValueError: num or T below 1, or num T of 2^31 or more.
 
     Source: Kingma et al. 2021 (VDM), appendix I.1.
     """
@@ -84,7 +84,7 @@ def stratified_t(key: PRNGKey, num: int, num_timesteps: int) -> Int[Array, " num
     require.size("num_timesteps", num_timesteps)
     if num * num_timesteps >= 2**31:
         raise ValueError(f"num * num_timesteps must be below 2^31, got {num} * {num_timesteps}")
-    # In integers, u = offset / (T num), every t is exactly as likely as the others.
+    # With u = offset / (T num) in integers, every t is exactly as likely as the others.
     offset = jax.random.randint(key, (), 0, num * num_timesteps, jnp.int32)
     start, rest = offset // num, offset % num
     steps = np.arange(num) * num_timesteps

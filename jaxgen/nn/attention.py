@@ -13,18 +13,18 @@ from jaxgen.nn.normalisation import GroupNorm
 
 
 class SelfAttention(nn.Module):
-    """A residual block of self-attention over all positions, whatever their number of dimensions.
+    """A residual block of self-attention over all positions, in any number of spatial dimensions.
 
         x + W softmax(Q K^T / sqrt(d)) V,     Q, K, V from the normalised x
 
-    W starts at zero, and the block with it as the identity. The softmax is taken in float32 whatever the dtype.
+    W starts at zero, so that the block starts as the identity. The softmax is computed in float32 for every dtype.
 
     Attributes:
-        num_heads: Each attends by itself, with its share of the channels.
-        num_groups: Of the normalisation.
-        dtype: Of the computation; parameters stay float32.
+        num_heads: Number of heads; each attends by itself, with an equal share of the channels.
+        num_groups: Number of groups of the normalisation.
+        dtype: Dtype of the computation; parameters stay float32.
 
-    Source: Vaswani et al. 2017, section 3.2; in pictures Ho et al. 2020, appendix B.
+    Source: Vaswani et al. 2017, section 3.2; for images Ho et al. 2020, appendix B.
     """
 
     num_heads: int = 1

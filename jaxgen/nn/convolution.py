@@ -1,14 +1,14 @@
 """Convolutions whose gradients are as fast inside a loop as outside, on a CPU too.
 
 XLA's CPU compiler has a fast convolution for one order of the axes only: input [batch, *space, in], kernel
-[*space, in, out]. Convolutions in another order it transposes into that one, but only at the top level of a program:
-in the body of a loop or a branch they are left to a plain nest of loops (github.com/jax-ml/jax/issues/12868). Both
-gradients that JAX derives for a convolution are in another order, so a training step that is fast by itself falls off a
-cliff inside `lax.scan`.
+[*space, in, out]. It transposes convolutions in another order into that one, but only at the top level of a program:
+in the body of a loop or a branch it compiles them to a plain nest of loops (github.com/jax-ml/jax/issues/12868). Both
+gradients that JAX derives for a convolution are in another order, so a training step that is fast by itself is many
+times slower inside `lax.scan`.
 
 Both gradients are convolutions themselves. Here they are written as such in the fast order, the transpositions made
 explicitly and the smaller operand sliding over the larger, by a function that uses itself: its gradients of every order
-stay in the fast order. Elsewhere than on a CPU everything is lax's own, which the compilers there recognise.
+stay in the fast order. On other devices everything is lax's own, which the compilers there recognise.
 
 On top of that each convolution takes the form that is fastest for it: `_by_phases` where strides divide the kernel and
 for transposed convolutions, `_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand,
@@ -45,7 +45,7 @@ from jaxgen.nn.sums import add_bias
 
 
 class _Window(NamedTuple):
-    """How a kernel moves over an input: one entry per spatial dimension, as in `lax.conv_general_dilated`."""
+    """Movement of a kernel over an input: one entry per spatial dimension, as in `lax.conv_general_dilated`."""
 
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
@@ -77,10 +77,10 @@ def conv_general_dilated(
         padding: "SAME", "VALID", or (low, high) per spatial dimension; explicit where `lhs_dilation` is not 1.
         lhs_dilation: Spacing of the input's points, 1 by default. s makes it a transposed convolution of stride s.
         rhs_dilation: Spacing of the kernel's points, 1 by default.
-        dimension_numbers: Order of the axes. Input and output channels last with the kernel's channels last, in 1 to 3
-            spatial dimensions, is what the gradients are written for; any other is left to `lax`.
-        feature_group_count: Groups of channels; more than 1 is left to `lax`.
-        precision: As in `lax`.
+        dimension_numbers: Order of the axes. The gradients are written for channels last, in input, output and kernel,
+            with 1 to 3 spatial dimensions; any other order is left to `lax`.
+        feature_group_count: Number of groups of channels; more than 1 is left to `lax`.
+        precision: Precision of the products, as in `lax`.
 
     Returns:
         The convolution, in the dtype of the arguments.
@@ -89,7 +89,7 @@ def conv_general_dilated(
     lhs_dilation = tuple(lhs_dilation or (1,) * spatial)
     rhs_dilation = tuple(rhs_dilation or (1,) * spatial)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    undefined = isinstance(padding, str) and any(d != 1 for d in lhs_dilation)  # lax says so
+    undefined = isinstance(padding, str) and any(d != 1 for d in lhs_dilation)  # lax raises the error
     if numbers != _channels_last(spatial) or not 1 <= spatial <= 3 or feature_group_count != 1 or undefined:
         return lax.conv_general_dilated(
             lhs,
@@ -110,14 +110,14 @@ def conv_general_dilated(
 
 
 def _channels_last(spatial: int) -> lax.ConvDimensionNumbers:
-    """Input and output [b, *space, c], kernel [*space, in, out], in lax's terms."""
+    """Dimension numbers of lax for input and output [b, *space, c] and kernel [*space, in, out]."""
     last = spatial + 1
     image = (0, last, *range(1, last))
     return lax.ConvDimensionNumbers(image, (last, spatial, *range(spatial)), image)
 
 
 def _extent(size: int, dilation: int) -> int:
-    """Length over which `size` points lie that are `dilation` apart."""
+    """Length of `size` points that are `dilation` apart."""
     return (size - 1) * dilation + 1
 
 
@@ -139,8 +139,8 @@ def _convolution(
     x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
 ) -> Float[Array, "b *out o"]:
     points_x, points_k = math.prod(x.shape[1:-1]), math.prod(kernel.shape[:-2])
-    # What is slid over the fast convolution copies, once per output point: of two as large as each other (in a kernel's
-    # gradient) it had better be the one with fewer channels.
+    # The fast convolution copies the operand that the other slides over, once per output point: where both are equally
+    # large (in a kernel's gradient), the one with fewer channels is chosen for it.
     few = points_k == points_x > 1 and kernel.shape[-1] < min(x.shape[0], _FEW + 1)
     plain = max(*window.strides, *window.lhs_dilation, *window.rhs_dilation) == 1
     transposed = _one_sided(window) and max(window.lhs_dilation) > 1
@@ -157,11 +157,11 @@ def _convolution(
 
 
 def _fast(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
-    """The same convolution, kept away from the slower of the two libraries that XLA's CPU compiler has for it.
+    """The same convolution, in a form that XLA's CPU compiler gives to the faster of its two libraries.
 
-    In two dimensions it gives convolutions to YNNPACK, which with more than a few channels takes longer than Eigen,
-    unless the input is dilated. So all distances along the first dimension are doubled, and every other
-    point is empty or not asked for: the same sums, and Eigen's loop skips what is empty.
+    In two dimensions the compiler gives convolutions to YNNPACK, which with more than a few channels takes longer than
+    Eigen, unless the input is dilated. So all distances along the first dimension are doubled, and every other point is
+    empty or not needed: the sums are the same, and Eigen's loop skips the empty points.
     """
     if x.ndim == 4 and max(window.lhs_dilation) == 1 and min(kernel.shape[-2:]) >= _FEW:
         (low, high), *others = window.padding
@@ -189,12 +189,12 @@ def _splits(window: _Window, kernel_shape: tuple[int, ...]) -> bool:
 def _by_phases(
     x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
 ) -> Float[Array, "b *out o"]:
-    """The same convolution with stride 1 and without dilation: `_splits` must hold unless it is a transposed one.
+    """The same convolution with stride 1 and without dilation: `_splits` must hold unless it is transposed.
 
     With stride s, the points m = s j + e of x that have the same phase e = 0..s-1 are channels of one point j; so are
-    those of the kernel, k = s a + e. Then y_n = sum_{a, e} x_{s (n + a) + e} kernel_{s a + e} is of stride 1. Of a
-    transposed convolution it is the outputs that have phases, u = s j - e: y_u = sum_a x_{j + a} kernel_{s a + e}. Its
-    native form multiplies zeros, s - 1 of s per dimension; it also is the gradient for x of the other.
+    those of the kernel, k = s a + e. Then y_n = sum_{a, e} x_{s (n + a) + e} kernel_{s a + e} is of stride 1. In a
+    transposed convolution the outputs have phases, u = s j - e: y_u = sum_a x_{j + a} kernel_{s a + e}. Its native form
+    multiplies zeros, s - 1 of s per dimension; it is also the gradient for x of the strided convolution.
     """
     ones = (1,) * (x.ndim - 2)
     plain = _Window(ones, ((0, 0),) * len(ones), ones, ones, window.precision)
@@ -241,16 +241,16 @@ def _by_taps(
     return jnp.asarray(y, x.dtype)
 
 
-_FEW = 16  # channels: up to here exchanging was the faster (tried with 1 to 64), and YNNPACK no slower than Eigen
+_FEW = 16  # channels: up to here exchanging was faster (tried with 1 to 64), and YNNPACK no slower than Eigen
 _FEW_OUTPUTS, _FEW_TAPS = 4, 32  # tried with 1 to 8 outputs of 4 to 25 taps
 
 
 def _exchanged(
     x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
 ) -> Float[Array, "b *out o"]:
-    """The same convolution with x sliding over the kernel; the output comes turned around.
+    """The same convolution with x sliding over the kernel; the reversed output is turned back.
 
-    XLA does this itself to a kernel that is larger than its input, but leaves the fast order by it.
+    XLA does this itself for a kernel that is larger than its input, but leaves the fast order in doing so.
     """
     y = jax.eval_shape(partial(_native, window=window), x, kernel)
     # With m, k, n the positions in x, kernel and y: k = m - n + low = m + (end - n) - (end - low), end the last n.
@@ -264,7 +264,7 @@ def _exchanged(
 
 
 def _fine_lengths(window, x_shape, kernel_shape, y_shape):
-    """Per spatial dimension the lengths of x, kernel and output with all dilations and strides, and the low padding."""
+    """Lengths of x, kernel and output with all dilations and strides, and the low padding, per spatial dimension."""
     length_x = map(_extent, x_shape[1:-1], window.lhs_dilation)
     length_k = map(_extent, kernel_shape[:-2], window.rhs_dilation)
     length_y = map(_extent, y_shape[1:-1], window.strides)
@@ -272,7 +272,7 @@ def _fine_lengths(window, x_shape, kernel_shape, y_shape):
 
 
 def _forward(x, kernel, window):
-    # Not `_native`: who differentiates the gradient differentiates this.
+    # Not `_native`: gradients of higher order differentiate this function.
     return _convolution(x, kernel, window), (x, kernel)
 
 
@@ -319,18 +319,18 @@ def _explicit_gradients(
 
 
 class Conv(nn.Module):
-    """flax's convolution with `conv_general_dilated` for lax's: parameters "kernel" and "bias", as there.
+    """flax's convolution with `conv_general_dilated` instead of lax's; parameters are "kernel" and "bias", as in flax.
 
     Attributes:
         features: Output channels.
-        kernel_size: Per spatial dimension; its length is their number.
-        strides: In every spatial dimension.
+        kernel_size: Size of the kernel, one entry per spatial dimension.
+        strides: Stride in every spatial dimension.
         padding: "SAME", "VALID", or (low, high) per spatial dimension.
-        input_dilation: In every spatial dimension; s makes it a transposed convolution of stride s.
-        use_bias: False before a normalisation.
+        input_dilation: Dilation of the input in every spatial dimension; s gives a transposed convolution of stride s.
+        use_bias: Whether a bias is added; False before a normalisation.
         kernel_init: Initialiser of the kernel.
-        dtype: Of the computation; parameters stay float32.
-        function: What is called with input and kernel, as `lax.conv_general_dilated` would be.
+        dtype: Dtype of the computation; parameters stay float32.
+        function: Function called with input and kernel in the place of `lax.conv_general_dilated`.
     """
 
     features: int

@@ -1,12 +1,12 @@
-"""Normalisations, which differ in what the mean and the variance are taken over.
+"""Normalisations, which differ in the axes that the mean and the variance are taken over.
 
     y = scale (x - mean) / sqrt(variance + tiny) + shift
 
-Group normalisation: over all positions and the channels of one group, for each example. It is the one that the library
-prefers: no statistics between examples, none to keep for sampling. Batch normalisation: over all examples and
-positions, for each channel; what one example becomes depends on the others, and sampling takes running averages.
+Group normalisation: over all positions and the channels of one group, for each example. The library prefers it:
+no statistics are shared between examples, and none are kept for sampling. Batch normalisation: over all examples and
+positions, for each channel; the output for one example depends on the others, and sampling uses running averages.
 
-What either takes out it takes out whole, so the layer before it needs no bias.
+Both remove the mean, so the layer before needs no bias.
 """
 
 import math
@@ -23,15 +23,15 @@ from jaxgen.nn.sums import add_bias, channel_sums, spread
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation, in float32 whatever the dtype.
+    """Group normalisation, computed in float32 for every dtype.
 
     flax's does not run in bfloat16 under strict promotion, and takes 1.6 times as long in a training step on a CPU:
-    here positions are averaged before channels, so that no sum crosses the groups of the whole array.
+    here positions are averaged before channels, so that no sum over the whole array runs across groups.
 
     Attributes:
-        num_groups: Groups of channels, each normalised by itself.
-        tiny: Added to the variance.
-        dtype: Of what it returns; parameters stay float32.
+        num_groups: Number of groups of channels, each normalised by itself.
+        tiny: Guard that is added to the variance.
+        dtype: Dtype of the output; parameters stay float32.
 
     Source: Wu & He 2018, "Group Normalization".
     """
@@ -64,18 +64,18 @@ class GroupNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation, in float32 whatever the dtype.
+    """Batch normalisation, computed in float32 for every dtype.
 
-    flax's does not run in bfloat16 under strict promotion. The variance is that of the centred input, not the
-    difference of two large numbers, and it is the biased one, in the running average too.
+    flax's does not run in bfloat16 under strict promotion. The variance is the mean square of the centred input, not
+    the difference of two large numbers, and it is the biased one, in the running average too.
 
     Attributes:
         axis_name: Mapped axis (pmap, vmap) over which the moments are averaged, so that its shards count as one batch;
             None under jit, where a batch spread over devices is one batch already.
         momentum: Share of the running averages that a training step keeps. They are the variables "mean" and "var" of
-            the collection "batch_stats", and move where it is mutable.
-        tiny: Added to the variance.
-        dtype: Of what it returns; parameters and averages stay float32.
+            the collection "batch_stats", and are updated where it is mutable.
+        tiny: Guard that is added to the variance.
+        dtype: Dtype of the output; parameters and averages stay float32.
 
     Source: Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2.
     """
@@ -87,14 +87,15 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"], train: bool) -> Float[Array, "b *space c"]:
-        """Normalises.
+        """Normalise x.
 
         Args:
             x: Input.
-            train: Whether by the moments of this batch, which the running averages then follow, or by the averages.
+            train: Whether to normalise by the moments of this batch, which also update the running averages, or by the
+                running averages.
 
         Returns:
-            The input normalised.
+            Normalised input.
         """
         require.number("momentum", self.momentum, 0, below=1)
         require.number("tiny", self.tiny, above=0)

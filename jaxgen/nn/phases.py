@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 
 def cut(x: Float[Array, "b *space c"], begins: Sequence[int], lengths: Sequence[int]) -> Float[Array, "b *cut c"]:
-    """x from `begins` on in each spatial dimension, with zeros where there is no x."""
+    """The part of x from `begins` on in each spatial dimension, with zeros outside x."""
     edges = [(-a, a + n - m, 0) for a, n, m in zip(begins, lengths, x.shape[1:-1], strict=True)]
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
 
@@ -20,7 +20,7 @@ def cut(x: Float[Array, "b *space c"], begins: Sequence[int], lengths: Sequence[
 def phases_to_channels(
     x: Float[Array, "..."], steps: tuple[int, ...], begin: int, turned: bool = False
 ) -> Float[Array, "..."]:
-    """Splits the axes from `begin` on into points and phases; the phases join the axis after them, turned or not."""
+    """Split the axes from `begin` on into points and phases; the phases, reversed if `turned`, join the next axis."""
     end = begin + len(steps)
     split = [part for n, s in zip(x.shape[begin:end], steps, strict=True) for part in (n // s, s)]
     x = x.reshape(*x.shape[:begin], *split, *x.shape[end:])
@@ -32,7 +32,7 @@ def phases_to_channels(
 
 
 def channels_to_phases(y: Float[Array, "b *space c"], steps: tuple[int, ...]) -> Float[Array, "b *fine d"]:
-    """The phases that lead the channels become points between the points."""
+    """Turn the phases, which lead the channels, into points between the points."""
     end = 1 + len(steps)
     fine = [n * s for n, s in zip(y.shape[1:-1], steps, strict=True)]
     y = y.reshape(*y.shape[:-1], *steps, -1)

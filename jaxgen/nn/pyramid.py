@@ -1,8 +1,8 @@
 """Encoders that halve a picture level by level and decoders that double it, for pictures of any size.
 
-A size n is halved to ceil(n / 2), so every way down has its way up: doubling gives n or n + 1, and the decoder, which
-knows the sizes of all levels from the size it must end at, leaves the last row or column out where it is one too many.
-28 x 28 goes by way of 14 and 7 to 4 and back; 33 x 20 by way of 17 x 10. Nothing here counts the spatial dimensions:
+A size n is halved to ceil(n / 2), so every halving can be undone: doubling gives n or n + 1, and the decoder, which
+knows the sizes of all levels from the output size, leaves out the last row or column where it is one too many.
+28 x 28 is halved to 14, 7 and 4 and doubled back; 33 x 20 to 17 x 10. Nothing here counts the spatial dimensions:
 signals and volumes pass as well as pictures.
 """
 
@@ -21,7 +21,7 @@ from jaxgen.nn.normalisation import GroupNorm
 
 
 def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
-    """Spatial sizes from `size` down, `levels` times halved and rounded up: levels + 1 of them."""
+    """The levels + 1 spatial sizes from `size` down, halved `levels` times and rounded up."""
     require.size("levels", levels, 0)
     sizes = [size]
     for _ in range(levels):
@@ -30,7 +30,7 @@ def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
 
 
 def _doubled(size: tuple[int, ...], target: tuple[int, ...] | None) -> tuple[int, ...]:
-    """What `size` is doubled to, checked: `target`, by default twice the size."""
+    """Checked spatial size after doubling `size`: `target`, by default twice the size."""
     if target is None:
         return tuple(2 * n for n in size)
     if halvings(target, 1)[1] != size:
@@ -43,9 +43,9 @@ class Downsample(nn.Module):
 
     Attributes:
         features: Output channels.
-        kernel_size: In every spatial dimension.
-        use_bias: False before a normalisation.
-        dtype: Of the computation; parameters stay float32.
+        kernel_size: Size of the kernel in every spatial dimension.
+        use_bias: Whether a bias is added; False before a normalisation.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: int
@@ -60,13 +60,13 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles the spatial size by nearest neighbours, then convolves; as one transposed convolution where it can be.
+    """Doubles the spatial size by nearest neighbours, then convolves; as one transposed convolution where possible.
 
     Attributes:
         features: Output channels.
-        kernel_size: In every spatial dimension.
-        use_bias: False before a normalisation.
-        dtype: Of the computation; parameters stay float32.
+        kernel_size: Size of the kernel in every spatial dimension.
+        use_bias: Whether a bias is added; False before a normalisation.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: int
@@ -78,17 +78,17 @@ class Upsample(nn.Module):
     def __call__(
         self, x: Float[Array, "b *space c"], size: tuple[int, ...] | None = None
     ) -> Float[Array, "b *double d"]:
-        """Upsamples.
+        """Upsample x.
 
         Args:
             x: Input.
             size: Spatial size of the output: twice that of x, the default, or one less in any dimension.
 
         Returns:
-            Output of that size, `features` channels.
+            Output of that size with `features` channels.
 
         Raises:
-            ValueError: Another size.
+            ValueError: A size other than these.
         """
         require.size("kernel_size", self.kernel_size)
         size = _doubled(x.shape[1:-1], size)
@@ -108,13 +108,13 @@ class Upsample(nn.Module):
 def _convolved_after_doubling(
     x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], *_: Any, **options: Any
 ) -> Float[Array, "b *double d"]:
-    """Nearest neighbours and a convolution with an odd kernel, as the one transposed convolution that they are.
+    """Nearest neighbours followed by a convolution with an odd kernel, as one equivalent transposed convolution.
 
     With d_{2 j} = x_j and zeros between, doubling gives d_m + d_{m - 1}, so that
 
         y_n = sum_k kernel_k (d_{n + k - p} + d_{n + k - p - 1}) = sum_k (kernel_k + kernel_{k - 1}) d_{n + k - p - 1}
 
-    Of the kernel's points, one more now, each output meets half, per dimension: 4 for 9 with 3 x 3.
+    The kernel now has one more point per dimension, and each output uses half of them: 4 points instead of 9 for 3 x 3.
     """
     spatial = x.ndim - 2
     for axis in range(spatial):
@@ -138,9 +138,9 @@ class ConvTranspose(nn.Module):
 
     Attributes:
         features: Output channels.
-        kernel_size: In every spatial dimension. An odd one leaves a checkerboard.
-        use_bias: False before a normalisation.
-        dtype: Of the computation; parameters stay float32.
+        kernel_size: Size of the kernel in every spatial dimension. An odd size leaves a checkerboard pattern.
+        use_bias: Whether a bias is added; False before a normalisation.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: int
@@ -152,7 +152,7 @@ class ConvTranspose(nn.Module):
     def __call__(
         self, x: Float[Array, "b *space c"], size: tuple[int, ...] | None = None
     ) -> Float[Array, "b *double d"]:
-        """Upsamples, as `Upsample` does: the same arguments, output and error."""
+        """Upsample x as `Upsample` does, with the same arguments, output and error."""
         require.size("kernel_size", self.kernel_size)
         size = _doubled(x.shape[1:-1], size)
         low = -(-self.kernel_size // 2)  # as flax's ConvTranspose with "SAME"
@@ -164,14 +164,14 @@ class ConvTranspose(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Level by level: half the size, group normalisation, activation.
+    """Encoder that at each level halves the size, normalises by groups and applies the activation.
 
     Attributes:
         features: Channels of each level.
-        kernel_size: In every spatial dimension.
-        num_groups: Of the normalisation, a divisor of every width; None for none.
-        activation: Applied at the end of every level.
-        dtype: Of the computation; parameters stay float32.
+        kernel_size: Size of the kernel in every spatial dimension.
+        num_groups: Number of groups of the normalisation, a divisor of every width; None for no normalisation.
+        activation: Function applied at the end of every level.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: tuple[int, ...]
@@ -193,11 +193,12 @@ class ConvDecoder(nn.Module):
 
     Attributes:
         features: Channels of each level, the smallest first; as many as there are halvings.
-        event_shape: (*space, channels) of what is put out.
-        num_groups: Of the normalisation after every level but the output, a divisor of every width; None for none.
-        activation: Applied at the end of every level but the output.
-        upsample: `Upsample` or `ConvTranspose`, or one with its kernel size set.
-        dtype: Of the computation; parameters stay float32, and so is what it returns.
+        event_shape: Shape (*space, channels) of the output.
+        num_groups: Number of groups of the normalisation after every level but the output, a divisor of every width;
+            None for no normalisation.
+        activation: Function applied at the end of every level but the output.
+        upsample: Module that doubles the size: `Upsample` or `ConvTranspose`, or one of them with its kernel size set.
+        dtype: Dtype of the computation; parameters and output are float32.
     """
 
     features: tuple[int, ...]

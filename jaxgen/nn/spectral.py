@@ -7,10 +7,10 @@ collection "spectral", and follows them by one step of the power iteration per u
 
     u <- W^T W u / |W^T W u|,     sigma = |W u|,     d sigma / d W = (W u / |W u|) u^T
 
-Kernels move little from one update to the next, so that one step keeps up with them. It is taken in `init` and in every
-`apply` that names "spectral" as mutable; without, the stored u stays and serves as it is, so that a network that is
-applied twice to the same parameters and u is the same function both times. The gradient holds u fixed, which at the
-maximum is exact: there sigma is stationary in u. u is a function of the parameters alone, not of the batch.
+Kernels change little from one update to the next, so that one step keeps up with them. It is made in `init` and in
+every `apply` that names "spectral" as mutable; otherwise the stored u is used unchanged, so that a network that is
+applied twice with the same parameters and u is the same function both times. The gradient holds u fixed, which is exact
+at the maximum, where sigma is stationary in u. u depends on the parameters alone, not on the batch.
 
 (A convolution's own norm is another number, at most sqrt(number of kernel points) times this one.)
 
@@ -36,13 +36,13 @@ def _unit(u: Float[Array, " o"]) -> Float[Array, " o"]:
 
 
 def _of_norm_one(module: nn.Module, weight: Float[Array, "*rest o"]) -> Float[Array, "*rest o"]:
-    """The weight over its norm, whose u the module keeps."""
+    """The weight divided by its norm; the module keeps the u of the norm."""
     matrix = weight.reshape(-1, weight.shape[-1])
 
     def start():
         return _unit(jax.random.normal(module.make_rng("params"), matrix.shape[-1:], jnp.float32))
 
-    def product(a, b):  # in full precision, which costs nothing here, also where products are coarse by default
+    def product(a, b):  # in full precision, which costs nothing here, even where products are coarse by default
         return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
 
     u = module.variable("spectral", "u", start)
@@ -57,9 +57,9 @@ class SpectralDense(nn.Module):
 
     Attributes:
         features: Output width.
-        use_bias: The bias is not normalised.
+        use_bias: Whether a bias, which is not normalised, is added.
         kernel_init: Initialiser of the kernel before it is normalised.
-        dtype: Of the computation; parameters and u stay float32.
+        dtype: Dtype of the computation; parameters and u stay float32.
     """
 
     features: int
@@ -80,11 +80,11 @@ class SpectralConv(nn.Module):
 
     Attributes:
         features: Output channels.
-        kernel_size: Per spatial dimension; its length is their number.
-        strides: In every spatial dimension.
-        use_bias: The bias is not normalised.
+        kernel_size: Size of the kernel, one entry per spatial dimension.
+        strides: Stride in every spatial dimension.
+        use_bias: Whether a bias, which is not normalised, is added.
         kernel_init: Initialiser of the kernel before it is normalised.
-        dtype: Of the computation; parameters and u stay float32.
+        dtype: Dtype of the computation; parameters and u stay float32.
     """
 
     features: int
@@ -119,7 +119,7 @@ class SpectralEmbed(nn.Module):
         num_embeddings: Number of labels.
         features: Width of the embedding.
         embedding_init: Initialiser of the embedding before it is normalised.
-        dtype: Of what it returns; the embedding and u stay float32.
+        dtype: Dtype of the output; the embedding and u stay float32.
     """
 
     num_embeddings: int

@@ -1,11 +1,11 @@
 """Sums over positions or examples for each channel, and their opposite, as fast as they can be on a CPU.
 
 Every bias and every normalisation needs them: a bias is spread over all positions, and its gradient is the sum over
-them. XLA's CPU compiler sums over leading axes element by element, after it has fused into the sum whatever made its
-operand. A product with a row of ones is the same sum, several times faster (jax 0.10.2). Elsewhere than on a CPU it is
-an ordinary sum.
+them. XLA's CPU compiler sums over leading axes element by element, after it has fused the sum with the computation of
+its operand. A product with a row of ones is the same sum, several times faster (jax 0.10.2). On other devices it is an
+ordinary sum.
 
-The two are each other's gradients, so that gradients of every order keep the form. Forward mode is not defined.
+The two functions are each other's gradients, so that gradients of every order stay fast. Forward mode is not defined.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ def channel_sums(x: Float[Array, "m n c"]) -> Float[Array, "m c"]:
 
 
 def spread(v: Float[Array, "m c"], n: int) -> Float[Array, "m n c"]:
-    """n times the same along a new middle axis."""
+    """n copies of v along a new middle axis."""
     copies: Any = _spread(v, n)
     return copies
 

@@ -1,4 +1,4 @@
-"""How a network is told the time: sines of many frequencies, then a small network of its own."""
+"""Embedding of the time: sines of many frequencies, then a small network."""
 
 import math
 from typing import Any
@@ -12,14 +12,14 @@ from jaxgen.events import require_integers, require_rank
 
 
 def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b features"]:
-    """sin and cos of t at frequencies that fall geometrically from 1 to 1/10,000 per step.
+    """Sines and cosines of t at frequencies that fall geometrically from 1 to 1/10,000 per step.
 
     Args:
         t: Times, integers.
         features: Length of an embedding: an even number of at least 4.
 
     Raises:
-        ValueError: Another number of features.
+        ValueError: A number of features that is odd or below 4.
 
     Source: Vaswani et al. 2017, section 3.5; for t, Ho et al. 2020, appendix B.
     """
@@ -33,12 +33,12 @@ def sinusoidal_embedding(t: Int[Array, " b"], features: int) -> Float[Array, "b 
 
 
 class TimeEmbedding(nn.Module):
-    """What every block of a network is told: the time and, where there are classes, the class.
+    """Embedding of the time and, where there are classes, the class, for every block of a network.
 
     Attributes:
-        features: Length of the sinusoidal embedding; what is put out has four times as many.
-        num_classes: Number of classes, one of which may stand for "none"; None without.
-        dtype: Of the computation; parameters stay float32.
+        features: Length of the sinusoidal embedding; the output is four times as long.
+        num_classes: Number of classes, one of which may stand for "none"; None without classes.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     features: int
@@ -52,5 +52,5 @@ class TimeEmbedding(nn.Module):
         h = nn.Dense(width, dtype=self.dtype)(nn.swish(nn.Dense(width, dtype=self.dtype)(h)))
         if self.num_classes is not None:
             h = h + nn.Embed(self.num_classes, width, dtype=self.dtype)(label)
-        # As every block would do first.
+        # Every block would apply swish first.
         return nn.swish(h)
