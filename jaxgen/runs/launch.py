@@ -17,7 +17,8 @@ from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.config import nearest
 from jaxgen.runs.finish import finish
-from jaxgen.runs.folder import RunFolder, enough_space, lock, may_be_a_run
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.place import enough_space, lock, may_be_a_run
 from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on

@@ -12,8 +12,7 @@ import pytest
 from jaxgen import cli, plot, runs, train, vae
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
-from jaxgen.runs import folder as run_folder
-from jaxgen.runs import launch
+from jaxgen.runs import launch, place
 
 TINY = digits_vae.Config(
     steps=6, batch_size=16, log_every=1, checkpoint_every=2, picture_every=2,
@@ -148,7 +147,7 @@ def test_a_picture_lost_later_is_drawn_again(finished, copy):
 def test_a_finished_run_needs_no_space(finished, copy, monkeypatch):
     """Nothing is computed, drawn or written again."""
     usage = shutil.disk_usage(copy)._replace(free=0)
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: usage)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -168,7 +167,7 @@ def without_report(build):
 def test_an_unfinished_run_needs_space(copy, monkeypatch):
     shutil.rmtree(copy / "checkpoints" / "6")
     usage = shutil.disk_usage(copy)._replace(free=0)
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OSError, match="0 MiB of space left, the run needs about"):
         runs.resume(copy, progress=False)
 

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from jaxgen.runs import RunFolder
+from jaxgen.runs import RunFolder, place
 from jaxgen.runs import folder as run_folder
 
 MANIFEST = {"config": {}, "environment": {}, "data": {}, "digests": {}}
@@ -137,7 +137,7 @@ def test_a_damaged_manifest_is_named(folder, text, message):
 def test_a_kill_in_the_first_write_of_the_manifest_leaves_a_new_folder(tmp_path):
     for left in (".manifest.json-0123abcd.partial", "manifest.json.partial"):  # the second of earlier versions
         (tmp_path / left).write_text('{"conf')
-    with run_folder.lock(tmp_path):
+    with place.lock(tmp_path):
         RunFolder.create(tmp_path, MANIFEST)
     assert {p.name for p in tmp_path.iterdir()} <= {"manifest.json", ".lock"}
 
@@ -153,7 +153,7 @@ def test_what_a_killed_process_was_writing_is_gone_and_what_others_write_is_not(
     kept = ["pictures/.samples_seed1_0_3.png-0123abcd.partial", "thesis.pdf.partial"]
     for name in (*gone, *kept):
         (folder.path / name).touch()
-    with run_folder.lock(folder.path):
+    with place.lock(folder.path):
         pass
     assert not any((folder.path / name).exists() for name in gone)
     assert all((folder.path / name).exists() for name in kept)
@@ -167,7 +167,7 @@ def test_two_processes_at_once_on_a_new_folder(tmp_path):
     def start():
         gate.wait()
         try:
-            with run_folder.lock(path):
+            with place.lock(path):
                 if (path / "manifest.json").exists():
                     found.append("a run")
                 else:
@@ -198,14 +198,14 @@ def test_what_is_no_run_is_told_apart_and_left_alone(tmp_path, names, message):
     for name in names:
         (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).touch()
     with pytest.raises(FileExistsError, match=message):
-        run_folder.lock(tmp_path)
+        place.lock(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == set(names)
 
 
 def test_a_file_in_the_folders_place(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(NotADirectoryError, match="is a file; give an empty or new folder"):
-        run_folder.lock(tmp_path / "run")
+        place.lock(tmp_path / "run")
 
 
 def test_a_lost_manifest_is_missed_by_name(tmp_path):
@@ -217,7 +217,7 @@ def test_a_lost_manifest_is_missed_by_name(tmp_path):
 def test_a_refused_folder_is_not_kept_locked(folder):
     (folder.path / "manifest.json").rename(folder.path / "elsewhere")
     with pytest.raises(FileExistsError):
-        run_folder.lock(folder.path)
+        place.lock(folder.path)
     (folder.path / "elsewhere").rename(folder.path / "manifest.json")
-    with run_folder.lock(folder.path), pytest.raises(BlockingIOError, match="another process"):
-        run_folder.lock(folder.path)
+    with place.lock(folder.path), pytest.raises(BlockingIOError, match="another process"):
+        place.lock(folder.path)

@@ -17,7 +17,7 @@ from jaxgen import cli, runs, train, vae
 from jaxgen.experiments import digits_vae
 from jaxgen.optimizers import Adam
 from jaxgen.runs import folder as run_folder
-from jaxgen.runs import launch
+from jaxgen.runs import launch, place
 
 SMALL = digits_vae.Config(
     steps=30,
@@ -238,7 +238,7 @@ def test_a_config_that_cannot_be(copy, change, message):
 
 
 def test_another_process_is_writing(copy):
-    with run_folder.lock(copy):
+    with place.lock(copy):
         for use in (runs.resume, lambda p, **k: runs.train(SMALL, p, **k)):
             with pytest.raises(BlockingIOError, match="another process is writing the run in"):
                 use(copy, progress=False)
@@ -253,7 +253,7 @@ def test_an_unwritable_folder(tmp_path):
 
 def test_a_full_disk(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OSError, match="MiB of space left, the run needs about"):
         runs.train(SMALL, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "manifest.json").exists()
