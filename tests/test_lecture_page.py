@@ -55,7 +55,7 @@ def test_what_is_missing_is_named(made):
     ]
     untested = {**entry, "functions": ["distributions.normal_kl"], "tests": [], "picture": "normal_kl"}
     assert made.faults([untested], []) == ["distributions.normal_kl has no test"]
-    unknown = {**untested, "tests": ["tests/test_core.py::test_none"], "picture": ["02_gan", "not in any cell"]}
+    unknown = {**untested, "tests": ["tests/test_draws.py::test_none"], "picture": ["02_gan", "not in any cell"]}
     assert made.faults([unknown], [])[-1] == "no cell with 'not in any cell' and a picture in 02_gan.ipynb"
 
 
