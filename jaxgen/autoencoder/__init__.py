@@ -1,4 +1,4 @@
-"""The autoencoder: what the lecture starts from, and what it lacks to be a generative model.
+"""The autoencoder, from which the lecture starts, and what it lacks to be a generative model.
 
     lecture                                       here
     z = encoder(x), smaller than x                networks.Encoder, Parts.encode

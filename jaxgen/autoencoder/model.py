@@ -30,11 +30,11 @@ class Config:
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse. () makes both linear.
         features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
             images of any size.
-        optimizer: How the parameters move.
+        optimizer: Optimizer of the parameters.
         see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
             missing dimensions ("mask" in the batch).
-        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
+        dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; not a flag.
 
     Raises:
         ValueError: A size below 1, another dtype, or a field of another kind.
@@ -57,10 +57,10 @@ class Config:
 
 
 class Parts(NamedTuple):
-    """What an autoencoder offers beyond the contract; x in storage dtype, as the data set holds it.
+    """Functions of an autoencoder beyond the contract; x in storage dtype, as the data set holds it.
 
     Attributes:
-        encode: (state, x, mask=None) -> z, [B, latent_dim]. Reads nothing of the state but params["encoder"].
+        encode: (state, x, mask=None) -> z, [B, latent_dim]. Reads only params["encoder"] of the state.
         decode: (state, z) -> x_hat in data space, [B, *event]: images cut off at 0 and 1, real values in their units.
         reconstruct: (state, x, mask=None) -> x_hat, likewise. A mask [B, *event] is True where x is observed.
     """
@@ -71,18 +71,18 @@ class Parts(NamedTuple):
 
 
 def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
-    """An autoencoder for data of this spec; images live in [0, 1], real values on their scale.
+    """An autoencoder for data of this spec.
 
-    There the loss and `evaluate` measure them.
+    The loss and `evaluate` measure images in [0, 1] and real values on their scale.
 
-    `evaluate` gives "reconstruction", the squared error of each example, as the loss has it. Where a batch has a
-    "mask", only observed dimensions count, the encoder sees 0 for the others, and `evaluate` says in "observed" how
-    many count.
+    `evaluate` gives "reconstruction", the squared error of each example, as in the loss. Where a batch has a
+    "mask", only observed dimensions count, the encoder sees 0 for the others, and `evaluate` gives their number as
+    "observed".
 
     Args:
-        config: Of the model.
-        spec: Of the data.
-        tx: An optimizer instead of the config's.
+        config: Configuration of the autoencoder.
+        spec: Spec of the data.
+        tx: Optimizer in place of the config's; None for the config's.
 
     Returns:
         The model; its state is a `TrainState` with params "encoder" and "decoder".
@@ -105,7 +105,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return (x, None) if mask is None else (jnp.where(mask, x, 0), mask)
 
     def shown(x: Array, mask: Array | None) -> Array:
-        """What the encoder sees."""
+        """Input of the encoder: x and, with `see_mask`, the mask beside it."""
         if not config.see_mask:
             return x
         flags = jnp.ones_like(x) if mask is None else mask.astype(x.dtype)
@@ -164,10 +164,10 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def sample(
         key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
-        """Decodes z ~ N(0, I), although nothing in training made N(0, I) the distribution of z.
+        """Decode z ~ N(0, I), although nothing in training made N(0, I) the distribution of z.
 
-        What comes out looks like no data: the lecture's point that an autoencoder is no generative model, since
-        the space of z is unknown. The VAE mends it by the KL divergence in its objective. z of sample k comes
+        The samples do not look like data. This is the lecture's point that an autoencoder is not a generative model,
+        since the space of z is unknown. The VAE mends this by the KL divergence in its objective. z of sample k comes
         from fold_in(key, k).
         """
         if label is not None or condition is not None:

@@ -1,4 +1,4 @@
-"""Encoder and decoder: dense, with convolutions in front for images. Without either both are linear (see `oracle`)."""
+"""Encoder and decoder: dense, with convolutions for images. Without hidden layers both are linear (see `oracle`)."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from jaxgen.nn import MLP, ConvDecoder, ConvEncoder
 
 
 class Encoder(nn.Module):
-    """z: the features of x. Nothing bounds or scales them.
+    """z, the features of x. Nothing bounds or scales them.
 
     Attributes:
         hidden: Widths of the hidden layers.
         latent_dim: Dimension of z.
-        features: Channels of convolutional levels before them, each of half the size; () for none.
-        dtype: Of the computation; what it returns is float32.
+        features: Channels of the convolutional levels before the hidden layers, each of half the size; () for none.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     hidden: tuple[int, ...]
@@ -41,8 +41,8 @@ class Decoder(nn.Module):
     Attributes:
         hidden: Widths of the hidden layers.
         event_shape: Shape of one example.
-        features: Channels of convolutional levels after them, each of double the size; () for none.
-        dtype: Of the computation; what it returns is float32.
+        features: Channels of the convolutional levels after the hidden layers, each of double the size; () for none.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     hidden: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""The autoencoder's objective: that the reconstruction be like the original.
+"""The autoencoder's objective: a reconstruction that is like the original.
 
-An encoder makes of x a smaller set of features z, a decoder makes of z a reconstruction x_hat, and both are trained
-for x_hat to match x, pixel by pixel. No label takes part, and no probability: nothing says which z belong to images.
+An encoder turns x into a smaller set of features z, a decoder turns z into a reconstruction x_hat, and both are trained
+for x_hat to match x, pixel by pixel. Neither labels nor probabilities take part: nothing says which z belong to images.
 """
 
 import jax.numpy as jnp
@@ -20,8 +20,8 @@ def reconstruction_loss(
     It is -2 sigma^2 log N(x | x_hat, sigma^2 I) up to a constant: the VAE's distortion, without the VAE's rate.
 
     Args:
-        x: Original.
-        x_hat: Reconstruction.
+        x: Original examples.
+        x_hat: Their reconstructions.
         mask: True where x is observed; the rest may be NaN and does not count.
 
     Returns:

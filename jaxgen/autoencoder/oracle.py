@@ -7,7 +7,7 @@ With S the covariance of the data, lambda_1 >= lambda_2 >= ... its eigenvalues a
 so the best features are the principal components, up to an invertible map of z that the loss cannot see; every other
 stationary point is a saddle (Baldi & Hornik 1989). The value is the best for a linear decoder after any encoder, since
 the reconstructions lie in a plane of k dimensions: hidden layers in the encoder alone gain nothing (Bourlard & Kamp
-1988). What a decoder with hidden layers gains is what it falls below this value.
+1988). The gain of a decoder with hidden layers is the amount by which its error falls below this value.
 
 Computed on the host in float64.
 """
@@ -27,9 +27,9 @@ class LinearAutoencoder:
     """The best autoencoder without hidden layers: principal component analysis.
 
     Attributes:
-        mean: Of the data, [x].
+        mean: Mean of the data, [x].
         components: V_k^T, the first k eigenvectors as rows, [z, x], orthonormal.
-        eigenvalues: All of the covariance, in descending order, [x].
+        eigenvalues: All eigenvalues of the covariance, in descending order, [x].
 
     Source: Bourlard & Kamp 1988; Baldi & Hornik 1989.
     """

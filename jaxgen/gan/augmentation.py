@@ -1,10 +1,10 @@
-"""Differentiable augmentation: what the discriminator sees, data and samples alike, is first disturbed at random.
+"""Differentiable augmentation: data and samples are disturbed at random before the discriminator sees them.
 
     D(T(x)),  D(T(G(z))),     T one of translation, cutout, brightness
 
-A discriminator that only ever sees disturbed images cannot learn few of them by heart. The generator is not led to
-make disturbed images as long as T can be undone in distribution, and learns through T, which is why T must be
-differentiable. T is a pure function of a key and images; each example has draws of its own.
+A discriminator that only ever sees disturbed images cannot learn a small data set by heart. The generator is not led to
+make disturbed images as long as T can be undone in distribution. It learns through T, so T must be differentiable. T is
+a pure function of a key and images; each example has draws of its own.
 
 Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training".
 """
@@ -23,16 +23,16 @@ from jaxgen.events import require_floats, require_integers, require_shape
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which disturbances, and how strong; all off by default.
+    """Disturbances and their strengths; all are off by default.
 
     Args:
-        translation: Largest shift along each spatial axis, as a share of its length; what comes in from outside is
-            background (-1).
+        translation: Largest shift along each spatial axis, as a share of its length; pixels that move in from
+            outside are background (-1).
         cutout: Side of a square (box) that is painted with 0, as a share of each length.
         brightness: Largest shift of all values of an image, on the scale [-1, 1].
 
     Raises:
-        ValueError: A share out of [0, 1], or a negative brightness.
+        ValueError: A share outside [0, 1], or a negative brightness.
     """
 
     translation: float = 0.0
@@ -48,7 +48,7 @@ class Augmentation:
         return bool(self.translation or self.cutout or self.brightness)
 
     def __call__(self, key: PRNGKey, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
-        """Images in [-1, 1], disturbed; those of example k by draws from `fold_in(key, k)`."""
+        """Disturb images in [-1, 1]; example k by draws from `fold_in(key, k)`."""
         require_floats(x=x)
         if jnp.ndim(x) < 3:
             raise ValueError(f"x must be images [b, *space, c], got shape {x.shape}")
@@ -79,7 +79,7 @@ def translated(x: Float[Array, "*space c"], shift: Int[Array, " d"]) -> Float[Ar
     require_integers(shift=shift)
     require_shape((x.ndim - 1,), shift=shift)
     for axis, n in enumerate(x.shape[:-1]):
-        # A product with a shifted identity: on every backend faster in its gradient than a gather.
+        # A product with a shifted identity: its gradient is faster than that of a gather on every backend.
         at = jnp.arange(n, dtype=jnp.int32)
         move = (at[:, None] - shift[axis] == at[None, :]).astype(x.dtype)
         x = jnp.moveaxis(jnp.tensordot(move, x + 1, axes=(1, axis)), 0, axis) - 1

@@ -27,25 +27,25 @@ class Config:
 
     Args:
         latent_dim: Dimension of z.
-        prior: Where z comes from.
+        prior: Distribution of z.
         network: The two networks.
         conditional: Whether both networks see the label.
-        loss: What the two players minimise.
-        penalty: What is added to the discriminator's loss.
+        loss: Losses of the two players.
+        penalty: Penalty added to the discriminator's loss.
         penalty_schedule: Schedule of the penalty's weight over the rounds (steps, whatever the optimizers accumulate),
-            `Cosine(final=...)` from the whole of it down: a strong penalty first makes D smooth, so that G finds every
-            mode, a weak one then lets it see them sharply.
-        augmentation: How images are disturbed before the discriminator sees them.
-        n_critic: Discriminator updates per generator update; it divides the batch, each update takes its part.
-        generator_optimizer: How the generator moves.
-        discriminator_optimizer: How the discriminator moves.
+            `Cosine(final=...)` lowers it from its full value: a strong penalty first makes D smooth, so that G finds
+            every mode; a weak one then lets D resolve them.
+        augmentation: Disturbance of images before the discriminator sees them.
+        n_critic: Discriminator updates per generator update; it divides the batch, and each update takes one part.
+        generator_optimizer: Optimizer of the generator.
+        discriminator_optimizer: Optimizer of the discriminator.
         ema_decay: Decay of the generator's moving average per update, from which samples are drawn; 0 for the generator
             itself.
-        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
+        dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; not a flag.
 
     Raises:
-        ValueError: A number out of its range, or another dtype.
+        ValueError: A number outside its range, or another dtype.
     """
 
     latent_dim: int = 64
@@ -71,7 +71,7 @@ class Config:
         require.fields(self)
 
     def lasting(self, num_steps: int) -> "Config":
-        """With the ends of all schedules, where they are left open, at the last of `num_steps` steps."""
+        """The same configuration, with every schedule that has no end yet ending at the last of `num_steps` steps."""
         return dataclasses.replace(
             self,
             penalty_schedule=self.penalty_schedule.lasting(num_steps),

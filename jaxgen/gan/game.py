@@ -27,10 +27,10 @@ class State:
 
     Attributes:
         step: Rounds played, int32 [].
-        generator: Its `TrainState`.
-        discriminator: Its `TrainState`.
+        generator: `TrainState` of the generator.
+        discriminator: `TrainState` of the discriminator.
         ema_params: Moving average of the generator's parameters.
-        ema_variables: The same average of its running statistics, which belong to its parameters.
+        ema_variables: The same average of the generator's running statistics, which belong to its parameters.
     """
 
     step: Any
@@ -45,7 +45,7 @@ class State:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What the two optimizers change."""
+        """Parameters of both networks, which the two optimizers change."""
         return {"generator": self.generator.params, "discriminator": self.discriminator.params}
 
 
@@ -56,17 +56,18 @@ def game(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
 ) -> Callable[[PRNGKey, State, dict[str, Array]], tuple[State, Metrics]]:
-    """A round of the game between two networks.
+    """The function that plays one round of the game between two networks.
 
     Args:
-        config: Of the model.
+        config: Configuration of the GAN.
         generator: G, see `networks.Architecture`.
-        discriminator: D, likewise.
-        generator_tx: How G moves.
-        discriminator_tx: How D moves.
+        discriminator: D, see `networks.Architecture`.
+        generator_tx: Optimizer of G.
+        discriminator_tx: Optimizer of D.
 
     Returns:
-        (key, state, rows) -> (state, metrics); rows are "x" in model space and perhaps "label", [n_critic, m, ...].
+        (key, state, rows) -> (state, metrics); rows hold "x" in model space and "label" where there are labels,
+        each [n_critic, m, ...].
     """
 
     strength = config.penalty_schedule.schedule(1.0)
@@ -110,7 +111,7 @@ def game(
         losses_ = config.loss.discriminator(logits_real, logits_fake)
 
         def discriminate(x: Array) -> Array:
-            # As the logits above were made: after the power iteration.
+            # With the variables after the power iteration, as for the logits above.
             return judged(params, changed, key_disturb, x, label)[0]
 
         penalty = strength(step.astype(jnp.float32)) * config.penalty(key_penalty, discriminate, x_real, x_fake)
@@ -155,7 +156,7 @@ def game(
         critic, played = jax.lax.scan(
             update, state.discriminator, (jax.random.split(key_critic, config.n_critic), rows)
         )
-        # What D says is that of its last update, in which it has seen the most.
+        # The metrics of D are those of its last update, when it is trained furthest.
         metrics, last = jax.tree.map(lambda v: v[-1], (_of("discriminator", played), rows))
         gradient, of_last = optimizers.average_gradient(generator_loss, config.axis_name)(
             of_generator.params, key_generator, of_generator.variables, critic, last["x"], last.get("label")
@@ -176,5 +177,5 @@ def game(
 
 
 def _of(player: str, metrics: Metrics) -> dict[str, Any]:
-    """Metrics of one player, whose gradient has its name."""
+    """Metrics of one player, "grad_norm" with the player's name in front."""
     return {f"{player}_{name}" if name == "grad_norm" else name: value for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""Where z comes from, the path between two of them, and the way back from an image to its z."""
+"""The distribution of z, the path between two draws of it, and the way back from an image to its z."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Normal:
         return jax.random.normal(key, shape, jnp.float32)
 
     def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
-        """On the arc: draws of N(0, I) lie near a sphere, and the chord between two leaves it.
+        """The point at part s of the arc: draws of N(0, I) lie near a sphere, which the chord between two would leave.
 
         z = sin((1 - s) a) / sin a z_from + sin(s a) / sin a z_to,     a = angle between them
         """
         norms = jnp.linalg.norm(z_from, axis=-1, keepdims=True) * jnp.linalg.norm(z_to, axis=-1, keepdims=True)
         cosine = (z_from * z_to).sum(axis=-1, keepdims=True) / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
-        # Where the angle is tiny or straight the arc is not defined or not unique: the chord is.
+        # Where the angle is tiny or straight, the arc is undefined or not unique; the chord takes its place.
         straight = jnp.abs(cosine) > 1 - 1e-6
         angle = jnp.arccos(jnp.where(straight, 0.0, cosine))
         arc = (jnp.sin((1 - part) * angle) * z_from + jnp.sin(part * angle) * z_to) / jnp.sin(angle)
@@ -41,13 +41,13 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """z ~ U[-1, 1], each dimension by itself."""
+    """z ~ U[-1, 1], independently in each dimension."""
 
     def __call__(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
         return jax.random.uniform(key, shape, jnp.float32, minval=-1.0, maxval=1.0)
 
     def between(self, z_from: Array, z_to: Array, part: Float[Array, ""]) -> Array:
-        """On the chord, which stays in the cube."""
+        """The point at part s of the chord, which stays in the cube."""
         return (1 - part) * z_from + part * z_to
 
     def nearest(self, z: Array) -> Array:
@@ -58,7 +58,7 @@ class Uniform:
 def interpolated(
     prior: Normal | Uniform, z_from: Float[Array, "b z"], z_to: Float[Array, "b z"], num: int
 ) -> Float[Array, "num b z"]:
-    """`num` points from z_from to z_to, both included, by the way that suits the prior."""
+    """`num` points from z_from to z_to, both included, on the path that suits the prior."""
     require_floats(z_from=z_from, z_to=z_to)
     require_rank(2, "[b, z]", z_from=z_from, z_to=z_to)
     require_equal_shapes(z_from=z_from, z_to=z_to)
@@ -82,11 +82,11 @@ def inverted(
 
     Args:
         generate: z [B, latent_dim] -> G(z).
-        prior: Of z.
-        x: What is looked for.
-        starts: Where the search begins, for each start and example.
+        prior: Prior of z.
+        x: Images to invert.
+        starts: First z of each search, for every start and example.
         num_steps: Updates of Adam.
-        learning_rate: Of Adam, falling to zero by half a cosine.
+        learning_rate: First learning rate of Adam; it falls to zero along half a cosine.
 
     Returns:
         z and the squared error, summed over the event.
@@ -118,7 +118,7 @@ def inverted(
         (z, _), _ = jax.lax.scan(move, (start, tx.init(start)), length=num_steps)
         return z, error(z)
 
-    # One start after the other: memory for one.
+    # One start after the other, so that only one needs memory.
     z, errors = jax.lax.map(search, starts)
     best = errors.argmin(axis=0)
     rows = jnp.arange(x.shape[0], dtype=jnp.int32)

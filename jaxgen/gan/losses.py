@@ -1,4 +1,4 @@
-"""Which losses the two players minimise, and which penalty keeps the discriminator smooth: choices of the config.
+"""Losses that the two players minimise, and penalties that keep the discriminator smooth: choices of the config.
 
 A loss is a frozen dataclass with two methods, one for each player, that return one value per example. A penalty maps
 (key, discriminate, x_real, x_fake) to one value per example, its weight included. The equations themselves are in
@@ -21,7 +21,7 @@ Discriminate = Callable[[Array], Array]
 
 
 class Loss(Protocol):
-    """What the model asks of a loss.
+    """The interface of a loss.
 
     Attributes:
         paired: Whether the generator's loss looks at real data too.
@@ -31,11 +31,11 @@ class Loss(Protocol):
     def paired(self) -> bool: ...
 
     def discriminator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-        """What the discriminator minimises."""
+        """The discriminator's loss, which it minimises."""
         ...
 
     def generator(self, logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-        """What the generator minimises; `logits_real` matter only where `paired`."""
+        """The generator's loss, which it minimises; `logits_real` matter only where `paired`."""
         ...
 
 
@@ -122,16 +122,16 @@ class Relativistic:
 
 
 class Penalty(Protocol):
-    """What the model asks of a penalty."""
+    """The interface of a penalty."""
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
-        """What is added to the discriminator's loss."""
+        """The term that is added to the discriminator's loss."""
         ...
 
 
 @dataclass(frozen=True)
 class NoPenalty:
-    """The lecture's objective as it stands."""
+    """The lecture's objective, without any penalty."""
 
     def __call__(self, key: PRNGKey, discriminate: Discriminate, x_real: Array, x_fake: Array) -> Float[Array, " b"]:
         return jnp.zeros(x_real.shape[0], jnp.float32)
@@ -166,7 +166,7 @@ class ZeroCentred:
         r2: Weight at the samples.
 
     Raises:
-        ValueError: A negative weight or one that is not finite, or none positive.
+        ValueError: A negative weight, one that is not finite, or no positive weight.
     """
 
     r1: float = 1.0

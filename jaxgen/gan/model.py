@@ -28,10 +28,10 @@ class Parts(NamedTuple):
     Attributes:
         generate: (state, z, label=None) -> G(z), by the averaged generator, [B, *event].
         discriminate: (state, x, label=None) -> logits of D(x), [B].
-        prior: (key, index) -> z of the samples with these numbers, [B, latent_dim].
+        prior: (key, index) -> z of the samples with the numbers `index`, [B, latent_dim].
         interpolate: (state, z_from, z_to, num, label=None) -> [num, B, *event], generated on the path between them.
         invert: (key, state, x, label=None, num_steps=500, num_starts=4) -> (z, G(z), squared error [B]): the z whose
-            image is nearest to x; of real values on their scale.
+            image is nearest to x; real values are compared on their scale.
     """
 
     generate: Callable[..., Array]
@@ -50,17 +50,17 @@ def model(
     """A GAN for data of this spec.
 
     Args:
-        config: Of the model.
-        spec: Of the data.
-        generator_tx: An optimizer instead of the config's.
-        discriminator_tx: An optimizer instead of the config's.
+        config: Configuration of the GAN.
+        spec: Spec of the data.
+        generator_tx: Optimizer of G in place of the config's.
+        discriminator_tx: Optimizer of D in place of the config's.
 
     Returns:
         The model; its state is a `State`.
 
     Raises:
-        ValueError: Networks that cannot make such data, labels wanted where there are none, or augmentation of what is
-            no image. When traced: a batch that n_critic does not divide.
+        ValueError: Networks that cannot make such data, labels wanted where there are none, or augmentation of data
+            that are not images. When traced: a batch that n_critic does not divide.
     """
     config.network.check(spec)
     if config.conditional and spec.num_classes is None:
@@ -83,7 +83,7 @@ def model(
         return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
 
     def data_of(batch: Batch) -> dict[str, Array]:
-        """What the game is about, in model space, divided into n_critic batches: [n_critic, m, ...]."""
+        """Data and labels for one round, in model space, divided into n_critic batches: [n_critic, m, ...]."""
         fields = fields_of(batch)
         x = space.to_model(fields["x"], spec)
         if x.shape[0] % config.n_critic:
@@ -136,7 +136,7 @@ def model(
         return cast(Array, discriminator.apply(variables, x, label, train=False))
 
     def labels(label: Any, of: Array) -> Array | None:
-        """One label for each of these; scalars are for all."""
+        """One label for each example; a scalar is the label of all."""
         if num_classes is not None and label is None:
             raise ValueError("label must be given: this model is conditional, got None")
         return checked_label(label, of.shape[0], num_classes)
@@ -146,7 +146,7 @@ def model(
 
     @jax.jit
     def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
-        """V(D, G) of each example with a sample of its own; undisturbed, by the averaged generator."""
+        """V(D, G) of each example with a sample of its own, drawn by the averaged generator; neither is disturbed."""
         require.typed_key("key", key)
         fields = fields_of(batch)
         x, label = space.to_model(fields["x"], spec), fields.get("label")
@@ -164,7 +164,7 @@ def model(
         return space.from_model(from_average(state, z, labels(label, z)), spec)
 
     def require_data(x: Any) -> None:
-        """Refuse x outside data space: another shape or kind and, where concrete, images out of range."""
+        """Refuse x outside data space: another shape or kind or, where concrete, images out of range."""
         require_floats(x=x)
         require_shape((*jnp.shape(x)[:1], *spec.event_shape), x=x)
         if spec.levels is not None:

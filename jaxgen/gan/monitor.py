@@ -1,4 +1,4 @@
-"""What to watch while a GAN trains, cheap enough to be always on."""
+"""A measure of collapse to watch while a GAN trains, cheap enough to be always on."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,7 +8,7 @@ from jaxgen.events import require_events
 
 
 def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]) -> Float[Array, ""]:
-    """How far samples lie apart, beside data: near 1 while all goes well, towards 0 as the generator collapses.
+    """Spread of samples relative to data: near 1 while all goes well, towards 0 as the generator collapses.
 
         E ||x - nearest other x|| over samples / the same over data,     both within a batch
 
@@ -20,7 +20,7 @@ def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]
         x_real: Data.
 
     Returns:
-        The ratio; 1 where there is a single example, which has no neighbour. No gradient passes.
+        The ratio; 1 where there is a single example, which has no neighbour. No gradient passes through it.
     """
     require_events(x_fake=x_fake, x_real=x_real)
     if x_real.shape[0] < 2:

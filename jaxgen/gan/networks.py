@@ -1,4 +1,4 @@
-"""The two neural networks of a GAN: which architectures there are, and what the model asks of one.
+"""The two neural networks of a GAN: the architectures to choose from, and the interface that they share.
 
     MLP         dense layers: toys, and Goodfellow et al. 2014
     DCGAN       convolutions of stride 2: Radford et al. 2016
@@ -25,24 +25,24 @@ __all__ = ["DCGAN", "MLP", "Architecture", "SNResNet"]
 
 
 class Architecture(Protocol):
-    """What the model asks of an architecture. `num_classes` is None for networks that do not see labels."""
+    """The interface of an architecture. `num_classes` is None for networks that do not see labels."""
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the networks cannot make such data."""
+        """Raise ValueError where the networks cannot make such data."""
         ...
 
     def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         """G: (z [B, latent_dim], label [B] or None, train) -> x [B, *event] in model space, float32.
 
-        With `train` batch normalisation goes by the moments of the batch, over `axis_name` where that is a mapped
-        axis, and moves its averages (collection "batch_stats"); without, it goes by the averages.
+        With `train`, batch normalisation uses the moments of the batch, over `axis_name` where that is a mapped
+        axis, and updates its averages (collection "batch_stats"); without `train`, it uses the averages.
         """
         ...
 
     def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         """D: (x [B, *event] in model space, label [B] or None, train) -> logits [B], float32.
 
-        With `train` there is dropout, if any (random stream "dropout"). Where the collection "spectral" is mutable,
+        With `train`, there is dropout, if any (random stream "dropout"). Where the collection "spectral" is mutable,
         spectral normalisation takes a step of its power iteration (see `jaxgen.nn.spectral`).
         """
         ...

@@ -25,17 +25,19 @@ _published_init = nn.initializers.normal(0.02)
 class DCGAN:
     """Kernels of 4 x 4; batch normalisation and ReLU in the generator, leaky ReLU in the discriminator.
 
-    Sizes are halved rounding up, so that any with sides of at least 8 (of at least 2^levels, where `levels` is given)
-    will do: 28 x 28 has levels of 14 and 7, 32 x 32 of 16, 8 and 4, 64 x 64 down to 4 too. One and three dimensions of
-    space pass as well. All weights start at N(0, 0.02^2), as published, but those of the transposed convolutions, which
-    start at 1 over the square root of their fan-in: 0.011 to 0.031 with 64 features.
+    Halved sizes are rounded up, so that all sides of at least 8 (of at least 2^levels, where `levels` is given) will
+    do: 28 x 28 has levels of 14 and 7, 32 x 32 has 16, 8 and 4, and 64 x 64 goes down to 4 too. One and three
+    dimensions of space work as well. All weights are drawn from N(0, 0.02^2), as published, except those of the
+    transposed convolutions, whose standard deviation is 1 over the square root of their fan-in: 0.011 to 0.031 with
+    64 features.
 
     Args:
         features: Channels of the largest level; each further one has twice as many.
         levels: Number of halvings; None for as many as leave the shortest side at 4 to 8.
-        batch_norm: Whether the generator is batch-normalised; if not, group-normalised.
-        spectral: Whether the discriminator is spectrally normalised; if not, group-normalised, but for its first level.
-        num_groups: Of group normalisation, a divisor of `features`; None for none in its place.
+        batch_norm: Whether the generator is batch-normalised; if not, it is group-normalised.
+        spectral: Whether the discriminator is spectrally normalised; if not, it is group-normalised, except for its
+            first level.
+        num_groups: Number of groups of group normalisation, a divisor of `features`; None for no group normalisation.
 
     Raises:
         ValueError: A number outside its range.
@@ -64,7 +66,7 @@ class DCGAN:
         return halvings(space, min(space).bit_length() - 3 if self.levels is None else self.levels)
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""
+        """Raise ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""
         if self.levels is None:
             check_space(spec, 8, "a level of half the size")
         else:
@@ -83,11 +85,11 @@ class Generator(nn.Module):
     """G(z), see `networks.Architecture`.
 
     Attributes:
-        config: Of both networks.
-        spec: Of the data.
-        num_classes: None without labels.
+        config: Configuration of both networks.
+        spec: Spec of the data.
+        num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
-        dtype: Of the computation; what it returns is float32.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: DCGAN
@@ -123,13 +125,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Logits of D(x), see `networks.Architecture`. Its features, phi, are the smallest level, flat.
+    """Logits of D(x), see `networks.Architecture`. Its features phi are the smallest level, flattened.
 
     Attributes:
-        config: Of both networks.
-        spec: Of the data.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Configuration of both networks.
+        spec: Spec of the data.
+        num_classes: Number of classes; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: DCGAN

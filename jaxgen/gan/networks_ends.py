@@ -1,4 +1,4 @@
-"""The ends that all networks of GANs share: where the label comes in, where x and the logits come out."""
+"""The ends that all networks of GANs share: the input of the label, and the outputs x and logits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from jaxgen.nn import SpectralDense, SpectralEmbed
 
 
 def check_space(spec: Spec, smallest: int, reason: str) -> None:
-    """Raises ValueError where events are not (*space, channels), or have a side too short for convolutions."""
+    """Raise ValueError where events are not (*space, channels), or have a side too short for convolutions."""
     space = spec.event_shape[:-1]
     if not 1 <= len(space) <= 3:
         raise ValueError(
@@ -26,7 +26,7 @@ def check_space(spec: Spec, smallest: int, reason: str) -> None:
 
 
 def check_label(label: Array | None, num_classes: int | None) -> None:
-    """Raises ValueError where a label is given to a network without classes, or none to one with them."""
+    """Raise ValueError where a label is given to a network without classes, or none to one with them."""
     if num_classes is None and label is not None:
         raise ValueError("label must be None where num_classes is None, got one")
     if num_classes is not None and label is None:
@@ -34,13 +34,13 @@ def check_label(label: Array | None, num_classes: int | None) -> None:
 
 
 class Latent(nn.Module):
-    """What a generator starts from: z, and beside it an embedding of the label, as wide as z and of its scale.
+    """The input of a generator: z and, beside it, an embedding of the label of the same width and scale.
 
-    (In the first dense layer that is a bias for each class.)
+    (In the first dense layer the embedding is a bias for each class.)
 
     Attributes:
-        num_classes: Labels are 0 .. num_classes - 1, unchecked; None without.
-        dtype: Of what it returns.
+        num_classes: Number of classes; labels are 0 .. num_classes - 1, unchecked. None without labels.
+        dtype: Dtype of the output.
     """
 
     num_classes: int | None
@@ -58,7 +58,7 @@ class Latent(nn.Module):
 
 
 def model_space(x: Float[Array, "b *event"], spec: Spec) -> Float32[Array, "b *event"]:
-    """The output of a generator: in [-1, 1] by tanh for data that lie there, as it is for other real values."""
+    """The output of a generator: in [-1, 1] by tanh for data that lie there, unchanged for other real values."""
     x = x.astype(jnp.float32)
     return x if limit(spec) is None else jnp.tanh(x)
 
@@ -69,10 +69,10 @@ class Projection(nn.Module):
         logits = psi(phi) + <embedding of the label, phi>,     psi linear; without labels psi(phi) alone
 
     Attributes:
-        num_classes: Labels are 0 .. num_classes - 1, unchecked; None without.
+        num_classes: Number of classes; labels are 0 .. num_classes - 1, unchecked. None without labels.
         spectral: Whether psi's kernel and the embedding are spectrally normalised.
         kernel_init: Initialiser of psi's kernel.
-        dtype: Of the computation; the logits are float32.
+        dtype: Dtype of the computation; the logits are float32.
 
     Source: Miyato & Koyama 2018, "cGANs with Projection Discriminator", equation 3.
     """

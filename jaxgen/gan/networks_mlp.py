@@ -1,4 +1,4 @@
-"""Dense networks: for points and other small data, and as the first GAN had them."""
+"""Dense networks for points and other small data, as in the first GAN."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ from jaxgen.nn import SpectralDense
 
 @dataclass(frozen=True)
 class MLP:
-    """Dense layers, for events of any shape: ReLU in the generator, leaky ReLU or maxout in the discriminator.
+    """Dense layers for events of any shape: ReLU in the generator, leaky ReLU or maxout in the discriminator.
 
-    On MNIST Goodfellow et al. 2014 have `MLP((1200, 1200), (240, 240), maxout=5, dropout_input=0.2,
+    On MNIST Goodfellow et al. 2014 use `MLP((1200, 1200), (240, 240), maxout=5, dropout_input=0.2,
     dropout_hidden=0.5)` with 100 uniform z.
 
     Args:
         generator_hidden: Widths of the generator's hidden layers.
         discriminator_hidden: Widths of the discriminator's hidden layers.
-        maxout: Linear pieces of each unit of the discriminator, of which it takes the largest (Goodfellow et al.
-            2013); 1 for leaky ReLU.
+        maxout: Number of linear pieces of each unit of the discriminator; the unit is the largest of them
+            (Goodfellow et al. 2013). 1 for leaky ReLU.
         dropout_input: Share of the discriminator's inputs that training drops.
-        dropout_hidden: Share of its hidden units that training drops.
+        dropout_hidden: Share of the discriminator's hidden units that training drops.
         spectral: Whether the discriminator is spectrally normalised.
-        octaves: How many waves of each input the discriminator sees besides, sin and cos of 2^k x for k = 0, 1, ...:
-            dense layers alone are slow to learn what is narrow (Tancik et al. 2020). For points; 0 for none.
+        octaves: Number of frequencies at which the discriminator also sees each input, as sin and cos of 2^k x for
+            k = 0, 1, ...: dense layers alone are slow to learn narrow structure (Tancik et al. 2020). For points; 0 for
+            none.
 
     Raises:
         ValueError: A number outside its range.
@@ -54,7 +55,7 @@ class MLP:
         require.fields(self)
 
     def check(self, spec: Spec) -> None:
-        """Dense layers make events of any shape."""
+        """Accept every spec: dense layers make events of any shape."""
 
     def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
         return Generator(self, spec, num_classes, dtype)
@@ -67,10 +68,10 @@ class Generator(nn.Module):
     """G(z), see `networks.Architecture`.
 
     Attributes:
-        config: Of both networks.
-        spec: Of the data.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Configuration of both networks.
+        spec: Spec of the data.
+        num_classes: Number of classes; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: MLP
@@ -93,9 +94,9 @@ class Discriminator(nn.Module):
     """Logits of D(x), see `networks.Architecture`.
 
     Attributes:
-        config: Of both networks.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Configuration of both networks.
+        num_classes: Number of classes; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: MLP

@@ -1,7 +1,7 @@
 """Residual blocks: the networks of Miyato et al. 2018, for any size.
 
-A block adds to what it is given, in its new size and number of channels, two convolutions of it, each with its
-normalisation (in the generator) and ReLU before it.
+A block is the sum of a shortcut and a residual. The shortcut is the input in its new size and number of channels; the
+residual applies two convolutions to the input, each after a ReLU, in the generator with a normalisation before it.
 """
 
 import math
@@ -22,17 +22,17 @@ from jaxgen.nn import BatchNorm, Conv, SpectralConv, Upsample, halvings
 
 @dataclass(frozen=True)
 class SNResNet:
-    """Batch normalisation and nearest neighbours in the generator; spectral normalisation, averages and a global sum
-    in the discriminator.
+    """Residual networks: batch normalisation and nearest-neighbour upsampling in the generator; spectral
+    normalisation, average pooling and a global sum in the discriminator.
 
-    Sizes are halved rounding up, so that any with sides of at least 2^(number of halvings) will do, by default of at
-    least 8, in one to three dimensions of space. The defaults are the paper's for 32 x 32 (table 3); for 48 x 48 (table
-    4) it has (512, 256, 128, 64), (64, 128, 256, 512, 1024) and 4.
+    Halved sizes are rounded up, so that all sides of at least 2^(number of halvings) will do, by default of at least 8,
+    in one to three dimensions of space. The defaults are the paper's for 32 x 32 (table 3); for 48 x 48 (table 4) the
+    paper has (512, 256, 128, 64), (64, 128, 256, 512, 1024) and 4.
 
     Args:
-        generator_features: Channels that the generator starts with, and of each block, which doubles the size.
+        generator_features: Channels that the generator starts with, then those of each block, which doubles the size.
         discriminator_features: Channels of each block of the discriminator.
-        num_halvings: How many of the discriminator's blocks, the first ones, halve the size.
+        num_halvings: Number of the discriminator's first blocks that halve the size.
 
     Raises:
         ValueError: A number outside its range.
@@ -49,7 +49,7 @@ class SNResNet:
         require.integer("num_halvings", self.num_halvings, 0, most, "the number of the discriminator's blocks")
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""
+        """Raise ValueError where an event is not (*space, channels), or a side is too short to be halved so often."""
         most = max(len(self.generator_features) - 1, self.num_halvings)
         check_space(spec, 2**most, f"{most} halvings")
 
@@ -63,7 +63,7 @@ class SNResNet:
 
 
 class _Up(nn.Module):
-    """A block of the generator. No layer has a bias: a later normalisation, if only the last, would take it out."""
+    """A block of the generator. No layer has a bias, because a later normalisation would remove it."""
 
     features: int
     axis_name: Hashable
@@ -83,11 +83,11 @@ class Generator(nn.Module):
     """G(z), see `networks.Architecture`.
 
     Attributes:
-        config: Of both networks.
-        spec: Of the data.
-        num_classes: None without labels.
+        config: Configuration of both networks.
+        spec: Spec of the data.
+        num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
-        dtype: Of the computation; what it returns is float32.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: SNResNet
@@ -113,7 +113,7 @@ class Generator(nn.Module):
 
 
 def _halved(x: Float[Array, "b *space c"]) -> Float[Array, "b *half c"]:
-    """Averages of two neighbours in every spatial dimension; the last of an odd number stands by itself."""
+    """Averages of two neighbours in every spatial dimension; the last of an odd number is kept as it is."""
     for axis in range(1, x.ndim - 1):
         if x.shape[axis] % 2:
             last = lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)
@@ -123,8 +123,8 @@ def _halved(x: Float[Array, "b *space c"]) -> Float[Array, "b *half c"]:
 
 
 class _Down(nn.Module):
-    """A block of the discriminator. Averages and the shortcut's convolution, of single points, may change places: that
-    on fewer points comes second."""
+    """A block of the discriminator. Averaging and the shortcut's 1 x 1 convolution commute, so that the convolution
+    comes second, where there are fewer points."""
 
     features: int
     halve: bool
@@ -145,12 +145,12 @@ class _Down(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Logits of D(x), see `networks.Architecture`. Its features, phi, are summed over all positions.
+    """Logits of D(x), see `networks.Architecture`. Its features phi are summed over all positions.
 
     Attributes:
-        config: Of both networks.
-        num_classes: None without labels.
-        dtype: Of the computation; what it returns is float32.
+        config: Configuration of both networks.
+        num_classes: Number of classes; None without labels.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     config: SNResNet

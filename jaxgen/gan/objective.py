@@ -16,8 +16,8 @@ Put back into V, with the mixture p_m = (p_d + p_g) / 2, this leaves for the gen
 (The lecture prints log 2 p_d / p_m and log 2 p_g / p_m, hence +2 log 2 + KL + KL, which does not lead to its last line,
 the correct one. It also says that the optimal generator is found "by maximizing"; G minimises V.)
 
-Functions are of logits, before the sigmoid, D = sigmoid(logit), so that a logarithm is finite for any D. Everything
-here is a pure function of arrays, with one value per example where it is a loss. Shapes that differ and arrays of
+Functions take logits, before the sigmoid, D = sigmoid(logit), so that a logarithm is finite for any D. Everything
+here is a pure function of arrays; a loss has one value per example. Shapes that differ and arrays of
 integers or bools raise a ValueError; values go unchecked.
 """
 
@@ -37,8 +37,8 @@ def value(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> F
         log D(x_i) + log(1 - D(G(z_i)))
 
     Args:
-        logits_real: Of D at data x_i.
-        logits_fake: Of D at samples G(z_i).
+        logits_real: Logits of D at data x_i.
+        logits_fake: Logits of D at samples G(z_i).
 
     Returns:
         One value per pair, in nats, at most 0.
@@ -50,13 +50,13 @@ def value(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> F
 
 
 def discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-    """What D minimises: the negative of `value`, the summed cross-entropies of a classifier of real and fake.
+    """D's loss: the negative of `value`, the summed cross-entropies of a classifier of real and fake.
 
         -log D(x_i) - log(1 - D(G(z_i)))
 
     Args:
-        logits_real: Of D at data.
-        logits_fake: Of D at samples.
+        logits_real: Logits of D at data.
+        logits_fake: Logits of D at samples.
 
     Returns:
         One loss per pair, in nats.
@@ -67,7 +67,7 @@ def discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array
 
 
 def minimax_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-    """What G minimises in the game as the lecture has it: the term of V that depends on G.
+    """G's loss in the lecture's game: the term of V that depends on G.
 
         log(1 - D(G(z_i))),     slope -D in the logit
 
@@ -75,7 +75,7 @@ def minimax_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"
     overtrained D there is no feedback. Libraries often call `non_saturating_generator_loss` by this name.
 
     Args:
-        logits_fake: Of D at samples.
+        logits_fake: Logits of D at samples.
 
     Returns:
         One loss per sample, in nats, at most 0.
@@ -87,16 +87,16 @@ def minimax_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"
 
 
 def non_saturating_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-    """What G minimises in practice, in place of its term of V.
+    """G's loss in practice, in place of its term of V.
 
         -log D(G(z_i)),     slope -(1 - D) in the logit
 
     The lecture's "log D(x) should be maximized" for x = G(z). It pushes the same way as the minimax loss and rests at
-    the same point, p_g = p_d with D = 1/2 everywhere, but pushes hardest where D rejects a sample. It is no term of
-    V: the players no longer move along one value.
+    the same point, p_g = p_d with D = 1/2 everywhere, but pushes hardest where D rejects a sample. It is not a
+    term of V, so the players no longer share one value.
 
     Args:
-        logits_fake: Of D at samples.
+        logits_fake: Logits of D at samples.
 
     Returns:
         One loss per sample, in nats, at least 0.
@@ -113,17 +113,17 @@ def non_saturating_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Arra
 def value_density(
     p_data: Float[Array, "*shape"], p_model: Float[Array, "*shape"], d: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """The integrand of V, for fixed G: concave in d = D(x), largest at `optimal_discriminator`.
+    """The integrand of V for fixed G: concave in d = D(x), largest at `optimal_discriminator`.
 
         p_d log d + p_g log(1 - d),     0 log 0 = 0
 
     Args:
         p_data: Density or probability p_d(x).
-        p_model: p_g(x).
+        p_model: Density or probability p_g(x).
         d: D(x), a probability.
 
     Returns:
-        Nats times the unit of the densities; -inf where D rules out what can happen.
+        Nats times the unit of the densities; -inf where D gives probability 0 to a case that occurs.
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, proposition 1.
     """
@@ -139,12 +139,12 @@ def optimal_discriminator(p_data: Float[Array, "*shape"], p_model: Float[Array, 
 
         D*(x) = p_d(x) / (p_d(x) + p_g(x))
 
-    Where neither density has mass V does not depend on D: D* = 1/2, no opinion. Densities that underflow to 0 are
-    told apart by `optimal_logits`.
+    Where neither density has mass, V does not depend on D, and D* is 1/2. `optimal_logits` tells apart densities that
+    underflow to 0.
 
     Args:
         p_data: Density or probability p_d(x).
-        p_model: p_g(x), in the same measure.
+        p_model: Density or probability p_g(x), in the same measure.
 
     Returns:
         Probabilities that x is data.
@@ -171,7 +171,7 @@ def optimal_logits(log_p_data: Float[Array, "*shape"], log_p_model: Float[Array,
         log_p_model: log p_g(x), nats.
 
     Returns:
-        sigmoid^-1 of D*.
+        Logits of D*.
 
     Source: lecture, "What Does the Optimal Discriminator Look Like?"; Goodfellow et al. 2014, eq. 2.
     """
@@ -184,7 +184,7 @@ def optimal_logits(log_p_data: Float[Array, "*shape"], log_p_model: Float[Array,
 def optimal_value(
     p_data: Float[Array, "*b n"], p_model: Float[Array, "*b n"], weights: Float[Array, " n"] | None = None
 ) -> Float[Array, "*b"]:
-    """The value of the game at the optimal discriminator: what is left for G to minimise.
+    """The value of the game at the optimal discriminator, which is left for G to minimise.
 
         V(D*, G) = sum_x w(x) [p_d log p_d / (p_d + p_g) + p_g log p_g / (p_d + p_g)] = 2 JSD(p_d, p_g) - log 4
 
@@ -193,10 +193,10 @@ def optimal_value(
     Args:
         p_data: p_d along the last axis: probabilities, or a density at the points of a quadrature.
         p_model: p_g at the same points.
-        weights: Of the quadrature; None for probabilities.
+        weights: Weights of the quadrature; None for probabilities.
 
     Returns:
-        One value per vector, in nats. The gradient takes a probability of exactly 0 as fixed.
+        One value per vector, in nats. The gradient treats a probability of exactly 0 as fixed.
 
     Source: lecture, "Recognizing Jensen-Shannon Divergence"; Goodfellow et al. 2014, theorem 1.
     """
@@ -233,7 +233,7 @@ def least_squares_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array
 
 
 def hinge_discriminator_loss(logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]) -> Float[Array, " b"]:
-    """max(0, 1 - l(x_i)) + max(0, 1 + l(G(z_i))), l the logit: what is right by a margin of 1 no longer counts.
+    """max(0, 1 - l(x_i)) + max(0, 1 + l(G(z_i))), l the logit: an example right by a margin of 1 no longer counts.
 
     Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16.
     """
@@ -273,7 +273,7 @@ def wasserstein_generator_loss(logits_fake: Float[Array, " b"]) -> Float[Array, 
 def relativistic_discriminator_loss(
     logits_real: Float[Array, " b"], logits_fake: Float[Array, " b"]
 ) -> Float[Array, " b"]:
-    """-log sigmoid(l(x_i) - l(G(z_i))), l the logit: each sample is held against one example of the data.
+    """-log sigmoid(l(x_i) - l(G(z_i))), l the logit: each sample is compared with one example of the data.
 
     Its optimum is log p_d - log p_g as in the lecture's game, but up to a constant.
 
@@ -314,7 +314,7 @@ def _optimal_value_density(p: Array, q: Array) -> Array:
 
 @_optimal_value_density.defjvp
 def _(primals, tangents):
-    # D* maximises the density: that it moves with p and q adds nothing to the slope.
+    # D* maximises the density, so its own change with p and q adds nothing to the slope.
     (p, q), (p_dot, q_dot) = primals, tangents
     slope_p = jnp.where(p == 0, 0, _log_share(jnp.where(p == 0, 1, p), q))
     slope_q = jnp.where(q == 0, 0, _log_share(jnp.where(q == 0, 1, q), p))

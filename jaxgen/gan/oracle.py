@@ -1,12 +1,13 @@
-"""The game where it is known exactly: densities with their optimal discriminator and the value that it reaches.
+"""Games known exactly: densities with their optimal discriminator and the value that it reaches.
 
     D*(x) = p_d(x) / (p_d(x) + p_g(x)),     V(D*, G) = 2 JSD(p_d, p_g) - log 4
     V(D*, G) - V(D, G) = integral (p_d + p_g) KL(Bernoulli(D*) || Bernoulli(D)) dx,  never negative, 0 at D = D*
 
-A density is a function from points [n, d] to log-densities [n]: `Mixture(...).log_prob`, `Box(...).log_prob`, or of
-samples alone a `kernel_density`. Hold any discriminator against them: `optimal_logits` is what it should say,
-`value_gap` what it loses by saying something else. Undertrained it loses much; but the better it is, the less a
-generator whose samples lie apart from the data learns from the minimax loss, as V(D*, G) is flat at 0 there.
+A density is a function from points [n, d] to log-densities [n]: `Mixture(...).log_prob`, `Box(...).log_prob` or, where
+there are only samples, a `kernel_density`. Compare any discriminator with them: `optimal_logits` are the logits that it
+should give, and `value_gap` is the value that it loses by giving others. An undertrained discriminator loses much. But
+the better it is, the less a generator whose samples lie apart from the data learns from the minimax loss, because
+V(D*, G) is flat at 0 there.
 """
 
 import functools
@@ -47,7 +48,7 @@ class Mixture:
 
     @classmethod
     def equal(cls, centres: Float[Array | np.ndarray, "m d"], std: float | Float[Array, ""]) -> "Mixture":
-        """Gaussians of one weight and one spread around these centres; a single centre makes it a normal.
+        """Gaussians of equal weight and equal spread around these centres; a single centre gives a normal distribution.
 
         Raises:
             ValueError: std not above 0 (jax arrays go unchecked).
@@ -69,7 +70,7 @@ class Mixture:
         return cls.equal(grid_centres(modes, spacing), std)
 
     def log_prob(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-        """log p(x), nats, computed from n m d differences."""
+        """log p(x), nats; n m d differences are in memory."""
         _require_points(self.means.shape[1], x=x)
         z = (x[:, None] - self.means[None]) / self.stds[None, :, None]
         log_volume = x.shape[1] * (0.5 * math.log(2 * math.pi) + jnp.log(self.stds))
@@ -78,7 +79,7 @@ class Mixture:
 
     @functools.partial(jax.jit, static_argnames="num")
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num d"]:
-        """Draws; number k comes from `fold_in(key, k)`."""
+        """Draws of p; draw k comes from `fold_in(key, k)`."""
 
         def draw(key: PRNGKey) -> Array:
             key_mode, key_eps = jax.random.split(key)
@@ -109,7 +110,7 @@ class Box:
 
     @functools.partial(jax.jit, static_argnames="num")
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num d"]:
-        """Draws; number k comes from `fold_in(key, k)`."""
+        """Draws of p; draw k comes from `fold_in(key, k)`."""
 
         def draw(key: PRNGKey) -> Array:
             return jax.random.uniform(key, self.low.shape, self.low.dtype, self.low, self.high)
@@ -122,12 +123,12 @@ def box_optimal_value(p_data: Box, p_model: Box) -> Float[Array, ""]:
 
         V = -C/A log(1 + A/B) - C/B log(1 + B/A)
 
-    for volumes A and B that have C in common, where D* = B / (A + B); elsewhere D* is sure. Equal boxes: -log 4;
-    disjoint ones: 0, however far apart, so that the generator has nothing to follow.
+    for volumes A and B that have C in common, where D* = B / (A + B); elsewhere D* is 0 or 1. It is -log 4 for
+    equal boxes and 0 for disjoint ones, however far apart, so that the generator has nothing to follow.
 
     Args:
-        p_data: p_d.
-        p_model: p_g, in the same dimension.
+        p_data: Density p_d.
+        p_model: Density p_g, in the same dimension.
 
     Returns:
         V(D*, G), nats.
@@ -145,17 +146,17 @@ def box_optimal_value(p_data: Box, p_model: Box) -> Float[Array, ""]:
 def kernel_density(
     samples: Float[Array, "m d"], x: Float[Array, "n d"], *, bandwidth: float | Float[Array, ""], block: int = 256
 ) -> Float[Array, " n"]:
-    """Log-density of a Gaussian window around each sample: p_g where the generator can only be drawn from.
+    """Log-density of Gaussian windows around samples: an estimate of p_g for a generator known only by its samples.
 
         log p(x) = log 1/m sum_j N(x | s_j, h^2 I)
 
     The windows widen what they estimate: its variance becomes that of the samples plus h^2.
 
     Args:
-        samples: s.
-        x: Where the density is taken.
-        bandwidth: h, the standard deviation of a window.
-        block: Points at a time, of which block m d differences are in memory.
+        samples: Samples s_j.
+        x: Points at which the density is computed.
+        bandwidth: Standard deviation h of a window.
+        block: Points at a time; block m d differences are in memory.
 
     Returns:
         log p(x), nats.
@@ -176,8 +177,8 @@ class Quadrature(NamedTuple):
     """An integral as a sum: integral f dx ~ sum_i weights_i f(points_i).
 
     Attributes:
-        points: [n, d].
-        weights: [n].
+        points: Points [n, d].
+        weights: Weights [n].
     """
 
     points: Float[Array, "n d"]
@@ -187,14 +188,14 @@ class Quadrature(NamedTuple):
 def box_quadrature(low: Sequence[float], high: Sequence[float], num: int) -> Quadrature:
     """The trapezoidal rule on a box, with `num` points along each axis.
 
-    On densities that are smooth and vanish at the walls its error falls exponentially as the spacing shrinks. For
+    On densities that are smooth and vanish at the walls, its error falls exponentially as the spacing shrinks. For
     the mass of a normal it is 2 exp(-2 (pi sigma / spacing)^2), 5e-9 where the spacing is sigma. The value of the game
-    asks for more, as D* may turn steeply: spacing sigma / 2 makes it right to 4e-6 nats for two normals of one sigma,
-    however far apart. Doubling `num` shows what is left; float32 sums add some 1e-6. What has walls of its own, like
-    `Box`, is right only to first order in the spacing.
+    needs more points, because D* may be steep: at spacing sigma / 2 its error is 4e-6 nats for two normals of one
+    sigma, however far apart. Doubling `num` shows the error that is left; float32 sums add some 1e-6. Densities with
+    walls of their own, like `Box`, are right only to first order in the spacing.
 
     Args:
-        low: Corner, one number per dimension.
+        low: Lower corner, one number per dimension.
         high: Opposite corner, so far out that all mass is inside.
         num: Points along each axis, num^d in all.
 
@@ -216,7 +217,7 @@ def box_quadrature(low: Sequence[float], high: Sequence[float], num: int) -> Qua
 
 
 def optimal_logits(log_p_data: LogDensity, log_p_model: LogDensity) -> Callable[[Array], Array]:
-    """The optimal discriminator as a function x [n, d] -> logits [n], to stand in place of a network.
+    """The optimal discriminator as a function x [n, d] -> logits [n], to use in place of a network.
 
         log D*(x) / (1 - D*(x)) = log p_d(x) - log p_g(x)
 
@@ -231,9 +232,9 @@ def optimal_value_by_quadrature(
     """V(D*, G) by quadrature: 2 JSD(p_d, p_g) - log 4.
 
     Args:
-        log_p_data: log p_d.
-        log_p_model: log p_g.
-        quadrature: Of a box that holds the mass of both.
+        log_p_data: Log-density log p_d.
+        log_p_model: Log-density log p_g.
+        quadrature: Quadrature on a box that holds the mass of both.
         block: Points at a time.
 
     Returns:
@@ -258,22 +259,22 @@ def value_gap(
     *,
     block: int = 65_536,
 ) -> Float[Array, ""]:
-    """What a discriminator leaves of the value that it could reach: V(D*, G) - V(D, G), by quadrature.
+    """The value that a discriminator falls short of the optimum: V(D*, G) - V(D, G), by quadrature.
 
         integral p_d (log D* - log D) + p_g (log(1 - D*) - log(1 - D)) dx
 
     The integrand is (p_d + p_g) times a KL divergence, that of Bernoulli(D*) from Bernoulli(D), hence never negative;
-    where rounding makes it so it counts as 0. The gap of `optimal_logits` is 0.
+    where rounding makes it negative, it counts as 0. The gap of `optimal_logits` is 0.
 
     Args:
         discriminate: x [n, d] -> logits [n], any discriminator.
-        log_p_data: log p_d.
-        log_p_model: log p_g.
-        quadrature: Of a box that holds the mass of both.
+        log_p_data: Log-density log p_d.
+        log_p_model: Log-density log p_g.
+        quadrature: Quadrature on a box that holds the mass of both.
         block: Points at a time.
 
     Returns:
-        The gap, nats; +inf where D rules out what can happen.
+        The gap, nats; +inf where D gives probability 0 to a case that occurs.
 
     Raises:
         ValueError: block below 1.
@@ -300,7 +301,7 @@ def _kernel_density(samples: Array, x: Array, bandwidth: float | Array, block: i
 
 
 def _require_points(dimensions: int, **arrays: Array) -> None:
-    """Raises unless all are floats [n, d] in as many dimensions."""
+    """Raise unless all are floats [n, d] in as many dimensions."""
     require_floats(**arrays)
     for name, array in arrays.items():
         require_shape((*array.shape[:1], dimensions), **{name: array})

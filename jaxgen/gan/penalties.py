@@ -24,8 +24,8 @@ def gradient_penalty(
     """(||grad l(x)|| - 1)^2 at x = u x_real + (1 - u) x_fake, u ~ U[0, 1) for each pair, l the logit.
 
     Args:
-        key: Of u; that of pair k comes from `fold_in(key, k)`.
-        discriminate: x -> logits [b].
+        key: Key of the draws of u; u of pair k comes from `fold_in(key, k)`.
+        discriminate: The function x -> logits [b].
         x_real: Data.
         x_fake: Samples.
 
@@ -48,11 +48,11 @@ def r1_penalty(
     x_real: Float[Array, "b *event"],
     x_fake: Float[Array, "b *event"],
 ) -> Float[Array, " b"]:
-    """||grad l(x_real)||^2 / 2, l the logit: at p_g = p_d, D is to be flat on the data.
+    """||grad l(x_real)||^2 / 2, l the logit: at p_g = p_d, D should be flat on the data.
 
     Args:
-        key: Unused: nothing is random. All penalties are called alike.
-        discriminate: x -> logits [b].
+        key: Unused, because nothing is random; all penalties have the same arguments.
+        discriminate: The function x -> logits [b].
         x_real: Data.
         x_fake: Unused.
 
@@ -71,7 +71,7 @@ def r2_penalty(
     x_real: Float[Array, "b *event"],
     x_fake: Float[Array, "b *event"],
 ) -> Float[Array, " b"]:
-    """||grad l(x_fake)||^2 / 2, as `r1_penalty` at samples, with the same arguments unused but for x_real, x_fake.
+    """||grad l(x_fake)||^2 / 2: `r1_penalty` at samples. Here x_real and key are unused.
 
     Source: Mescheder, Geiger & Nowozin 2018, eq. 10.
     """

@@ -1,4 +1,4 @@
-"""Refusals of pictures: the argument, the rule and the value received."""
+"""Checks of the arguments of pictures; errors name the argument, the rule and the value received."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def numbers(name: str, value: Any) -> np.ndarray:
     Hidden values of a masked array are NaN.
 
     Raises:
-        ValueError: No real numbers.
+        ValueError: A value that is not an array of real numbers.
     """
     array = value.data if isinstance(value, np.ma.MaskedArray) else host(value)
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.issubdtype(
@@ -32,10 +32,10 @@ def groups(name: str, value: Any, what: str) -> Mapping[str, Any]:
     Args:
         name: Name of the argument.
         value: Its value.
-        what: Noun for the things of which one must be there.
+        what: Noun for the things in the mapping, at least one of which must be there.
 
     Raises:
-        ValueError: No mapping, or an empty one.
+        ValueError: A value that is not a mapping, or an empty one.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must be a mapping from names to {what}, got {type(value).__name__}")

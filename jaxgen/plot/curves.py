@@ -24,11 +24,11 @@ def curves(
     Args:
         records: Mappings with "step" and metrics, as in `History.records` or a run's metrics.jsonl.
         title: Title of the figure.
-        names: Metrics that are drawn; None takes all but the timing.
-        levels: By metric, the name and height of a level line to hold it against.
-        beside: By metric, another one whose panel it shares where that is drawn: {"negative_elbo": "loss"} puts
-            "valid/negative_elbo" beside the training loss.
-        units: By metric, the unit that the vertical axis names.
+        names: Metrics to draw; None takes all but the timing.
+        levels: Name and height of a level line to compare a metric with, by metric.
+        beside: Metric whose panel another one shares where it is drawn, by that other metric: {"negative_elbo": "loss"}
+            puts "valid/negative_elbo" beside the training loss.
+        units: Unit on the vertical axis, by metric.
 
     Returns:
         A matplotlib figure.

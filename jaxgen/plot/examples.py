@@ -1,4 +1,4 @@
-"""Examples of any shape: the picture that suits what they are."""
+"""Examples of any shape, each in the kind of picture that suits them."""
 
 import math
 from collections.abc import Mapping

@@ -24,12 +24,12 @@ def fields(
     """Functions on the same rectangle of the plane side by side, in the same colours: the learnt beside the true.
 
     Args:
-        values: By name, [h, w]: the value at row i, column j is that at (x_j, y_i), y upwards.
+        values: Values [h, w] by name: row i, column j holds the value at (x_j, y_i), y upwards.
         box: (left, right, bottom, top) of the rectangle.
         title: Title of the figure.
         points: Points [n, 2] drawn on top.
-        limits: Values of the ends of the colours; None takes the smallest and the largest.
-        label: Name of the values, with their unit, beside the colour bar.
+        limits: Values at the two ends of the colour scale; None takes the smallest and the largest.
+        label: Name of the values with their unit, shown beside the colour bar.
 
     Returns:
         A matplotlib figure.
@@ -72,11 +72,11 @@ def arrows(
     """Vector fields on the same rectangle of the plane side by side: scores, flows.
 
     Args:
-        values: By name, [h, w, 2]: the vector at row i, column j is that at (x_j, y_i), y upwards. Each field has
+        values: Vectors [h, w, 2] by name: row i, column j holds the vector at (x_j, y_i), y upwards. Each field has
             its own scale.
         box: (left, right, bottom, top) of the rectangle.
         title: Title of the figure.
-        points: By name of the field, points [n, 2] drawn beneath it.
+        points: Points [n, 2] drawn beneath a field, by name of the field.
 
     Returns:
         A matplotlib figure.

@@ -11,7 +11,7 @@ from jaxgen import atomic
 
 
 def wrapped(text: str, inches: float, fontsize: int) -> str:
-    """Text in lines that fit into a width; a break that is there stays."""
+    """Text in lines that fit into a width; existing line breaks stay."""
     # 0.56 em is the mean width of a letter of the default font.
     columns = max(8, int(inches * 72 / (0.56 * fontsize)))
     return "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in text.split("\n"))
@@ -47,7 +47,7 @@ def panels(num: int, *, width: float, height: float, title: str, columns: int = 
 
 
 def name_panel(axis: Any, text: str, width: float) -> None:
-    """The title of a panel that is so many inches wide."""
+    """Set the title of a panel that is `width` inches wide."""
     axis.set_title(wrapped(text, width, 9), fontsize=9)
 
 
@@ -68,7 +68,7 @@ def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
     """Write a figure as PNG and close it.
 
     Args:
-        figure: What a function of this package returned.
+        figure: Figure from a function of this package.
         path: Path of the file, which appears whole or not at all.
         dpi: Dots per inch.
 

@@ -1,8 +1,8 @@
 """Grids of images.
 
-Images in [0, 1] are drawn as they are. Others have a range of their own, that of all images of the figure unless
-`vmin` and `vmax` say another, and the figure states it: by a colour bar for images of one channel, in words for those
-of three. Values beyond the range, and those that are no finite numbers, are counted beside the name of their group.
+Images in [0, 1] are drawn as they are. Others have a range of their own: that of all images of the figure,
+unless `vmin` and `vmax` give another. The figure states it, by a colour bar for images of one channel and in words for
+those of three. Values beyond the range and values that are not finite are counted beside the name of their group.
 """
 
 import math
@@ -21,19 +21,19 @@ _GREY = "gray_r"
 
 
 _HIGHEST = 24.0
-"""Height in inches that the images of a figure may have."""
+"""Greatest height of the images of a figure, in inches."""
 
 _ROUNDING = 1e-6
-"""Part of the range by which a value may miss it and still be said to lie within."""
+"""Tolerance for a value outside the range to count as within, as a part of the range."""
 
 
 class Range(NamedTuple):
     """Values between which the colours of a figure lie.
 
     Attributes:
-        low: The value of the first colour.
+        low: Value of the first colour.
         high: Value of the last colour.
-        stated: Whether the figure must state it: not where it is [0, 1] because the images are.
+        stated: Whether the figure must state the range: not where it is [0, 1] because the images lie there.
     """
 
     low: float
@@ -94,8 +94,8 @@ def rows(
         A matplotlib figure.
 
     Raises:
-        ValueError: No group, an empty one, one that is no images, a vmin that is not below vmax, or a colour map that
-            is not known or for images of three channels.
+        ValueError: No group, an empty one, one that does not hold images, a vmin that is not below vmax, or a colour
+            map that is not known or for images of three channels.
     """
     canvases, values = tiled(groups, columns, vmin, vmax)
     width = 6.4
@@ -119,10 +119,10 @@ def tile(
         vmax: Value of the last colour.
 
     Returns:
-        The values as they are: nothing is clipped.
+        The values unchanged: nothing is clipped.
 
     Raises:
-        ValueError: Not such an array, no images, or a vmin that is not below vmax.
+        ValueError: An array of another shape, no images, or a vmin that is not below vmax.
     """
     x = as_images("images", x)
     columns = require.integer("columns", columns, 1)
@@ -156,7 +156,7 @@ def value_range(arrays: Sequence[np.ndarray], vmin: int | float | None, vmax: in
     """The range of the colours of arrays: [0, 1] if it holds them all, else from the smallest to the largest value.
 
     Raises:
-        ValueError: vmin or vmax that is no finite number, or vmin that is not below vmax.
+        ValueError: A vmin or vmax that is not a finite number, or a vmin that is not below vmax.
     """
     finite = [array[np.isfinite(array)] for array in arrays]
     finite = [array for array in finite if array.size]
@@ -176,7 +176,7 @@ def value_range(arrays: Sequence[np.ndarray], vmin: int | float | None, vmax: in
 def tiled(
     groups: Mapping[str, Any], columns: int | None, vmin: int | float | None, vmax: int | float | None
 ) -> tuple[dict[str, Float[np.ndarray, "h w c"]], Range]:
-    """Every group as one array, and the range that is common to them; a name says what lies outside of it.
+    """Every group as one array, and their common range; a group's name tells how many values lie outside the range.
 
     Raises:
         ValueError: As `rows`.
@@ -196,7 +196,7 @@ def tiled(
 
 
 def heights_of(canvases: Mapping[str, np.ndarray], width: float) -> list[float]:
-    """Heights in inches of canvases so wide, less wide where the figure would become too high."""
+    """Heights of canvases of this width, both in inches; smaller where the figure would become too high."""
     heights = [width * canvas.shape[0] / canvas.shape[1] for canvas in canvases.values()]
     return [height * min(1.0, _HIGHEST / sum(heights)) for height in heights]
 
@@ -221,7 +221,7 @@ def colours(cmap: str | None) -> Any:
     """A colour map of matplotlib in which NaN is red.
 
     Raises:
-        ValueError: matplotlib has none of that name.
+        ValueError: A name that matplotlib does not know.
     """
     import matplotlib
 

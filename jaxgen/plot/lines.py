@@ -1,4 +1,4 @@
-"""Quantities over one another."""
+"""Lines: one quantity against another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +21,11 @@ def lines(
     """Panels side by side, each with lines of its own.
 
     Args:
-        panels: By name of the panel and of the line, (x [n], y [n]).
+        panels: Points (x [n], y [n]) of each line, by name of the panel and then of the line.
         title: Title of the figure.
         x_label: Name of x, with its unit.
         y_label: Name of y, with its unit.
-        log: Axes with a logarithmic scale, of "x" and "y". An axis that must show values of 0 or below is linear
+        log: Axes with a logarithmic scale, among "x" and "y". An axis that must show values of 0 or below is linear
             around 0 and logarithmic beyond, and its label says so.
 
     Returns:
@@ -63,14 +63,14 @@ def lines(
 
 
 def _scale(axis: Any, which: str, values: np.ndarray) -> str:
-    """Give an axis a logarithmic scale on which all values can be seen, and return what to say of it."""
+    """Give an axis a logarithmic scale on which all values can be seen, and return the remark for its label."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if sizes.size == 0:
         return ""
     if (values[np.isfinite(values)] > 0).all():
         axis.set(**{f"{which}scale": "log"})
         return ""
-    # From where most values lie on the logarithmic parts, however small a single one is.
+    # The scale is linear up to the point beyond which most values lie, however small a single one is.
     limit = float(f"{np.quantile(sizes, 0.05):.0e}")
     getattr(axis, f"set_{which}scale")("symlog", linthresh=limit)
     return f" (linear within ±{limit:g})"

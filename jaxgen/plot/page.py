@@ -1,6 +1,6 @@
 """Pages that open without a network: one HTML file, its pictures inside, readable light and dark.
 
-Parts are strings of HTML; whatever text they are given is escaped.
+Parts are strings of HTML; all text put into them is escaped.
 """
 
 import base64
@@ -32,8 +32,8 @@ def page(title: str, parts: Iterable[str]) -> str:
     """A whole page.
 
     Args:
-        title: What it is, its first heading as well.
-        parts: What the functions of this file return.
+        title: Title of the page, also its first heading.
+        parts: Parts that the functions of this file return.
     """
     name = html.escape(title)
     head = (
@@ -65,7 +65,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterabl
     Args:
         header: One word per column.
         rows: Cells; one that is a part of its own (`part`) is left as it is.
-        numbers: Which columns are numbers and stand on the right.
+        numbers: Indices of the columns of numbers, which are aligned to the right.
     """
     right = set(numbers)
 
@@ -79,16 +79,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterabl
 
 
 class part(str):
-    """HTML that is not to be escaped in a table."""
+    """HTML that a table does not escape."""
 
 
 def code(text: str) -> part:
-    """A name in the code."""
+    """A name from the code."""
     return part(f"<code>{html.escape(text)}</code>")
 
 
 def marked(text: str, *, good: bool) -> part:
-    """A word in the colour of what went well or did not."""
+    """A word in the colour of success or of failure."""
     return part(f'<span class="{"good" if good else "bad"}">{html.escape(text)}</span>')
 
 
@@ -97,7 +97,7 @@ def picture(png: Path | bytes, description: str) -> part:
 
     Args:
         png: The bytes of a PNG, or its path.
-        description: For those who do not see it.
+        description: Text for readers who do not see the picture.
     """
     content = png if isinstance(png, bytes) else Path(png).read_bytes()
     encoded = base64.b64encode(content).decode()

@@ -57,7 +57,7 @@ def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
 
 
 def name_axes(axis: Any) -> None:
-    """Names of the two coordinates of the plane."""
+    """Label the axes with the two coordinates of the plane."""
     axis.set_xlabel("$x_1$", fontsize=8)
     axis.set_ylabel("$x_2$", fontsize=8)
     axis.tick_params(labelsize=7)

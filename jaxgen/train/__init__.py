@@ -1,7 +1,7 @@
 """Training: one loop for every model.
 
-`fit` trains; `Checkpoints` keeps what it reached; `parallel` spreads it over devices; `ensemble` trains a model from
-several seeds in one program; `digest` tells whether two states are the same to the bit.
+`fit` trains; `Checkpoints` keeps the states that it reached; `parallel` spreads it over devices; `ensemble` trains a
+model from several seeds in one program; `digest` tells whether two states are the same to the bit.
 """
 
 from jaxgen.digest import digest

@@ -1,8 +1,8 @@
-"""The small files of a checkpoint, and what tells that one of them is damaged.
+"""The small files of a checkpoint, and the digests that show damage to them.
 
-<step>/meta/metadata         JSON: digest and structure of the state, the metrics, whatever the caller adds, and a
-                             digest of all that
-<step>/metrics/metrics       JSON: what was measured at this step, where something was
+<step>/meta/metadata         JSON: digest and structure of the state, the metrics, the caller's entries, and a digest
+                             of them all
+<step>/metrics/metrics       JSON: the metrics measured at this step, if any
 <step>/_CHECKPOINT_METADATA  and others: JSON that orbax writes for itself
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 
 _META, _METRICS = "meta/metadata", "metrics/metrics"
 _OF_ORBAX = ("_CHECKPOINT_METADATA", "state/_METADATA", "state/_sharding", "state/array_metadatas/process_0")
-"""Files of orbax that are JSON, where there are such."""
+"""JSON files of orbax, any of which may be absent."""
 
 
 def sealed(meta: dict[str, Any]) -> dict[str, Any]:
     """JSON as it comes back from a file, with its digest.
 
     Raises:
-        TypeError: It holds what JSON cannot.
+        TypeError: A value that JSON cannot hold.
     """
     meta = json.loads(json.dumps(meta))
     return {**meta, "meta_digest": _digest(meta)}
@@ -33,7 +33,7 @@ def read(checkpoint: Path) -> dict[str, Any]:
         checkpoint: The folder of one step.
 
     Raises:
-        ValueError: A file is damaged; which one, and how.
+        ValueError: A damaged file; the message says which one, and how.
     """
     for name in _OF_ORBAX:
         if (checkpoint / name).exists():
@@ -66,7 +66,7 @@ def _json(checkpoint: Path, name: str) -> dict[str, Any]:
 def _digest(meta: dict[str, Any]) -> str:
     """SHA-256 of all entries but the config, in hex.
 
-    The config is compared field by field by the caller, because fields may have come since it was written.
+    The config is compared field by field by the caller, because new fields may have been added since it was written.
     """
     entries = {name: value for name, value in meta.items() if name not in ("config", "meta_digest")}
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

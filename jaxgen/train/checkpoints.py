@@ -1,10 +1,10 @@
 """Checkpoints by orbax: atomic, asynchronous, verified.
 
 A checkpoint is a state, flat by path, and JSON beside it (see `checkpoint_meta`) with the digest of the state, which is
-verified on restore, so that a damaged checkpoint is noticed; then the one before is taken. Nothing is unpickled.
+verified on restore, so that a damaged checkpoint is noticed and the one before it is taken. Nothing is unpickled.
 
-orbax writes the files and reads the state. Which checkpoints there are, which are kept and which is the best is
-decided here, because a damaged small file must cost no more than its own checkpoint.
+orbax writes the files and reads the state. This module decides which checkpoints there are, which
+are kept and which is the best, because a damaged small file must cost no more than its own checkpoint.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def _not_of_orbax(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the log of orbax: its threads print tracebacks of what is raised here anyway."""
+    """Silence the log of orbax: its threads print tracebacks of errors that are raised here anyway."""
     absl = logging.getLogger("absl")
     absl.addFilter(_not_of_orbax)
     try:
@@ -60,8 +60,8 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Where they lie, one folder per step.
-        keep: How many of the latest to keep; the best is kept besides.
+        folder: Folder of the checkpoints, with one folder per step.
+        keep: Number of the latest checkpoints to keep; the best is kept as well.
         best: Name of the metric whose smallest value marks the best; None for no best.
         read_only: Whether nothing in the folder may change.
 
@@ -98,13 +98,13 @@ class Checkpoints:
         return next(iter(self._ranked(warn=True)), None)
 
     def save(self, step: int, state: Any, meta: dict[str, Any], metrics: dict[str, float] | None = None) -> str:
-        """Save; the files are written in the background.
+        """Save a checkpoint; the files are written in the background.
 
         Args:
-            step: Number under which it is found again.
+            step: Step of the state, the number of the checkpoint.
             state: Any pytree of arrays; copied to the host before this returns.
-            meta: What belongs to it, as JSON.
-            metrics: Evaluated at this step, for the choice of the best.
+            meta: JSON to save beside the state.
+            metrics: Metrics evaluated at this step, for the choice of the best.
 
         Returns:
             The digest of the state.
@@ -115,7 +115,7 @@ class Checkpoints:
         """
         if self._read_only:
             raise PermissionError(f"the checkpoints in {self.folder} were opened to be read only")
-        # A copy of our own: the training loop reuses the buffers while the files are still being written.
+        # A copy: the training loop reuses the buffers while the files are still being written.
         leaves = {path: np.array(leaf) for path, leaf in flatten(state).items()}
         for path, leaf in leaves.items():
             if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
@@ -145,13 +145,13 @@ class Checkpoints:
         best: bool = False,
         check: Callable[[dict[str, Any]], object] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The newest checkpoint that is whole, the best one, or that of a given step.
+        """Restore the newest checkpoint that is whole, the best one, or that of a given step.
 
         Args:
             like: A state of the same structure, or its `jax.eval_shape`.
-            step: Which one; None takes the newest, and the one before it where the newest is damaged.
-            best: Take the best on the metric, and the next best where the best is damaged; not with `step`.
-            check: Called with the JSON of a checkpoint. If it raises, the checkpoint counts as damaged;
+            step: Step of the checkpoint; None takes the newest, and the one before it where the newest is damaged.
+            best: Whether to take the best by the metric, or the next best where that is damaged; not with `step`.
+            check: Function called with the JSON of a checkpoint. If it raises, the checkpoint counts as damaged;
                 `OtherRunError` is raised here as well unless an older checkpoint passes.
 
         Returns:
@@ -181,7 +181,7 @@ class Checkpoints:
             except Exception as error:
                 self._damaged(candidate, error)
             else:
-                # Another one is of this run: what seemed to be of another was damaged.
+                # Another checkpoint is of this run, so the one that seemed to be of another run was damaged.
                 for other, error in others:
                     self._damaged(other, error)
                 return state, meta
@@ -193,7 +193,7 @@ class Checkpoints:
         """The JSON saved with a checkpoint, its "metrics" among it (None if nothing was measured).
 
         Raises:
-            ValueError: One of the checkpoint's small files is damaged; which one, and how.
+            ValueError: A damaged small file of the checkpoint; the message says which one, and how.
         """
         return checkpoint_meta.read(self.folder / str(step))
 
@@ -221,7 +221,7 @@ class Checkpoints:
             self._prune()
 
     def close(self) -> None:
-        """Wait, then release what orbax holds.
+        """Wait, then release the resources of orbax.
 
         Raises:
             OSError: A checkpoint could not be written; ENOSPC where the disk is full.
@@ -268,7 +268,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
-        """Tell of whatever orbax raises, also from its threads, as an OSError."""
+        """Turn every error of orbax, also from its threads, into an OSError."""
         try:
             yield
         except Exception as error:
@@ -284,7 +284,7 @@ class Checkpoints:
         return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal() and p.is_dir())
 
     def _clean(self) -> None:
-        """Delete what was not written to the end, or not deleted to the end."""
+        """Delete checkpoints that were not completely written, or not completely deleted."""
         for pattern in _LEFTOVERS:
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
@@ -294,7 +294,7 @@ class Checkpoints:
         steps = self._complete()
         kept = {*steps[-self._keep :], *self._ranked(warn=False)[:1]}
         for step in [s for s in steps if s not in kept]:
-            # Renamed first: whatever kills the process, no half-deleted checkpoint has a number.
+            # Renamed first, so that no half-deleted checkpoint has a number if the process is killed.
             (self.folder / str(step)).rename(self.folder / f"{step}.deleted")
         self._clean()
 

@@ -3,8 +3,8 @@
     state     the members' states, stacked: every leaf [num, ...]
     step      vmap of the model's step; member s has the key fold_in(key, s) and its own part of the batch
 
-An ensemble is a model of the contract itself, so that `fit`, checkpoints and run folders take it as any other. On small
-networks it is much faster than one member after the other.
+An ensemble is a model of the contract itself, so that `fit`, checkpoints and run folders take it like any other. For
+small networks it is much faster than one member after the other.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class Members:
     """The states of an ensemble.
 
     Attributes:
-        step: Steps that each of them made, int32 [].
+        step: Steps that each member made, int32 [].
         states: The model's state with a leading axis of members.
     """
 
@@ -42,12 +42,12 @@ class Members:
 
 
 class Parts(NamedTuple):
-    """What an ensemble offers beyond the contract.
+    """Functions of an ensemble beyond the contract.
 
     Attributes:
         member: (state, s) -> the state of member s, as the model itself takes it.
-        sample_each: (key, state, num) -> [members, num, *event]: the same draws z for each.
-        model: The model of which there are several.
+        sample_each: (key, state, num) -> [members, num, *event]: the same draws z for each member.
+        model: The model of each member.
     """
 
     member: Callable[[Members, int], Any]
@@ -62,10 +62,10 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
 
     Args:
         model: Any model of the contract.
-        num: Members; the batch, a multiple of it, is divided among them.
+        num: Number of members; the batch size must be a multiple of it, and each member takes its part.
 
     Raises:
-        ValueError: num below 1; when traced, a batch that is no multiple of it.
+        ValueError: num below 1; when traced, a batch size that is not a multiple of it.
     """
     require.size("num", num)
 

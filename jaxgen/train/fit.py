@@ -27,7 +27,7 @@ from jaxgen.train.progress import Bar
 from jaxgen.train.window import Window, described, empty_window
 
 INIT = 2**32 - 1
-"""What is folded into the root key for `init`; the steps fold in their own number, which never gets there."""
+"""Number folded into the root key for `init`; each step folds in its own number, which is always smaller."""
 
 CHUNK_SECONDS = 0.5
 
@@ -51,33 +51,34 @@ def fit(
 
     The key of step i is `fold_in(key, i)` and its batch `batches(i)`, so that training that continues from a state
     equals training that never stopped, bit for bit. Ctrl-C and SIGTERM end it after the chunk in flight (or before the
-    first one, where they come earlier); what was reached is returned.
+    first one, where they come earlier); the state reached is returned.
 
     Args:
         model: Any model of the contract. Build it once for all calls: the compiled program belongs to its `step`.
-        batches: Source of batches by step: `jaxgen.data.Batches`, a `Stream` for what does not fit into memory, or any
-            `data.BatchSource`. An iterable of dictionaries (a list, a generator, a loader) is taken through
-            `data.from_iterator`, which says what is lost by it.
-        key: Root of all randomness of the steps (and of the initial state, if none is given).
+        batches: Source of batches by step: `jaxgen.data.Batches`, a `Stream` for data that do not fit into memory, or
+            any `data.BatchSource`. An iterable of dictionaries (a list, a generator, a loader) is taken through
+            `data.from_iterator`, whose docstring says what is lost.
+        key: Root key of all randomness of the steps (and of the initial state, if none is given).
         num_steps: Number of steps, counted from the initial state, at most 2^31 - 1.
-        state: State to continue from; None initialises. It is copied, not consumed.
-        window: Metrics since the last record, of the run that is continued.
+        state: State to continue from; None for a new one. It is copied, not consumed.
+        window: Metrics since the last record of the run that is continued.
         hooks: `Hook`s, called when they are due, and plain functions f(step, state, window), called after each record
             with the metrics of that record in the window. One that returns or raises `Stop` ends training.
-        loggers: Functions of a record, called with every one; they may end training likewise.
+        loggers: Functions of a record, called with every record; they may end training in the same way.
         log_every: Steps per record.
-        mesh: Devices to train on, see `parallel.mesh`; None leaves it to jax's default device.
+        mesh: Devices to train on, see `parallel.mesh`; None for jax's default device.
         progress: Whether to show a progress bar.
-        chunk_steps: Steps per call of the compiled program; None adapts to half a second. It changes no bit.
+        chunk_steps: Steps per call of the compiled program; None adapts to half a second. It changes no bit of the
+            result.
 
     Returns:
         The state and the history, which says in `stopped` why training ended early.
 
     Raises:
-        ValueError: An argument out of its range, of another kind or of another model; a batch that the devices cannot
+        ValueError: An argument outside its range, of another kind or of another model; a batch that the devices cannot
             share evenly.
         NonFiniteError: A metric became NaN or infinite.
-        Exception: Whatever else a hook, a logger or the data raise, after the hooks for the end have been called.
+        Exception: Any other error of a hook, a logger or the data, after the hooks for the end have been called.
     """
     num_steps = require.integer("num_steps", num_steps, 0, 2**31 - 1)
     log_every = require.integer("log_every", log_every, 1)
@@ -182,14 +183,14 @@ def fit(
 
 
 def _nothing(*_: Any) -> None:
-    """The hook that is due at every record: chunks end where records end."""
+    """Do nothing: the call of a hook that is due at every record, so that chunks end where records end."""
 
 
 def _functions(name: str, value: Any) -> list[Callable[..., Any]]:
-    """Several functions.
+    """The functions of a sequence, as a list.
 
     Raises:
-        ValueError: One alone, or what cannot be called.
+        ValueError: A single function, or an element that cannot be called.
     """
     if callable(value) or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a sequence of functions, got {value!r}")
@@ -201,10 +202,10 @@ def _functions(name: str, value: Any) -> list[Callable[..., Any]]:
 
 
 def _source(batches: Any) -> data.BatchSource:
-    """A source of batches by step, made of an iterable where need be.
+    """A source of batches by step, made from an iterable if need be.
 
     Raises:
-        ValueError: What holds no batches, with what to call.
+        ValueError: An object without batches; the message says what to give instead.
     """
     rule = "batches must be a source of batches by step"
     if isinstance(batches, data.Dataset):
@@ -222,7 +223,7 @@ def _source(batches: Any) -> data.BatchSource:
 
 
 def _divisible(batches: data.BatchSource, mesh: Any) -> None:
-    """Raises ValueError where the devices cannot share a batch, or are no mesh as `parallel.mesh` makes it."""
+    """Raise ValueError where the devices cannot share a batch evenly, or where mesh is not one of `parallel.mesh`."""
     if mesh is None:
         return
     if not isinstance(mesh, Mesh) or mesh.axis_names != (parallel.AXIS,):
@@ -232,7 +233,7 @@ def _divisible(batches: data.BatchSource, mesh: Any) -> None:
 
 
 def _require_state(state: Any, like: Any) -> None:
-    """Raises ValueError where a state has other arrays than one of the model."""
+    """Raise ValueError where a state has other arrays than a state of the model."""
     expected, given = described(like), described(state)
     differing = [path for path in sorted({*given, *expected}) if given.get(path) != expected.get(path)]
     if differing:
@@ -244,7 +245,7 @@ def _require_state(state: Any, like: Any) -> None:
 
 
 class _Clock:
-    """Seconds and steps, without the time that hooks take."""
+    """A clock of seconds and steps that leaves out the time of hooks."""
 
     def __init__(self, step: int):
         self.seconds, self.steps = 0.0, 0

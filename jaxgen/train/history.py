@@ -1,4 +1,4 @@
-"""What a run has told so far."""
+"""The history of a run: its records and its time, and the error for metrics that are not finite."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +10,9 @@ class NonFiniteError(FloatingPointError):
     """A metric became NaN or infinite.
 
     Attributes:
-        step: The step that returned it.
-        metric: Its name.
-        value: Its value.
+        step: Step that returned the metric.
+        metric: Name of the metric.
+        value: Value of the metric.
     """
 
     def __init__(self, step: int, metric: str, value: float, remark: str = ""):
@@ -22,17 +22,17 @@ class NonFiniteError(FloatingPointError):
 
 @dataclass
 class History:
-    """The records of a run and where its time went.
+    """The records of a run and the time that it took.
 
     Attributes:
         records: One mapping per record: "step", the exact mean of every metric since the record before, and
             "steps_per_second".
         compile_seconds: Time until the step was compiled.
-        run_seconds: Time spent stepping, hooks left out.
+        run_seconds: Time of the steps, without hooks.
         num_steps: Steps made in that time.
         interrupted: Name of the signal that ended the run early, or None.
-        stopped: Why the run ended early: that signal, the reason of a `Stop`, or batches that came to their end. None
-            where all steps were made.
+        stopped: Reason why the run ended early: that signal, the reason of a `Stop`, or batches that came to their end.
+            None where all steps were made.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class History:
 
     @property
     def steps_per_second(self) -> float:
-        """Steady state: compilation and hooks left out."""
+        """Mean speed, without compilation and hooks."""
         return self.num_steps / self.run_seconds if self.run_seconds > 0 else float("nan")
 
     def __repr__(self) -> str:

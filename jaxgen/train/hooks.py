@@ -11,7 +11,7 @@ class Stop(Exception):
     """Raised or returned by a hook or a logger: training ends here, as if this were its last step.
 
     Args:
-        reason: Why, for `History.stopped`.
+        reason: Reason, for `History.stopped`.
     """
 
     def __init__(self, reason: str = "a hook said so"):
@@ -20,14 +20,14 @@ class Stop(Exception):
 
 
 class Hook(NamedTuple):
-    """Something to do between steps.
+    """A call between steps.
 
     Attributes:
-        call: (step, state, window) -> None, or `Stop` to end training. The state's buffers are reused by the next step:
-            copy what is kept. The window holds the metrics since the last record, none where one was just made.
-        every: Called after each multiple of this many steps; 0 for never.
-        steps: Called after each of these steps too.
-        at_end: Called when training ends as well, also when a signal or another hook ends it.
+        call: (step, state, window) -> None, or `Stop` to end training. The next step reuses the state's buffers: copy
+            arrays to keep. The window holds the metrics since the last record, none where one was just made.
+        every: Number of steps between calls: the hook is called after each multiple of it; 0 for never.
+        steps: Further steps after which it is called.
+        at_end: Whether it is also called when training ends, even by a signal or another hook.
     """
 
     call: Callable[[int, Any, Window], Any]
@@ -47,11 +47,11 @@ class Hook(NamedTuple):
 
 
 class Calls:
-    """Calls hooks and loggers in their order, and notes who ends training.
+    """Caller of hooks and loggers in their order, with a note of what ended training.
 
     Args:
         hooks: Hooks, called when they are due.
-        at_record: Plain functions, called where a record was made, with its metrics in the window.
+        at_record: Plain functions, called after each record with its metrics in the window.
     """
 
     def __init__(self, hooks: Sequence[Hook], at_record: Sequence[Callable[..., Any]]):
@@ -64,7 +64,7 @@ class Calls:
         return [s for hook in self.hooks if (s := hook.next(step)) > 0]
 
     def due(self, step: int, *, last: bool = False) -> list[Hook]:
-        """Hooks to be called at a step; where it is the last one, those for the end too."""
+        """Hooks to be called at a step; at the last one, also those for the end."""
         if step != self._step:
             self._step, self._called = step, []
         due = (hook for hook in self.hooks if hook.due(step) or (last and hook.at_end))
@@ -87,7 +87,7 @@ class Calls:
             self.stopped = self.stopped or found.reason
 
     def rescue(self, error: Exception, state: Any, window: Window) -> None:
-        """Call the hooks for the end before an error goes on: no failure of a picture costs a checkpoint."""
+        """Call the hooks for the end before an error is passed on: a picture that fails costs no checkpoint."""
         step = -1
         try:
             if int(window.failed) >= 0:
@@ -105,10 +105,10 @@ class Calls:
 
 
 def sorted_out(hooks: Any) -> tuple[list[Hook], list[Callable[..., Any]]]:
-    """Hooks, and plain functions.
+    """The hooks and the plain functions of a sequence, apart.
 
     Raises:
-        ValueError: What is neither; a hook whose numbers are none.
+        ValueError: An element that is neither; a hook whose call is not a function or whose steps are not integers.
     """
     if isinstance(hooks, Hook) or not isinstance(hooks, Iterable):
         raise ValueError(f"hooks must be a sequence of hooks and functions, got {hooks!r}")

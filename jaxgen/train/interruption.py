@@ -2,7 +2,7 @@
 
 An exception that Python raises for a signal appears wherever the main thread happens to be. Where that is a callback of
 jax, of the garbage collector or of a weak reference, it is printed and forgotten, and the run goes on. A handler that
-only takes a note cannot be lost like that.
+only takes a note cannot be lost in this way.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ MESSAGE = "\n{}: training ends as soon as what is under way is done; the same si
 
 
 class _Note:
-    """A handler that notes the first signal, and gives the signals back to those who had them when a second comes."""
+    """A handler that notes the first signal, and restores the earlier handlers when a second comes."""
 
     def __init__(self, *, tell: bool):
         self.received: str | None = None
@@ -47,7 +47,7 @@ class _Note:
 def interruption(*, tell: bool = False) -> Iterator[Callable[[], str | None]]:
     """Catch the first SIGINT or SIGTERM.
 
-    One inside another answers for both: a signal that came before the inner one began is seen there too.
+    One may be inside another: a signal that came before the inner one began is seen there too.
 
     Args:
         tell: Whether a line on stderr answers the first signal.

@@ -22,7 +22,7 @@ def mesh(num_devices: int | None = None) -> Mesh:
     """A one-dimensional mesh over the first devices.
 
     Args:
-        num_devices: How many; None takes all.
+        num_devices: Number of devices; None takes all.
 
     Raises:
         ValueError: More devices than there are, or less than one.
@@ -35,12 +35,12 @@ def mesh(num_devices: int | None = None) -> Mesh:
 
 
 def replicated(over: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """The sharding that puts the whole array on every device."""
     return NamedSharding(over, PartitionSpec())
 
 
 def sharded(over: Mesh) -> NamedSharding:
-    """The leading axis divided among the devices."""
+    """The sharding that divides the leading axis among the devices."""
     return NamedSharding(over, PartitionSpec(AXIS))
 
 

@@ -1,4 +1,4 @@
-"""The compiled program of the training loop, kept for the next call; and a word where it cannot be."""
+"""The compiled program of the training loop, kept for the next call, and a warning where it cannot be kept."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from jaxgen.train.window import Window
 
 
 class CompiledAgainWarning(UserWarning):
-    """A training loop is compiled for the second time, for a function that does the same but is a new one."""
+    """A training loop is compiled again, because its function does the same as an earlier one but is a new object."""
 
 
 @functools.lru_cache(maxsize=32)
@@ -51,7 +51,7 @@ def program(step_fn: Callable[..., Any], over: Mesh | None) -> Callable[..., tup
 
 @contextlib.contextmanager
 def model_of_its_own() -> Iterator[None]:
-    """Leave out `CompiledAgainWarning`: a run builds a model from its config, and two runs are no loop over models."""
+    """Silence `CompiledAgainWarning`: a run builds a model from its config, so two runs rightly build two models."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CompiledAgainWarning)
         yield
@@ -62,7 +62,7 @@ _EARLIER: deque[Any] = deque(maxlen=32)
 
 
 def tell_of_twins(step_fn: Callable[..., Any]) -> None:
-    """Warn where a step is the same code over equal values as an earlier one: a model that is built in a loop."""
+    """Warn where a step has the same code and equal values as an earlier one: a model is built in a loop."""
     earlier = [step for reference in _EARLIER if (step := reference()) is not None]
     if any(step is not step_fn and same(step, step_fn) for step in earlier):
         name = getattr(step_fn, "__qualname__", repr(step_fn))
@@ -74,12 +74,12 @@ def tell_of_twins(step_fn: Callable[..., Any]) -> None:
         )
     try:
         _EARLIER.append(weakref.ref(step_fn))
-    except TypeError:  # what has no weak references is not looked at
+    except TypeError:  # objects without weak references are not checked
         return
 
 
 def tell_of_another_feed(first: Any, feed: Any, step: int) -> bool:
-    """Warn where a feed is no more of the kind that the program was compiled for; whether it was so."""
+    """Warn where a feed is no longer of the kind that the program was compiled for, and return whether it is so."""
 
     def kind(feed: Any) -> Any:
         leaves, form = jax.tree.flatten(feed)
@@ -97,7 +97,7 @@ def tell_of_another_feed(first: Any, feed: Any, step: int) -> bool:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values, functions among them, are sure to do the same; False where it cannot be told."""
+    """Tell whether two values, functions among them, are sure to do the same; False where this is unknown."""
     return _same(a, b, {})
 
 
@@ -137,7 +137,7 @@ def _alike(a: Any, b: Any, met: dict[tuple[int, int], bool]) -> bool:
     if isinstance(a, int | float | str | bytes | np.generic | np.dtype):
         return bool(a == b)
     if isinstance(a, list | dict | set | types.ModuleType | type | jax.Array) or not hasattr(a, "__dict__"):
-        return False  # what may change, or is not worth looking into
+        return False  # mutable values, and values not worth looking into
     left, right = vars(a), vars(b)
     if dataclasses.is_dataclass(a):  # flax's modules keep more than their fields
         names = [field.name for field in dataclasses.fields(a) if field.name not in ("parent", "name")]

@@ -1,4 +1,4 @@
-"""The progress of a run: a bar where someone looks, plain lines where output goes to a file."""
+"""The progress of a run: a bar in a terminal, plain lines where output goes to a file."""
 
 import contextlib
 import math
@@ -28,14 +28,14 @@ def _metrics(record: dict[str, Any]) -> list[str]:
 
 
 def status(step: int, last: int, rate: float, said: list[str], width: int) -> str:
-    """Step, rate, time left, and as many of the things said as fit into a width, whole ones only.
+    """Line of step, rate, time left and as many whole entries of `said` as fit into a width.
 
     Args:
         step: Steps made.
         last: Steps to make.
-        rate: Steps per second; 0 or less where it is not known.
-        said: Metrics, or how far something else is, the most important first.
-        width: Columns there are.
+        rate: Steps per second; 0 or less where unknown.
+        said: Texts of metrics, or of the progress of something else, the most important first.
+        width: Number of columns.
     """
     known = rate > 0 and math.isfinite(rate)
     left = _clock((last - step) / rate) if known else "-:--:--"
@@ -89,8 +89,8 @@ def _bar_width(columns: int) -> int:
 class Bar:
     """Progress of a run from step `first` to step `last`.
 
-    In a terminal a bar with step, rate, time left and metrics, on one line however narrow it is; elsewhere (a log file,
-    a notebook without widgets) about ten lines.
+    In a terminal it is a bar with step, rate, time left and metrics, on one line however narrow; elsewhere (a log
+    file, a notebook without widgets) it is about ten lines.
     """
 
     def __init__(self, first: int, last: int, *, enabled: bool, compile_seconds: float, console: Console | None = None):
@@ -118,7 +118,7 @@ class Bar:
         self._open.close()
 
     def show(self, count: str) -> None:
-        """Show how far a hook is, in place of the metrics."""
+        """Show the progress of a hook in place of the metrics."""
         if self._progress is not None:
             self._progress.update(self._task, count=count)
         elif count and time.monotonic() - self._said >= LINE_SECONDS:
@@ -126,9 +126,9 @@ class Bar:
             line(self._console, count)
 
     def advance(self, step: int) -> None:
-        """The run has reached `step`."""
+        """Show that the run has reached `step`."""
         if self._progress is not None:
-            if self._rate == 0:  # no record yet: what there is to know
+            if self._rate == 0:  # no record yet: the mean rate so far
                 rate = (step - self._first) / (time.perf_counter() - self._start)
                 self._progress.update(self._task, rate=rate)
             self._progress.update(self._task, completed=step)

@@ -14,12 +14,12 @@ _FLUSH_SECONDS = 30
 class TensorBoard:
     """A writer of scalars into `folder`/tensorboard, or nothing at all where tensorboardX is not installed.
 
-    Records are written at once. tensorboardX's own writer leaves that to a thread, which dies without a word when the
+    Records are written at once. tensorboardX's own writer leaves that to a thread, which dies silently when the
     disk is full or the clock is set back by weeks; training would then wait for it forever.
 
     Args:
         folder: Folder of the run.
-        first: Step at which this process begins; what earlier processes wrote after it no longer counts.
+        first: Step at which this process begins; records of earlier processes after it no longer count.
     """
 
     def __init__(self, folder: Path, first: int):
@@ -46,7 +46,7 @@ class TensorBoard:
             self._flush()
 
     def close(self) -> None:
-        """Bring everything to the disk."""
+        """Write everything to the disk and close the file."""
         if self._writer is not None:
             writer = self._writer
             try:

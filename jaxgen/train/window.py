@@ -19,9 +19,9 @@ class Window:
 
     Attributes:
         count: Steps in the window, int32 [].
-        sums: Sum of each metric over them, float32 [].
-        last: Each metric of the last step, float32 [].
-        failed: int32 [], the first step with a metric that is not finite, -1 if there is none. The loop stops there.
+        sums: Sum of each metric over these steps, float32 [].
+        last: Value of each metric at the last step, float32 [].
+        failed: First step with a metric that is not finite, -1 if there is none, int32 []. The loop stops there.
     """
 
     count: Any
@@ -30,7 +30,7 @@ class Window:
     failed: Any
 
     def add(self, metrics: Metrics, step: Int[Array, ""]) -> "Window":
-        # Whatever a model returns (integers, bfloat16, float64 under JAX_ENABLE_X64), the loop carries float32.
+        # The loop carries float32, whatever a model returns (integers, bfloat16, float64 under JAX_ENABLE_X64).
         metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
         finite = jnp.array(True)
         for value in metrics.values():
@@ -49,7 +49,7 @@ class Window:
 
     def __repr__(self) -> str:
         if not isinstance(self.count, jax.Array | np.ndarray | np.generic) or isinstance(self.count, jax.core.Tracer):
-            return f"Window(of {', '.join(self.sums)})"  # it stands with shapes or tracers in place of its arrays
+            return f"Window(of {', '.join(self.sums)})"  # shapes or tracers are in place of its arrays
         means = ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
         return f"Window({int(self.count)} steps, means: {means})"
 
@@ -58,7 +58,7 @@ def empty_window(model: GenerativeModel, key: Any, state: Any, batch: Any) -> Wi
     """A window without steps, for the metrics that the model's step returns.
 
     Raises:
-        ValueError: A step that returns a state of another structure, or a metric that is no scalar.
+        ValueError: A step that returns a state of another structure, or a metric that is not a scalar.
     """
     after, metrics = jax.eval_shape(model.step, key, state, batch)
     given, returned = described(state), described(after)

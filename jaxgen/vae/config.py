@@ -16,19 +16,19 @@ class Config:
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
         features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
             images of any size.
-        likelihood: P(X|z).
+        likelihood: Likelihood P(X|z).
         beta: Weight of the rate in the training loss; 1 is the bound.
-        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before they
-            cost; 0 for none. Steps count batches, however many of them the optimizer accumulates.
+        warmup_steps: Steps over which that weight rises from 0 to beta, so that the latents are in use before the
+            rate counts; 0 for none. Steps count batches, however many of them the optimizer accumulates.
         num_samples: Draws of Q(z|X) per example in the training loss: 1 for the ELBO, k for the importance-weighted
             bound of Burda et al.
         path_gradient: Whether Q learns through its draw alone (`objective.path_negative_elbo`): the same bound, with a
             gradient that is less noisy the closer Q is to the posterior.
-        optimizer: How the parameters move.
+        optimizer: Optimizer of the parameters.
         see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
             missing dimensions ("mask" in the batch).
-        dtype: Of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
+        dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
+        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; not a flag.
 
     Raises:
         ValueError: A size below 1, a negative weight or number of steps, another dtype, or path_gradient with several
@@ -56,7 +56,7 @@ class Config:
         require.size("warmup_steps", self.warmup_steps, 0)
         require.size("num_samples", self.num_samples)
         if self.path_gradient and self.num_samples != 1:
-            # Of the importance-weighted bound it would be the wrong gradient (Tucker et al. 2019).
+            # For the importance-weighted bound the path gradient is wrong (Tucker et al. 2019).
             raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)

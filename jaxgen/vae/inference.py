@@ -6,7 +6,7 @@
 Both are unbiased for P(X). The first is the lecture's, and fails: P(X|z) is nearly zero for most z. The second is
 importance sampling with the encoder as the proposal, and is how likelihoods of VAEs are reported.
 
-Draw i of example n comes from `fold_in(fold_in(key, n), i)`: neither batches nor chunks matter to it.
+Draw i of example n comes from `fold_in(fold_in(key, n), i)`: it does not depend on batches or chunks.
 """
 
 from collections.abc import Callable
@@ -31,10 +31,10 @@ def log_mean_exp(
     """log 1/N sum_i exp w_i, the w_i computed chunk by chunk and never held at once.
 
     Args:
-        log_weights: Maps numbers of draws to their log-weights.
-        num_samples: N.
-        chunk: Draws at a time; N must be a multiple of it.
-        num_examples: b.
+        log_weights: Function from numbers of draws to their log-weights.
+        num_samples: Number of draws N.
+        chunk: Draws at a time, a divisor of N.
+        num_examples: Number of examples b.
 
     Raises:
         ValueError: N is not a positive multiple of chunk.
@@ -66,10 +66,10 @@ def weighted_mean(
     """sum_i exp(w_i) f_i / sum_i exp(w_i), chunk by chunk.
 
     Args:
-        values: Maps numbers of draws to their log-weights w_i and values f_i.
-        num_samples: How many draws.
-        chunk: Draws at a time; num_samples must be a multiple of it.
-        shape: [b, *event].
+        values: Function from numbers of draws to their log-weights w_i and values f_i.
+        num_samples: Number of draws.
+        chunk: Draws at a time, a divisor of num_samples.
+        shape: Shape [b, *event] of the result.
 
     Raises:
         ValueError: num_samples is not a positive multiple of chunk.
@@ -109,16 +109,16 @@ def importance_log_likelihood(
     """log P(X) by importance samples from Q(z|X) = N(mu, diag exp log_var).
 
     Args:
-        key: Root of the draws.
+        key: Root key of the draws.
         index: Number of each example.
         mu: Mean of Q.
         log_var: Log-variance of Q.
-        log_likelihood: z -> log P(X|z).
+        log_likelihood: Function z -> log P(X|z).
         num_samples: Draws per example.
         chunk: Draws at a time.
 
     Returns:
-        One estimate per example, in nats; its mean is at most log P(X), and closes in on it with num_samples.
+        One estimate per example, in nats; its mean is at most log P(X), which it approaches as num_samples grows.
 
     Source: Burda et al. 2016, section 5 (there with 5000 samples).
     """
@@ -147,19 +147,19 @@ def importance_expectation(
     num_samples: int,
     chunk: int,
 ) -> Float[Array, "b *event"]:
-    """E[f(z) | X] by importance samples, weighed by P(X|z) P(z) over the proposal and normalised.
+    """E[f(z) | X] by importance samples, weighted by P(X|z) P(z) over the proposal and normalised.
 
     With log_likelihood of the observed dimensions alone and f the decoder, this is the imputation of the rest. An
-    encoder may not know what to make of missing dimensions, so that every second draw comes from the prior:
-    the proposal is (Q + P(z)) / 2, and no weight is more than twice the likelihood.
+    encoder may give a poor Q where dimensions are missing, so every second draw comes from the prior: the proposal is
+    (Q + P(z)) / 2, and no weight is more than twice the likelihood.
 
     Args:
-        key: Root of the draws.
+        key: Root key of the draws.
         index: Number of each example.
         mu: Mean of Q.
         log_var: Log-variance of Q.
-        log_likelihood: z -> log P(X|z), of what is observed.
-        f: z -> what is averaged, [b, *event].
+        log_likelihood: Function z -> log P(X|z) of the observed dimensions.
+        f: Function z -> [b, *event] that is averaged.
         num_samples: Draws per example.
         chunk: Draws at a time.
 
@@ -192,10 +192,10 @@ def prior_log_likelihood(
     """log P(X) by draws from the prior: the lecture's first estimate, which needs very many.
 
     Args:
-        key: Root of the draws.
+        key: Root key of the draws.
         index: Number of each example.
         latent_dim: Dimension of z.
-        log_likelihood: z -> log P(X|z).
+        log_likelihood: Function z -> log P(X|z).
         num_samples: Draws per example.
         chunk: Draws at a time.
 

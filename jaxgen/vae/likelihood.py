@@ -1,10 +1,10 @@
-"""The decoder's distribution P(X|z): which one, and in which space it lives.
+"""The decoder's distribution P(X|z): the choices, and the space in which each lives.
 
-A likelihood is a frozen dataclass; all have the same few methods, so that the model never asks which one it has.
+A likelihood is a frozen dataclass; all have the same few methods, so that the model need not know which one it has.
 The decoder's output is one array of the event's shape. The one further number that a likelihood may need, the
 logarithm of its scale, is a constant or a parameter of the model.
 
-Bounds compare only within one measure, so that each likelihood names its own.
+Bounds can be compared only within one measure, so each likelihood names its own.
 """
 
 import math
@@ -28,13 +28,13 @@ _FITS_REAL = (
 
 
 class Likelihood(Protocol):
-    """What the model asks of a likelihood.
+    """The interface of a likelihood.
 
     Attributes:
         log_scale: The logarithm of the scale, or the value from which it is learned; None if there is no scale.
         learn: Whether the scale is a parameter.
         stochastic: Whether `target` needs uniform draws.
-        discrete: Whether probabilities are of discrete data, so that bits/dim mean something.
+        discrete: Whether the data are discrete, so that bits/dim have a meaning.
     """
 
     @property
@@ -47,7 +47,7 @@ class Likelihood(Protocol):
     def discrete(self) -> bool: ...
 
     def measure(self, spec: Spec) -> str:
-        """What the probabilities are of."""
+        """The measure of the probabilities: a name of the data that they belong to."""
         ...
 
     def check(self, spec: Spec) -> None:
@@ -59,7 +59,7 @@ class Likelihood(Protocol):
         ...
 
     def target(self, x: Array, spec: Spec, uniform: Float[Array, "b *event"] | None) -> Float[Array, "b *event"]:
-        """Stored data as what the likelihood is of; `uniform` None gives the mean of a stochastic target."""
+        """Stored data in the form that the likelihood takes; `uniform` None gives the mean of a stochastic target."""
         ...
 
     def log_prob(
@@ -76,7 +76,7 @@ class Likelihood(Protocol):
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         """E[X|z] in data space: images in [0, 1], real values in their own units.
 
-        With a scale that is not linear it is the median of X|z, where the mean on the scale leads back to.
+        With a scale that is not linear it is the median of X|z: the mean on the scale, mapped back to data space.
         """
         ...
 
@@ -87,11 +87,11 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Normal:
-    """P(X|z) = N(X | f(z), sigma^2 I), the lecture's choice, of images in [0, 1] or of scaled real values.
+    """P(X|z) = N(X | f(z), sigma^2 I), the lecture's choice, for images in [0, 1] or scaled real values.
 
     Args:
-        sigma: Standard deviation on that scale, or where it starts.
-        learn: Whether sigma is learned, one for all dimensions.
+        sigma: Standard deviation on that scale; its initial value if it is learned.
+        learn: Whether sigma is learned, one value for all dimensions.
 
     Raises:
         ValueError: sigma not positive and finite.
@@ -133,7 +133,7 @@ class Normal:
         return normal_log_prob(x, output, 2 * log_scale, mask=mask)
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        # The mean of a normal distribution may lie beyond [0, 1], where there are no images: it is the nearest image.
+        # The mean of a normal distribution may lie outside [0, 1], where there are no images: take the nearest image.
         return jnp.clip(output, 0, 1) if spec.levels else space.from_seen(output, spec)
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
@@ -144,8 +144,8 @@ class Normal:
 class Bernoulli:
     """P(X|z) = product of Bernoulli(x_i | sigmoid(f(z)_i)), for black and white images.
 
-    Grey images are binarised dynamically: every time a pixel is seen it is white with its grey value as the
-    probability. Data that are 0 or 1 stay as they are.
+    Grey images are binarised dynamically: every time a pixel is seen, it is white with a probability equal to its
+    grey value. Data that are 0 or 1 stay as they are.
     """
 
     log_scale = None
@@ -181,7 +181,7 @@ class Bernoulli:
         drawn = (uniform < probability).astype(jnp.float32)
         if spec.levels is not None:
             return drawn
-        # A value that is no probability must not become one: its log-probability is -inf, and that of NaN is NaN.
+        # A value outside [0, 1] must not become a probability: its log-probability is -inf, and that of NaN is NaN.
         return jnp.where((probability >= 0) & (probability <= 1), drawn, probability)
 
     def log_prob(
@@ -206,8 +206,8 @@ class DiscretizedNormal:
     """A normal distribution integrated over the bins of k grey levels, scaled to [-1, 1].
 
     Args:
-        sigma: Standard deviation on [-1, 1], or where it starts.
-        learn: Whether sigma is learned, one for all dimensions.
+        sigma: Standard deviation on [-1, 1]; its initial value if it is learned.
+        learn: Whether sigma is learned, one value for all dimensions.
 
     Raises:
         ValueError: sigma not positive and finite.
@@ -247,7 +247,7 @@ class DiscretizedNormal:
         spec: Spec,
         mask: Bool[Array, "b *event"] | None,
     ) -> Float[Array, " b"]:
-        assert spec.levels is not None  # `check` has seen to it
+        assert spec.levels is not None  # ensured by `check`
         return discretized_normal_log_prob(x, output, log_scale, levels=spec.levels, mask=mask)
 
     def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:

@@ -23,22 +23,22 @@ from jaxgen.vae.objective import importance_weighted_bound, negative_elbo, path_
 
 
 class Parts(NamedTuple):
-    """What a VAE offers beyond the contract; x in storage dtype, as the data set holds it.
+    """Functions of a VAE beyond the contract; x in storage dtype, as the data set holds it.
 
     Attributes:
         encode: (state, x, mask=None) -> (mu, log_var) of Q(z|X), each [B, latent_dim]. A mask [B, *event] is True
             where x is observed.
         decode: (state, z) -> E[X|z] in data space, [B, *event].
         reconstruct: (state, x, mask=None) -> E[X|z] at z = mu(x), [B, *event].
-        log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats; of
-            real values it is the density in their own units, whatever their scale, as are the terms of the bound.
-        monte_carlo: The same from draws of the prior: the lecture's first estimate, and why it fails.
-        impute: (key, state, batch, num_samples=1000, chunk=50) -> E[X | what "mask" says is observed], [B, *event] in
-            data space, the observed dimensions as they are.
+        log_likelihood: (key, state, batch, num_samples=5000, chunk=50) -> log P(X) by importance samples, [B] nats; for
+            real values, this and the terms of the bound are densities in their own units, whatever their scale.
+        monte_carlo: The same from draws of the prior: the lecture's first estimate, to show why it fails.
+        impute: (key, state, batch, num_samples=1000, chunk=50) -> E[X | the dimensions that "mask" marks as observed],
+            [B, *event] in data space; observed dimensions keep their values.
         interpolate: (state, x_from, x_to, num, mask=None) -> [num, B, *event], decoded on the line between their mu;
-            a mask is that of both.
-        measure: What the probabilities are of.
-        discrete: Whether they are of discrete data, so that bits/dim mean something.
+            the mask holds for both.
+        measure: Measure of the probabilities, as the likelihood names it.
+        discrete: Whether the data are discrete, so that bits/dim have a meaning.
     """
 
     encode: Callable[..., tuple[Array, Array]]
@@ -56,9 +56,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     """A VAE for data of this spec.
 
     Args:
-        config: Of the model.
-        spec: Of the data.
-        tx: An optimizer instead of the config's.
+        config: Configuration of the VAE.
+        spec: Spec of the data.
+        tx: Optimizer in place of the config's; None for the config's.
 
     Returns:
         The model; its state is a `TrainState` with params "encoder", "decoder" and, where it is learned,
@@ -95,7 +95,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return optimizers.create(tx, params)
 
     def q(params: Any, x: Array, mask: Array | None) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-        """Q(z|X); what is not observed is 0 to the encoder (Mattei & Frellsen 2019)."""
+        """Q(z|X); the encoder sees 0 for dimensions that are not observed (Mattei & Frellsen 2019)."""
         seen = x if mask is None else jnp.where(mask, x, 0.0)
         if config.see_mask:
             flags = jnp.ones_like(seen) if mask is None else mask.astype(seen.dtype)
@@ -119,7 +119,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         }
 
     def by_path(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
-        """The same with the path gradient."""
+        """The bound and its terms with the path gradient."""
         mu, log_var = q(params, x, mask)
         z = affine(mu, log_var, eps)
         log_likelihood = log_p(params, x, z, mask)
@@ -130,7 +130,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         }
 
     def importance_weighted(params: Any, x: Array, eps: Array, mask: Array | None, beta: Any) -> Metrics:
-        """The same for k draws, eps [k, B, z]: the loss is the importance-weighted bound."""
+        """The bound and its terms for k draws, eps [k, B, z]: the loss is the importance-weighted bound."""
         mu, log_var = q(params, x, mask)
         z = jax.vmap(lambda e: affine(mu, log_var, e))(eps)
         log_likelihood = jax.vmap(lambda draw: log_p(params, x, draw, mask))(z)
@@ -143,7 +143,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         }
 
     def of_data(values: Metrics, volume: Array | None) -> dict[str, Array]:
-        """The terms of the bound for the density of the data in their own units, in the place of scaled ones."""
+        """The terms of the bound for the density of the data in their own units instead of scaled ones."""
         if volume is None:
             return dict(values)
         moved = {name: values[name] - volume for name in ("negative_elbo", "distortion")}
@@ -166,7 +166,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             eps = jax.random.normal(key_eps, (config.num_samples, size, config.latent_dim), jnp.float32)
             values = importance_weighted(params, x, eps, batch.get("mask"), beta)
         means = {name: value.mean() for name, value in of_data(values, volume).items()}
-        means["loss"] = means.pop("negative_elbo")  # with beta, it is no bound
+        means["loss"] = means.pop("negative_elbo")  # with beta it is not a bound
         return means["loss"], means
 
     @jax.jit

@@ -16,8 +16,8 @@ class Encoder(nn.Module):
     Attributes:
         hidden: Widths of the hidden layers.
         latent_dim: Dimension of z.
-        features: Channels of convolutional levels before them, each of half the size; () for none.
-        dtype: Of the computation; what it returns is float32.
+        features: Channels of the convolutional levels before the hidden layers, each of half the size; () for none.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     hidden: tuple[int, ...]
@@ -36,15 +36,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """f(z; theta): what P(X|z) is built around, in the likelihood's own terms (a mean, or logits).
+    """f(z; theta), the parameters of P(X|z) in the likelihood's own terms (a mean, or logits).
 
     Its last addend, the parameter "bias", has the shape of an event, so that it can start at the data's mean.
 
     Attributes:
         hidden: Widths of the hidden layers.
         event_shape: Shape of one example.
-        features: Channels of convolutional levels after them, each of double the size; () for none.
-        dtype: Of the computation; what it returns is float32.
+        features: Channels of the convolutional levels after the hidden layers, each of double the size; () for none.
+        dtype: Dtype of the computation; the output is float32.
     """
 
     hidden: tuple[int, ...]

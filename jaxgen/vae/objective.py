@@ -1,4 +1,4 @@
-"""The VAE's objective, from the lecture's integral to what is minimised.
+"""The VAE's objective, from the lecture's integral to the loss that is minimised.
 
 The likelihood of the data, P(X) = integral P(X|z) P(z) dz, cannot be computed. For any Q(z),
 
@@ -62,11 +62,11 @@ def path_negative_elbo(
     log_var: Float[Array, "b z"],
     beta: float | Float[Array, ""] = 1.0,
 ) -> Float[Array, " b"]:
-    """The same bound from the draw alone, with a gradient that loses its noise as Q becomes the posterior.
+    """The negative ELBO from the draw alone, with a gradient that loses its noise as Q becomes the posterior.
 
         -ELBO = -log P(X|z) + beta (log Q(z|X) - log P(z)),     z = mu + exp(log_var / 2) eps
 
-    Its gradient reaches mu and log_var through z only. What is left out, the gradient of log Q(z|X) with z held
+    Its gradient reaches mu and log_var through z only. The part left out, the gradient of log Q(z|X) with z held
     fixed, is the score, whose mean is zero: the mean of the gradient is that of `negative_elbo`. Where Q is the
     exact posterior, log P(X, z) - log Q(z|X) is constant in z, and the gradient is zero for every draw.
 
@@ -119,8 +119,8 @@ def importance_weighted_bound(
 
         L_k = log 1/k sum_i P(X | z_i) P(z_i) / Q(z_i | X),     z_i ~ Q(z|X)
 
-    E L_1 is the ELBO, and E L_k <= E L_{k+1} <= log P(X). It makes the lecture's E_{z~Q} P(X|z), which alone is
-    no estimate of P(X), one by weighing each draw.
+    E L_1 is the ELBO, and E L_k <= E L_{k+1} <= log P(X). The lecture's E_{z~Q} P(X|z) alone is not an
+    estimate of P(X); weighting each draw makes it one.
 
     Args:
         log_likelihood: log P(X | z_i), nats.
@@ -138,7 +138,7 @@ def importance_weighted_bound(
 
 
 def active_units(mu: Float[Array, "n z"], threshold: float = 0.01) -> Bool[Array, " z"]:
-    """Which latent dimensions the encoder uses: those whose mean varies over the data.
+    """Latent dimensions that the encoder uses: those whose mean varies over the data.
 
         A_u = Var_x E_{z~Q(z|x)}[z_u] > threshold
 
@@ -155,7 +155,7 @@ def active_units(mu: Float[Array, "n z"], threshold: float = 0.01) -> Bool[Array
 
 
 def _require_draws(**arrays: Array) -> None:
-    """Raises unless all are floats [k, b] of one shape: log-weights of k draws, at least one."""
+    """Raise unless all are floats [k, b] of one shape: log-weights of k draws, at least one."""
     require_floats(**arrays)
     require_rank(2, "[k, b]", **arrays)
     require_equal_shapes(**arrays)
@@ -165,7 +165,7 @@ def _require_draws(**arrays: Array) -> None:
 
 
 def _require_weight(beta: Any) -> None:
-    """Raises unless beta is a number or a scalar array; one for each example would be no ELBO's weight."""
+    """Raise unless beta is a number or a scalar array; the ELBO has one weight for all examples."""
     if hasattr(beta, "shape"):
         require_floats(beta=beta)
         require_shape((), beta=beta)

@@ -1,10 +1,10 @@
-"""The VAE that is known exactly: everything linear and Gaussian.
+"""A VAE that is known exactly: everything is linear and Gaussian.
 
     P(z) = N(0, I),   P(X|z) = N(X | W z + b, sigma^2 I)
     P(X) = N(X | b, W W^T + sigma^2 I)
     P(z|X) = N(z | M^-1 W^T (X - b), sigma^2 M^-1),   M = W^T W + sigma^2 I
 
-Hold any encoder and any estimate against it: log P(X) - KL[Q || P(z|X)] = ELBO holds for every Gaussian Q.
+Compare any encoder and any estimate with it: log P(X) - KL[Q || P(z|X)] = ELBO holds for every Gaussian Q.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ class LinearGaussian:
     """x = W z + b + sigma eps, with z ~ N(0, I): probabilistic PCA.
 
     Attributes:
-        weights: W [x, z].
-        bias: b [x].
+        weights: Matrix W [x, z].
+        bias: Vector b [x].
         sigma: Standard deviation of the observation, a scalar array.
 
     Source: lecture, "Key Concepts of VAEs"; Tipping & Bishop 1999.
@@ -42,7 +42,7 @@ class LinearGaussian:
         return jnp.asarray(self.weights).dtype
 
     def log_prob(self, x: Float[Array, "b x"]) -> Float[Array, " b"]:
-        """log P(X), nats: what the bound is a bound of."""
+        """log P(X), nats, which the ELBO bounds from below."""
         self._require(x)
         covariance = self.weights @ self.weights.T + self.sigma**2 * jnp.eye(x.shape[1], dtype=self._dtype)
         cholesky = jnp.linalg.cholesky(covariance)
@@ -50,7 +50,7 @@ class LinearGaussian:
         return -0.5 * (jnp.square(whitened).sum(axis=0) + x.shape[1] * LOG_2_PI) - jnp.log(jnp.diag(cholesky)).sum()
 
     def posterior(self, x: Float[Array, "b x"]) -> tuple[Float[Array, "b z"], Float[Array, "z z"]]:
-        """P(z|X): a mean for each x and the covariance that all share."""
+        """P(z|X): a mean for each x and the covariance, which all x share."""
         self._require(x)
         latent_dim = self.weights.shape[1]
         precision = self.weights.T @ self.weights + self.sigma**2 * jnp.eye(latent_dim, dtype=self._dtype)
@@ -76,7 +76,7 @@ class LinearGaussian:
         return -0.5 * (square / self.sigma**2 + x.shape[1] * (LOG_2_PI + 2 * jnp.log(self.sigma)))
 
     def conditional(self, x: Float[Array, "b x"], mask: Bool[Array, "b x"]) -> Float[Array, "b x"]:
-        """E[X | X_observed]: what an imputation should come to; the observed dimensions as they are.
+        """E[X | X_observed], the exact imputation; observed dimensions keep their values.
 
         E[X_m | X_o] = b_m + C_mo C_oo^-1 (X_o - b_o),   C = W W^T + sigma^2 I
         """
@@ -86,7 +86,7 @@ class LinearGaussian:
 
         def one(x: Array, mask: Array) -> Array:
             both = mask[:, None] & mask[None, :]
-            # Rows and columns of what is missing become those of the identity: the solve leaves them alone.
+            # Rows and columns of missing dimensions become those of the identity: the solve leaves them alone.
             observed = jnp.where(both, covariance, jnp.eye(x.shape[0], dtype=self._dtype))
             residual = jnp.where(mask, x - self.bias, 0.0)
             return jnp.where(mask, x, self.bias + covariance @ jnp.linalg.solve(observed, residual))
@@ -103,7 +103,7 @@ class LinearGaussian:
         return z @ self.weights.T + self.bias[None] + self.sigma * eps
 
     def _require(self, x: Array) -> None:
-        """Raises unless x is floats [b, x], of as many dimensions as W has rows."""
+        """Raise unless x is floats [b, x] with as many dimensions as W has rows."""
         require_floats(x=x)
         require_rank(2, "[b, x]", x=x)
         require_shape((x.shape[0], self.weights.shape[0]), x=x)
