@@ -15,8 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.ddpm.networks_unet import UNet
-from jaxgen.nn import TimeEmbedding
+from jaxgen.nn import TimeEmbedding, UNet
 
 __all__ = ["MLP", "Architecture", "UNet"]
 

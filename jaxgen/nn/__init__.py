@@ -11,6 +11,7 @@ from jaxgen.nn.phases import channels_to_phases, phases_to_channels
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
 from jaxgen.nn.time import TimeEmbedding, sinusoidal_embedding
+from jaxgen.nn.unet import UNet
 
 __all__ = [
     "MLP",
@@ -26,6 +27,7 @@ __all__ = [
     "SpectralDense",
     "SpectralEmbed",
     "TimeEmbedding",
+    "UNet",
     "Upsample",
     "channels_to_phases",
     "conv_general_dilated",

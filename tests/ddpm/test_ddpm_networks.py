@@ -106,3 +106,8 @@ def test_data_that_do_not_fit_are_refused_with_the_size_that_fits():
 
 def test_a_network_is_written_to_a_manifest_and_read_again():
     assert from_json(to_json(UNet.cifar10())) == UNet.cifar10()
+
+
+def test_the_name_that_earlier_runs_have_in_their_manifests_still_loads():
+    tree = {**to_json(UNet.cifar10()), "type": "jaxgen.ddpm.networks_unet.UNet"}
+    assert from_json(tree) == UNet.cifar10()
