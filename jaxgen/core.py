@@ -15,17 +15,19 @@ a config, and resuming needs nothing else. What belongs to example or sample k i
 so that it does not depend on the batch it happens to be computed in.
 """
 
+import dataclasses
 import inspect
 import math
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import flax.struct
 import jax
 import jax.core
 import numpy as np
+from flax.core import FrozenDict
 from jaxtyping import Array, Float, Key
 
 from jaxgen import number, require
@@ -35,10 +37,13 @@ PRNGKey: TypeAlias = Key[Array, ""]
 Batch: TypeAlias = Mapping[str, Any]
 """What a step or an evaluation sees of the data, leading axis B.
 
-"x" [B, *event] in storage dtype; optional "label" [B] int32, "mask" [B, *event] bool (True = observed),
-"condition" (a pytree of [B, ...]) and "index" [B] int32: the position in the data set, -1 for the padding of
-the last evaluation batch.
+"x" [B, *event] in storage dtype; optional "label" [B] int32, "mask" [B, *event] bool (True = observed) and
+"index" [B] int32: the position in the data set, -1 for the padding of the last evaluation batch. Further fields
+[B, ...] have names of their own, "low" or "caption" say; `Spec.fields` describes them.
 """
+
+RESERVED = ("x", "label", "mask", "index")
+"""Names of a batch's fields whose meaning is the same for all data."""
 
 Metrics: TypeAlias = Mapping[str, Array]
 
@@ -85,6 +90,55 @@ class Statistics:
     std: float
 
 
+def field_name(name: Any) -> str:
+    """`name`, if a further field of the data can have it.
+
+    Raises:
+        ValueError: No identifier, or one of the names in `RESERVED`.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"the name of a field must be an identifier, such as low, got {name!r}")
+    if name in RESERVED:
+        raise ValueError(f"the name of a further field must be none of {', '.join(RESERVED)}, got {name!r}")
+    return name
+
+
+@dataclass(frozen=True)
+class Field:
+    """Description of one field of the data beside x, for one example.
+
+    Args:
+        shape: Shape of one example's value, () for a single number; images are (height, width, channels).
+        dtype: Storage dtype, "uint8", "int32", "float32" or "bool". It stays so on the device.
+        num_values: Number of values that integers can have, 0 .. num_values - 1: classes, tokens, grey levels. It is
+            256 for uint8 unless given and 2 for bool; None for real values.
+
+    Raises:
+        ValueError: A size below 1, another dtype, int32 without num_values, or a number that does not go with the
+            dtype.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    num_values: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", require.sizes("shape", self.shape))
+        require.one_of("dtype", self.dtype, ("uint8", "int32", "float32", "bool"))
+        if self.dtype == "float32":
+            if self.num_values is not None:
+                raise ValueError(f"num_values must be None for float32, got {self.num_values!r}")
+            return
+        default = {"uint8": 256, "bool": 2}.get(self.dtype)
+        low, high = (2, 2) if self.dtype == "bool" else (1, default or require.INT32_MAX)
+        num = default if self.num_values is None else self.num_values
+        object.__setattr__(self, "num_values", require.integer("num_values", num, low, high, f"for {self.dtype}"))
+
+    def __str__(self) -> str:
+        usual = {"uint8": 256, "bool": 2}.get(self.dtype)
+        return f"{self.dtype}{list(self.shape)}" + ("" if self.num_values == usual else f" below {self.num_values}")
+
+
 @dataclass(frozen=True, repr=False)
 class Spec:
     """All that a model must know of the data.
@@ -94,7 +148,7 @@ class Spec:
         dtype: Storage dtype, "uint8" or "float32". It stays so on the device; steps scale inside.
         levels: Number of grey levels of discrete data (uint8 values 0 .. levels - 1), None for real values.
         num_classes: Number of labels 0 .. num_classes - 1, None without labels.
-        condition: A pytree of `jax.ShapeDtypeStruct` for what is given beside x, None if nothing is.
+        fields: Further fields of the data by name: what a model may be given beside x, label and mask.
         labels: The labels that occur in training, ascending; None where all of 0 .. num_classes - 1 do. No part of what
             makes two specs equal: the networks are the same.
         class_names: Names of the classes for tables and pictures; no part of that either.
@@ -103,19 +157,19 @@ class Spec:
             nothing else are equal.
 
     Raises:
-        ValueError: A size below 1, another dtype, levels that the dtype cannot hold, a scale for grey levels, or labels
-            or names that do not go with num_classes.
+        ValueError: A size below 1, another dtype, levels that the dtype cannot hold, a scale for grey levels, labels
+            or names that do not go with num_classes, or a field whose name is reserved.
     """
 
     event_shape: tuple[int, ...]
     dtype: str = "float32"
     levels: int | None = None
     num_classes: int | None = None
-    condition: Any = None
-    labels: tuple[int, ...] | None = field(default=None, compare=False)
-    class_names: tuple[str, ...] | None = field(default=None, compare=False)
+    fields: Mapping[str, Field] = FrozenDict()
+    labels: tuple[int, ...] | None = dataclasses.field(default=None, compare=False)
+    class_names: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
     scale: Scaling | None = None
-    statistics: Statistics | None = field(default=None, compare=False)
+    statistics: Statistics | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self):
         require.sizes("event_shape", self.event_shape)
@@ -126,6 +180,14 @@ class Spec:
             raise ValueError(f"levels goes with dtype uint8 and only with it, got {self.dtype}, levels={self.levels}")
         if self.num_classes is not None:
             require.size("num_classes", self.num_classes)
+        if not isinstance(self.fields, Mapping):
+            raise ValueError(f"fields must be a mapping of names to Field(...), got {self.fields!r}")
+        for name, described in self.fields.items():
+            if not isinstance(described, Field):
+                raise ValueError(f"fields[{field_name(name)!r}] must be Field(...), got {described!r}")
+        # By name, so that two specs of the same fields are written the same; immutable, so that a spec has a hash.
+        ordered = {name: self.fields[name] for name in sorted(map(field_name, self.fields))}
+        object.__setattr__(self, "fields", FrozenDict(ordered))
         if self.statistics is not None and not isinstance(self.statistics, Statistics):
             raise ValueError(f"statistics must be Statistics or None, got {self.statistics!r}")
         if self.scale is not None and self.levels is not None:
@@ -144,10 +206,24 @@ class Spec:
             )
 
     def __repr__(self) -> str:
-        shown = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        if self.condition is not None:
-            shown["condition"] = jax.tree.map(lambda given: f"{given.dtype}{list(given.shape)}", self.condition)
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        shown = {name: value for name, value in values.items() if value is not None and name != "fields"}
+        if self.fields:
+            shown["fields"] = {name: str(described) for name, described in self.fields.items()}
         return f"Spec({', '.join(f'{name}={_SHORT.repr(value)}' for name, value in shown.items())})"
+
+    def field(self, name: str) -> Field:
+        """The description of the label or of a further field.
+
+        Raises:
+            ValueError: The data have no such field.
+        """
+        if name == "label" and self.num_classes is not None:
+            return Field((), "int32", self.num_classes)
+        if name not in self.fields:
+            known = (["label"] if self.num_classes is not None else []) + list(self.fields)
+            raise ValueError(f"the data must have the field {name!r}, they have {', '.join(known) or 'x alone'}")
+        return self.fields[name]
 
     def class_name(self, label: int) -> str:
         """The name of a class, its number where it has none."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import Batch, Spec
+from jaxgen.core import RESERVED, Batch, Spec
 
 _SHORT = reprlib.Repr()
 
@@ -48,15 +48,16 @@ def checked_batch(
     Args:
         batch: Batch as a function of the contract was given it.
         spec: Description of the data.
-        needs: Fields that must be there besides "x": "label" for a conditional model, say.
+        needs: Fields that must be there besides "x": "label" for a conditional model, or further fields of the data.
         refuses: Fields that the model would leave out of account: "mask", for one that reads all of x.
 
     Returns:
-        "x" in storage dtype, "index" (0 .. B - 1 where there is none), and of "label" and "mask" what there is; a
-        label only where it is needed.
+        "x" in storage dtype, "index" (0 .. B - 1 where there is none), "mask" if there is one; a label and further
+        fields only where they are needed, in storage dtype.
 
     Raises:
-        ValueError: A field that is missing or refused, an empty batch, another shape or dtype.
+        ValueError: A field that is missing or refused, an empty batch, another shape or dtype; a need that the data
+            cannot meet.
     """
     if not isinstance(batch, Mapping):
         raise ValueError(f'batch must be a mapping with "x", got {type(batch).__name__}')
@@ -81,6 +82,10 @@ def checked_batch(
     rules = {"index": (jnp.integer, "integers", x.shape[:1]), "mask": (jnp.bool_, "bool", x.shape)}
     if "label" in needs:
         rules["label"] = rules["index"]
+    for name in needs:
+        if name not in RESERVED:
+            field = spec.field(name)
+            rules[name] = (np.dtype(field.dtype), field.dtype, (x.shape[0], *field.shape))
     for name, (kind, rule, shape) in rules.items():
         if name in given and not jnp.issubdtype(dtype := getattr(given[name], "dtype", type(given[name])), kind):
             raise ValueError(f"{name} must be {rule} of shape {shape}, got {dtype}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen import autoencoder, data, ddpm, evaluate, gan, vae
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec
 from jaxgen.inputs import checked_batch, checked_draws
 from tests.models import MODELS, VARIANTS
 
@@ -144,6 +144,31 @@ def test_the_checks_return_what_a_model_reads():
         checked_batch({"x": [[0.0, 1.0]]}, spec)
     assert checked_draws(KEY, 2, np.int64(5)) == 5
     jax.eval_shape(lambda first: checked_draws(KEY, 2, first), jnp.int32(0))
+
+
+FIELDS = {"low": Field((1, 2), "uint8"), "tokens": Field((3,), "int32", 5), "on": Field((), "bool")}
+
+
+def test_further_fields_are_returned_where_they_are_needed():
+    spec = Spec((2,), num_classes=3, fields=FIELDS)
+    given = {"low": np.zeros((4, 1, 2), np.uint8), "tokens": np.zeros((4, 3), np.int32), "on": np.ones(4, bool)}
+    batch = {"x": np.zeros((4, 2), np.float32), "label": np.arange(4), **given}
+    assert set(checked_batch(batch, spec)) == {"x", "index"}
+    fields = checked_batch(batch, spec, needs=("low", "on", "label"))
+    assert {name: value.dtype.name for name, value in fields.items()} == {
+        "x": "float32", "index": "int32", "label": "int32", "low": "uint8", "on": "bool"
+    }  # fmt: skip
+    for name, value, message in [
+        ("low", None, 'batch must hold "low", got x, label, tokens, on'),
+        ("low", given["low"][:2], r"low must be uint8 of shape \(4, 1, 2\), got shape \(2, 1, 2\)"),
+        ("low", given["low"].astype(np.float32), r"low must be uint8 of shape \(4, 1, 2\), got float32"),
+        ("tokens", given["tokens"].astype(np.uint8), r"tokens must be int32 of shape \(4, 3\), got uint8"),
+        ("on", [True] * 4, r"on must be bool of shape \(4,\), got <class 'list'>"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            checked_batch({**batch, name: value}, spec, needs=(name,))
+    with pytest.raises(ValueError, match="the data must have the field 'high', they have label, low, on, tokens"):
+        checked_batch({**batch, "high": given["low"]}, spec, needs=("high",))
 
 
 # What lies behind a mask

@@ -3,8 +3,9 @@
 A file is read without pickle, so opening one runs no code of its author. What it holds by which key:
 
     x.npy                                    x
-    any.npz  x, label, mask, condition       one set, of which valid and test are split off
-    any.npz  train_x, test_x, valid_x, ...   given splits, each with its own label, mask, condition
+    any.npz  x, label, mask                  one set, of which valid and test are split off
+    any.npz  train_x, test_x, valid_x, ...   given splits, each with its own label, mask
+    any.npz  low, or train_low, test_low     further fields, by any other name
 
 Only x (or train_x and test_x) must be there. Other keys are mapped to these names by `keys`.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import checks, memory, naming, npy
+from jaxgen.data import fields as further
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.permutation import shuffled
 from jaxgen.data.scale import Functions, Identity, Scale
@@ -34,7 +36,9 @@ def from_arrays(
     label: np.ndarray | None = None,
     *,
     mask: np.ndarray | None = None,
-    condition: Any = None,
+    fields: Mapping[str, np.ndarray] | None = None,
+    condition: np.ndarray | None = None,
+    num_values: Mapping[str, int] | None = None,
     levels: int | None = None,
     class_names: Sequence[str] | None = None,
     name: str = "arrays",
@@ -52,7 +56,11 @@ def from_arrays(
         label: [N] integers from 0. The number of classes is one more than the largest in any split, unless
             `class_names` gives it; classes without an example to train on are warned of.
         mask: [N, *event] bool, True = observed.
-        condition: A pytree of arrays [N, ...] of bool, uint8, int32 or float32.
+        fields: Further arrays [N, ...] by name, what a model may be given beside x: bool, uint8, float32 or integers
+            from 0, kept as int32.
+        condition: An array for the field named "condition".
+        num_values: Number of values that the integers of a field can have, by its name: the size of a vocabulary, say.
+            One more than the largest in any split unless given; 256 for uint8.
         levels: Number of grey levels of uint8 data, 256 unless given.
         class_names: Names of the classes 0, 1, ..., for tables and pictures.
         name: Name of the data set.
@@ -64,17 +72,19 @@ def from_arrays(
         scale: How models see real values, see `jaxgen.data.scale`.
 
     Raises:
-        ValueError: What `Split` and `Dataset` refuse, labels far beyond the number of those that occur, or fractions
-            that leave a set without an example.
+        ValueError: What `Split` and `Dataset` refuse, labels or integers of a field far beyond the number of those that
+            occur, or fractions that leave a set without an example.
     """
     x, mask = _unmasked(x, mask)
-    whole = Split(x, label, mask, condition)
+    whole = Split(x, label, mask, fields, condition=condition)
     if levels is None and whole.x.dtype == np.uint8:
         levels = 256
-    labels = [split.label for split in (whole, valid, test) if isinstance(split, Split) and split.label is not None]
+    every = [split for split in (whole, valid, test) if isinstance(split, Split)]
+    labels = [split.label for split in every if split.label is not None]
     names = None if class_names is None else tuple(class_names)
     num_classes = checks.num_classes("label", labels) if names is None else len(names)
-    spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, whole.condition_spec, class_names=names)
+    described = further.measured([split.fields for split in every], num_values)
+    spec = Spec(whole.x.shape[1:], whole.x.dtype.name, levels, num_classes, described, class_names=names)
     if levels is not None:
         checks.below("x", whole.x, levels, "levels")
     given = {name: split for name, split in (("valid", valid), ("test", test)) if isinstance(split, Split)}
@@ -100,6 +110,7 @@ def from_file(
     path: str | Path,
     *,
     keys: Mapping[str, str] | None = None,
+    num_values: Mapping[str, int] | None = None,
     levels: int | None = None,
     valid: int | float | None = 0.1,
     test: int | float = 0.1,
@@ -112,7 +123,9 @@ def from_file(
     Args:
         path: The file. Its name without the ending becomes the name of the data set.
         keys: Keys of an .npz file that has others than those of the module's docstring, by the names that they are to
-            have: {"x": "images", "label": "y"}. Keys that are neither given here nor named so are not read.
+            have: {"x": "images", "label": "y", "low": "images_8"}. Then further fields are those named here alone, and
+            other keys than x, label and mask are not read.
+        num_values: Number of values that the integers of a field can have, see `from_arrays`.
         levels: Number of grey levels of uint8 data, 256 unless given.
         valid: Fraction or number of the examples for the validation set, None for no such set. Not used where the file
             gives splits.
@@ -138,25 +151,25 @@ def from_file(
     arrays = npy.read(path, list(dict.fromkeys(columns.values())))
     groups: dict[str, dict[str, Any]] = {}
     for name, key in columns.items():
-        split, _, column = name.rpartition("_")
+        split, column = naming.split_and_column(name)
         groups.setdefault(split, {})[column] = arrays[key]
     for split, columns in groups.items():
         if "x" not in columns:
             raise ValueError(f"{path} must hold x in every split, got {', '.join(columns)} of {split or 'one set'}")
+    options: dict[str, Any] = {"levels": levels, "num_values": num_values, "name": path.stem, "scale": scale}
     if groups.keys() == {""}:
-        own = groups[""]
-        return from_arrays(**own, levels=levels, name=path.stem, valid=valid, test=test, seed=seed, scale=scale)
+        return from_arrays(**further.gathered(groups[""]), **options, valid=valid, test=test, seed=seed)
     if "" in groups or not {"train", "test"} <= groups.keys():
         found = ", ".join(split or "one set" for split in groups) or "nothing"
         raise ValueError(f"{path} must hold one set, or train_ and test_ (and valid_), got {found}")
     splits = {}
     for split, columns in groups.items():
         try:
-            splits[split] = Split(**columns)
+            splits[split] = Split.of(columns)
         except ValueError as error:  # begins with the name of the column
             raise ValueError(f"{split}_{error}") from None
     given = {"valid": splits.get("valid"), "test": splits["test"]}
-    return from_arrays(**groups["train"], levels=levels, name=path.stem, scale=scale, **given)
+    return from_arrays(**further.gathered(groups["train"]), **options, **given)
 
 
 def divided(splits: Mapping[str, Any], valid: Any, test: Any, seed: int) -> dict[str, Any]:
@@ -209,20 +222,18 @@ def _columns(path: Path, headers: Mapping[str, npy.Header], keys: Mapping[str, s
         if keys:
             raise ValueError(f"keys goes with .npz files, {path} is one array without a key, got keys={dict(keys)}")
         return {"x": npy.ALONE}
-    known = [f"{split}{column}" for split in ("", "train_", "valid_", "test_") for column in naming.COLUMNS]
-    own = {name: name for name in headers if name in known}
+    allowed = f"{', '.join(naming.COLUMNS)} and further fields, or these after train_, valid_ or test_"
     if not keys:
-        if strange := [name for name in headers if name not in known]:
+        if strange := [name for name in headers if naming.misspelt(name) or not name.isidentifier()]:
             raise ValueError(
-                f"{path} must hold {', '.join(naming.COLUMNS)}, or these after train_, valid_ or test_, "
-                f"got {strange[0]!r}; the keys are {', '.join(headers)}; {_mapping(headers)}"
+                f"{path} must hold {allowed}, got {strange[0]!r}; the keys are {', '.join(headers)}; "
+                f"{_mapping(headers)}"
             )
-        return own
+        return {name: name for name in headers}
     for name, key in keys.items():
-        if name not in known:
+        if (meant := naming.misspelt(name)) or not name.isidentifier():
             raise ValueError(
-                f"keys must be given for {', '.join(naming.COLUMNS)}, or these after train_, valid_ or test_, "
-                f"got {name!r}{checks.nearest(name, known)}"
+                f"keys must be given for {allowed}, got {name!r}" + (f" (nearest: {meant})" if meant else "")
             )
         if key not in headers:
             raise ValueError(
@@ -230,7 +241,8 @@ def _columns(path: Path, headers: Mapping[str, npy.Header], keys: Mapping[str, s
                 f"got {key!r}{checks.nearest(key, headers)}"
             )
     taken = set(keys.values())
-    return {name: key for name, key in own.items() if key not in taken} | dict(keys)
+    own = [key for key in headers if naming.split_and_column(key)[1] in naming.COLUMNS]
+    return {key: key for key in own if key not in taken} | dict(keys)
 
 
 def _mapping(headers: Mapping[str, npy.Header]) -> str:

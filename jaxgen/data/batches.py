@@ -36,7 +36,7 @@ class Batches:
     that closes over it carries the data set as a constant.
 
     Args:
-        arrays: "x" [n, *event] in storage dtype, and "label", "mask", "condition" if the data have them.
+        arrays: "x" [n, *event] in storage dtype, and "label", "mask" and further fields if the data have them.
         key: Typed key from which the order of every epoch comes.
         batch_size: B, at most n.
         n: Number of examples.
@@ -71,8 +71,8 @@ class Batches:
             step: Number of the step, 0 .. 2^31 - 1 (unchecked if it is a jax array).
 
         Returns:
-            "x" [B, *event] in storage dtype, "index" [B] int32, and "label", "mask", "condition" if the data
-            have them.
+            "x" [B, *event] in storage dtype, "index" [B] int32, and "label", "mask" and further fields if the
+            data have them.
 
         Raises:
             ValueError: A step out of range or of another kind.

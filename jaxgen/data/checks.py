@@ -15,7 +15,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 
 _INT32_MAX = 2**31 - 1
-_CONDITION_DTYPES = tuple(np.dtype(name) for name in ("bool", "uint8", "int32", "float32"))
+_FIELD_DTYPES = tuple(np.dtype(name) for name in ("bool", "uint8", "int32", "float32"))
 
 
 def events(name: str, value: Any) -> np.ndarray:
@@ -99,26 +99,31 @@ def observed(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     return _frozen(array)
 
 
-def given(name: str, value: Any, num: int) -> Any:
-    """`value` with read-only leaves, if it is a pytree of arrays [num, ...] that a device holds as they are.
+def given(name: str, value: Any, num: int) -> np.ndarray:
+    """`value` as a read-only array of bool, uint8, int32 or float32, if it is one of [num, ...].
+
+    Integers of other widths become int32, which loses nothing.
 
     Raises:
-        ValueError: No leaf, a leaf of another kind, length or dtype, NaN or infinity.
+        ValueError: Another kind, length or dtype, a negative or too large integer, NaN or infinity.
     """
-    if not jax.tree.leaves(value):
-        raise ValueError(f"{name} must hold at least one array, got {value!r}")
-
-    def leaf(path, value):
-        at = name + jax.tree_util.keystr(path)
-        array = _numpy(at, value)
-        if array.dtype not in _CONDITION_DTYPES:
-            raise ValueError(f"{at} must be bool, uint8, int32 or float32, got {array.dtype}")
-        if array.ndim < 1 or len(array) != num or 0 in array.shape:
-            raise ValueError(f"{at} must hold one event for each of the {num} examples, got shape {array.shape}")
-        finite(at, array)
-        return _frozen(array)
-
-    return jax.tree_util.tree_map_with_path(leaf, value)
+    array = _numpy(name, value)
+    if array.dtype not in _FIELD_DTYPES and array.dtype.kind not in "iu":
+        hint = f"; if nothing is lost by it, pass {name}.astype(np.float32)" if array.dtype.kind == "f" else ""
+        raise ValueError(f"{name} must be bool, integers or float32, got {array.dtype}{hint}")
+    if array.ndim < 1 or len(array) != num or 0 in array.shape:
+        raise ValueError(f"{name} must hold one event for each of the {num} examples, got shape {array.shape}")
+    finite(name, array)
+    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+        wrong = (array < 0) | (array > _INT32_MAX)
+        if wrong.any():
+            first = _first(wrong)
+            raise ValueError(
+                f"{name} must hold integers in 0..{_INT32_MAX}, which stand for classes or tokens, got {array[first]} "
+                f"at index {first}; quantities are float32, {name}.astype(np.float32)"
+            )
+        array = array.astype(np.int32, copy=False)
+    return _frozen(array)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ come from; after that they are read-only, so that the fingerprint in a manifest 
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ import numpy as np
 from jaxgen import require
 from jaxgen.core import Spec, Statistics
 from jaxgen.data import checks, scale, scale_trial, statistics
+from jaxgen.data import fields as further
 from jaxgen.data.batches import Batches, described
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Split:
     """Examples that are used together: for training, for choosing, or for the one final figure.
 
@@ -29,26 +30,35 @@ class Split:
         x: [N, *event], uint8 or finite float32. The event shape is what is given: no channel axis is added.
         label: [N] integers of any width, kept as int32.
         mask: [N, *event] bool, True = observed.
-        condition: A pytree of arrays [N, ...] of bool, uint8, int32 or float32.
+        fields: Further arrays [N, ...] by name: bool, uint8, float32 or integers from 0, kept as int32. Each is a
+            field of every batch.
+        condition: An array for the field named "condition".
 
     Raises:
-        ValueError: Another dtype or shape, NaN or infinity, negative labels.
+        ValueError: Another dtype or shape, NaN or infinity, negative integers, or a reserved name.
     """
 
     x: np.ndarray
-    label: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    condition: Any = None
+    label: np.ndarray | None
+    mask: np.ndarray | None
+    fields: Mapping[str, np.ndarray]
 
-    def __post_init__(self):
-        x = checks.events("x", self.x)
-        object.__setattr__(self, "x", x)
-        if self.label is not None:
-            object.__setattr__(self, "label", checks.labels("label", self.label, len(x)))
-        if self.mask is not None:
-            object.__setattr__(self, "mask", checks.observed("mask", self.mask, x.shape))
-        if self.condition is not None:
-            object.__setattr__(self, "condition", checks.given("condition", self.condition, len(x)))
+    def __init__(self, x: Any, label: Any = None, mask: Any = None, fields: Any = None, *, condition: Any = None):
+        x = checks.events("x", x)
+        label = None if label is None else checks.labels("label", label, len(x))
+        mask = None if mask is None else checks.observed("mask", mask, x.shape)
+        columns = {"x": x, "label": label, "mask": mask, "fields": further.checked(fields, condition, len(x))}
+        for name, column in columns.items():
+            object.__setattr__(self, name, column)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> "Split":
+        """The split of these columns by name, as `arrays` has them.
+
+        Raises:
+            ValueError: What `Split` refuses.
+        """
+        return cls(**further.gathered(columns))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -59,17 +69,12 @@ class Split:
     @property
     def arrays(self) -> dict[str, Any]:
         """What the split has, by the names that a batch uses."""
-        columns = {"x": self.x, "label": self.label, "mask": self.mask, "condition": self.condition}
+        columns = {"x": self.x, "label": self.label, "mask": self.mask, **self.fields}
         return {name: column for name, column in columns.items() if column is not None}
-
-    @property
-    def condition_spec(self) -> Any:
-        """Shape and dtype of the condition of one example, as `Spec` holds them."""
-        return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape[1:], array.dtype), self.condition)
 
     def rows(self, index: np.ndarray) -> "Split":
         """The examples at `index`, in that order."""
-        return Split(**jax.tree.map(lambda array: array[index], self.arrays))
+        return Split.of(jax.tree.map(lambda array: array[index], self.arrays))
 
     def batches(self, seed: int, batch_size: int) -> Batches:
         """Batches for training, in an order that belongs to the seed. Copies the arrays to the device.
@@ -188,6 +193,8 @@ class Dataset:
         """sha256, in hex, of the spec and of the name, dtype, shape and bytes of every array."""
         spec = self.spec
         digest = hashlib.sha256(repr((spec.event_shape, spec.dtype, spec.levels, spec.num_classes)).encode())
+        if spec.fields:  # data without any keep the fingerprints that they have always had
+            digest.update(repr([(name, vars(field)) for name, field in spec.fields.items()]).encode())
         for name, split in self.splits.items():
             for path, array in jax.tree_util.tree_leaves_with_path(split.arrays):
                 # Little-endian on every machine, and contiguous: the bytes of the values, not of the memory.
@@ -202,9 +209,10 @@ def agree(name: str, split: Split, spec: Spec) -> None:
     """Refuse a split that the spec does not describe.
 
     Raises:
-        ValueError: Another shape, dtype or condition, labels or levels out of range, labels missing or not expected.
+        ValueError: Another shape or dtype, labels or levels out of range, labels missing or not expected, or further
+            fields that are not as described.
     """
-    own = {"event_shape": split.x.shape[1:], "dtype": split.x.dtype.name, "condition": split.condition_spec}
+    own = {"event_shape": split.x.shape[1:], "dtype": split.x.dtype.name}
     for what, value in own.items():
         if value != getattr(spec, what):
             raise ValueError(f"{name} must have the {what} of the spec, {getattr(spec, what)}, got {value}")
@@ -217,3 +225,4 @@ def agree(name: str, split: Split, spec: Spec) -> None:
         checks.below(f"{name}.label", split.label, spec.num_classes, "num_classes")
     if spec.levels is not None:
         checks.below(f"{name}.x", split.x, spec.levels, "levels")
+    further.agree(name, split.fields, spec.fields)

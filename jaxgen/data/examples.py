@@ -18,15 +18,13 @@ from jaxgen.core import Spec
 from jaxgen.data.dataset import Split, agree
 from jaxgen.data.stream import Stream
 
-_COLUMNS = ("x", "label", "mask", "condition")
-
 
 class Examples:
     """Rows of a source, each read and checked when it is asked for.
 
     Args:
-        source: `source[i]` is x of example i, or a mapping of "x" and "label", "mask", "condition". It is called
-            by several threads at once.
+        source: `source[i]` is x of example i, or a mapping of "x" and "label", "mask" and the fields of
+            the spec. It is called by several threads at once.
         spec: What every example must be.
         index: Which examples of the source, in which order; None for all.
 
@@ -54,13 +52,12 @@ class Examples:
         """
         example = self.source[int(self.index[i])]
         columns = dict(example) if isinstance(example, Mapping) else {"x": example}
-        if "x" not in columns or not columns.keys() <= set(_COLUMNS):
-            raise ValueError(
-                f"example {i} must have x, and of {', '.join(_COLUMNS)} what there is, got {list(columns)}"
-            )
+        known = ("x", "label", "mask", *self.spec.fields)
+        if "x" not in columns or not columns.keys() <= set(known):
+            raise ValueError(f"example {i} must have x, and of {', '.join(known)} what there is, got {list(columns)}")
         try:
             # As a split of one, so that what is read one by one is checked like what is read at once.
-            split = Split(**jax.tree.map(_alone, columns))
+            split = Split.of(jax.tree.map(_alone, columns))
             agree("it", split, self.spec)
         except ValueError as error:
             raise ValueError(f"example {i}: {error}") from None
@@ -76,7 +73,7 @@ class Examples:
         arrays = jax.tree.map(lambda value: np.empty((len(self), *np.shape(value)), value.dtype), first)
         for i in range(len(self)):
             jax.tree.map(lambda array, value, i=i: array.__setitem__(i, value), arrays, self[i])
-        return Split(**arrays)
+        return Split.of(arrays)
 
     def batches(self, seed: int, batch_size: int, **options: Any) -> Stream:
         """Batches for training as `Split.batches` has them, read ahead of the steps; options of `Stream`."""

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen import require
 from jaxgen.core import Batch
+from jaxgen.data import naming
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.source import BatchSource
 from jaxgen.data.stream import Block
@@ -22,14 +23,12 @@ BLOCK_BYTES = 2**24
 MAX_STEPS = 32
 """A block holds so many bytes or steps at most. It is filled with the batches that are used next and no others."""
 
-_FIELDS = ("x", "label", "mask", "condition")
-
 
 def from_iterator(batches: Any, batch_size: int | None = None) -> "IteratorBatches":
     """Batches for training from an iterable of dictionaries.
 
-    A dictionary has "x" and, where the data have them, "label", "mask", "condition": numpy arrays (or what
-    `numpy.asarray` takes) as a `Split` has them, with the examples on the first axis.
+    A dictionary has "x" and, where the data have them, "label", "mask" and further fields by names of their own: numpy
+    arrays (or what `numpy.asarray` takes) as a `Split` has them, with the examples on the first axis.
 
     A sequence is a function of the step: batch i is `batches[i % len(batches)]`. Of anything else the next item is
     taken whatever the step is. An iterable that can be begun anew (a grain data set, a loader) is, at its end; with a
@@ -155,16 +154,19 @@ class IteratorBatches:
         if not isinstance(item, Mapping) or "x" not in item:
             got = f"keys {sorted(map(str, item))}" if isinstance(item, Mapping) else _kind(item)
             raise ValueError(f'an item of batches must be a dictionary with "x", got {got} at item {self._read}')
-        unknown = sorted(str(name) for name in item if name not in (*_FIELDS, "index"))
-        if unknown:
-            raise ValueError(f"an item of batches must have no keys but {', '.join(_FIELDS)}, got {', '.join(unknown)}")
+        for name in item:
+            if name != "index" and (meant := naming.misspelt(str(name))):
+                raise ValueError(
+                    f"an item of batches must have x, label, mask and further fields by names of their own, "
+                    f"got {name}: rename it {meant}, or otherwise if it is something else"
+                )
         self._read += 1
-        return {name: item[name] for name in _FIELDS if item.get(name) is not None}
+        return {name: value for name, value in item.items() if name != "index" and value is not None}
 
     def _checked(self, batch: dict[str, Any], step: int) -> dict[str, Any]:
         """As a split has it: dtypes, shapes, finite values."""
         try:
-            arrays = Split(**jax.tree.map(np.asarray, batch)).arrays
+            arrays = Split.of({name: np.asarray(value) for name, value in batch.items()}).arrays
         except ValueError as error:
             raise ValueError(f"batch of step {step}: {error}") from error
         structure = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)

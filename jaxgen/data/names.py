@@ -57,6 +57,7 @@ def load(
     size: tuple[int, int] | None = None,
     crop: bool = False,
     keys: Mapping[str, str] | None = None,
+    num_values: Mapping[str, int] | None = None,
     limit: int | None = None,
     scale: Scale | Functions = _AS_THEY_ARE,
 ) -> Dataset:
@@ -80,6 +81,7 @@ def load(
         size: (height, width) to which the images of a folder or of TFDS are resized.
         crop: Whether resizing keeps the aspect ratio.
         keys: Keys of an .npz file, see `from_file`.
+        num_values: Number of values that the integers of a field of a file can have, see `from_arrays`.
         limit: Bytes of memory that the arrays of a file may take, see `from_file`.
         scale: How models see real values, see `jaxgen.data.scale`; grey levels have a scale of their own.
 
@@ -102,7 +104,7 @@ def load(
         "size": size,
         "crop": crop or None,
     }
-    options |= {"keys": keys, "limit": limit}
+    options |= {"keys": keys, "num_values": num_values, "limit": limit}
     given = {option: value for option, value in options.items() if value is not None}
     return _named(name, seed, given).scaled(scale)
 
@@ -141,7 +143,7 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
         case there if there.startswith("tfds:"):
             return from_tfds(there.removeprefix("tfds:"), **split("folder", "cache", "size", "crop"))
         case path if path.endswith((".npy", ".npz")):
-            return from_file(path, **split("keys", "limit"))
+            return from_file(path, **split("keys", "num_values", "limit"))
         case path if Path(path).expanduser().is_dir():
             return from_folder(path, **split("size", "crop"))
         case there if there.partition("/")[0].partition(":")[0] in tfds_names():

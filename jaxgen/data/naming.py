@@ -4,11 +4,12 @@ Test images among the training ones are found by nobody afterwards, so a name th
 case and spelling, is read as that split or refused; it never becomes a label.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 
 SPLITS = ("train", "valid", "test")
-COLUMNS = ("x", "label", "mask", "condition")
+COLUMNS = ("x", "label", "mask")
 UNCLEAR = "unclear"
 """Looks like a split, but it is not clear like which."""
 
@@ -31,7 +32,6 @@ _COLUMN_WORDS = {
     "x": "x xs image images img imgs picture pictures photo photos pixels data features inputs input samples arr",
     "label": "y ys label labels target targets class classes category categories",
     "mask": "mask masks observed",
-    "condition": "condition conditions cond",
 }
 _COLUMN_OF = {word: column for column, words in _COLUMN_WORDS.items() for word in words.split()}
 _FILE = re.compile(r"(train|valid|val|test)(?:ing|idation)?(?![a-z])", re.IGNORECASE)
@@ -75,6 +75,24 @@ def key_of(name: str) -> str | None:
         return None
     column = next((column for column in columns if column != "x"), "x")
     return f"{split[0]}_{column}" if split else column
+
+
+def misspelt(name: str) -> str | None:
+    """The name that a key is another spelling of, "label" for "labels", "y" and "lable"; None for one of its own.
+
+    Only a key that is neither known nor misspelt becomes a further field of the data.
+    """
+    if split_and_column(name)[1] in COLUMNS:
+        return None
+    split, column = split_and_column(name.lower())
+    near = difflib.get_close_matches(column, COLUMNS, n=1, cutoff=0.8)
+    return key_of(name) or (f"{split}_{near[0]}".removeprefix("_") if near else None)
+
+
+def split_and_column(name: str) -> tuple[str, str]:
+    """The split, "" for none, and the column of a key: ("train", "x") of "train_x", ("", "low") of "low"."""
+    split, _, column = name.partition("_")
+    return (split, column) if split in SPLITS and column else ("", name)
 
 
 def _words(name: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A data set's `Spec` as JSON and back, so that a model can be built where its data are not."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -17,8 +18,9 @@ def describe(spec: Spec) -> dict[str, Any] | None:
         spec: Description of the data.
     """
     try:
-        fields = {name: to_json(value) for name, value in vars(spec).items() if name != "condition"}
-        return {"type": "jaxgen.core.Spec", **fields, "condition": _tree_to_json(spec.condition)}
+        own = {name: to_json(value) for name, value in vars(spec).items() if name != "fields"}
+        fields = {name: to_json(field) for name, field in spec.fields.items()}
+        return {"type": "jaxgen.core.Spec", **own, "fields": fields}
     except TypeError:
         return None
 
@@ -29,11 +31,13 @@ def rebuild(tree: dict[str, Any]) -> Spec:
     Raises:
         ValueError: Something else.
     """
-    condition = tree.get("condition")
-    spec = from_json({name: value for name, value in tree.items() if name != "condition"})
+    # Fields go by names of the data, not of a dataclass. Before there were any, "condition" stood for one thing given
+    # beside x, which no model read.
+    spec = from_json({name: value for name, value in tree.items() if name not in ("fields", "condition")})
     if not isinstance(spec, Spec):
         raise ValueError(f"a spec's type must be 'jaxgen.core.Spec', got {tree.get('type')!r}")
-    return Spec(**{**vars(spec), "condition": _tree_from_json(condition)})
+    fields = {name: from_json(field) for name, field in tree.get("fields", {}).items()}
+    return dataclasses.replace(spec, fields=fields)
 
 
 def stand_in(spec: Spec, batch_size: int) -> Batch:
@@ -50,9 +54,8 @@ def stand_in(spec: Spec, batch_size: int) -> Batch:
     batch: dict[str, Any] = {"x": column(spec.event_shape, np.dtype(spec.dtype)), "index": column((), np.int32)}
     if spec.num_classes is not None:
         batch["label"] = column((), np.int32)
-    if spec.condition is not None:
-        batch["condition"] = jax.tree.map(lambda leaf: column(leaf.shape, leaf.dtype), spec.condition)
-    return batch
+    fields = {name: column(field.shape, np.dtype(field.dtype)) for name, field in spec.fields.items()}
+    return {**batch, **fields}
 
 
 def state_of(model: GenerativeModel, spec: Spec, config: Settings) -> Any:
@@ -66,30 +69,3 @@ def state_of(model: GenerativeModel, spec: Spec, config: Settings) -> Any:
     unit = config.batch_unit
     batch = stand_in(spec, unit * max(config.batch_size // unit, 1))
     return jax.eval_shape(model.init, jax.random.key(config.seed), batch)
-
-
-def _tree_to_json(tree: Any) -> Any:
-    if isinstance(tree, jax.ShapeDtypeStruct):
-        return {"shape": list(tree.shape), "dtype": np.dtype(tree.dtype).name}
-    if isinstance(tree, dict) and all(isinstance(name, str) for name in tree):
-        return {"fields": {name: _tree_to_json(value) for name, value in tree.items()}}
-    if type(tree) in (list, tuple):
-        return {type(tree).__name__: [_tree_to_json(value) for value in tree]}
-    if tree is None:
-        return None
-    raise TypeError(f"a condition is a tree of dictionaries, lists, tuples and arrays, got {tree!r}")
-
-
-def _tree_from_json(tree: Any) -> Any:
-    match tree:
-        case None:
-            return None
-        case {"shape": shape, "dtype": dtype}:
-            return jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
-        case {"fields": fields}:
-            return {name: _tree_from_json(value) for name, value in fields.items()}
-        case {"list": values}:
-            return [_tree_from_json(value) for value in values]
-        case {"tuple": values}:
-            return tuple(_tree_from_json(value) for value in values)
-    raise ValueError(f"a condition must be described by shape and dtype, fields, list or tuple, got {tree!r}")

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec
 from jaxgen.data import Examples, Split, from_arrays, from_file, load, located
 from jaxgen.data.checks import events
 
@@ -26,13 +26,14 @@ def sorted_rows(*splits):
 
 @pytest.mark.filterwarnings("ignore:1 of the 5 classes have no example")
 def test_fractions_are_split_off_and_rows_stay_together():
-    condition = {"c": np.arange(N, dtype=np.int32)}
-    data = from_arrays(X, LABEL, mask=X > 3, condition=condition, valid=0.2, test=0.3)
-    assert data.spec == Spec((3, 2), "uint8", 256, num_classes=5, condition={"c": jax.ShapeDtypeStruct((), np.int32)})
+    data = from_arrays(X, LABEL, mask=X > 3, fields={"c": np.arange(N)}, condition=np.float32(X), valid=0.2, test=0.3)
+    described = {"c": Field((), "int32", N), "condition": Field((3, 2), "float32")}
+    assert data.spec == Spec((3, 2), "uint8", 256, num_classes=5, fields=described)
     assert [len(part) for part in data.splits.values()] == [10, 4, 6]
     np.testing.assert_array_equal(sorted_rows(*data.splits.values()), sorted_rows(Split(X)))
     for part in data.splits.values():
-        rows = part.condition["c"]
+        rows = part.fields["c"]
+        np.testing.assert_array_equal(part.fields["condition"], X[rows])
         np.testing.assert_array_equal(part.x, X[rows])
         np.testing.assert_array_equal(part.label, LABEL[rows])
         np.testing.assert_array_equal(part.mask, X[rows] > 3)
@@ -124,8 +125,8 @@ def test_a_file_with_given_splits(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": X, "y": LABEL}, r"must hold x, label, mask, condition, or these after .*, got 'y'"),
-        ({"x_train": X}, r"must hold x, label, mask, condition, or these after .*, got 'x_train'"),
+        ({"x": X, "y": LABEL}, r"must hold x, label, mask and further fields, or these after .*, got 'y'"),
+        ({"x_train": X}, r"must hold x, label, mask and further fields, or these after .*, got 'x_train'"),
         ({"label": LABEL}, "must hold x in every split, got label of one set"),
         ({"train_x": X, "test_label": LABEL}, "must hold x in every split, got label of test"),
         ({"x": X, "test_x": X}, "must hold one set, or train_ and test_ .*, got one set, test"),
@@ -221,8 +222,8 @@ def test_a_masked_array_without_a_mask_is_an_array():
             "mask must be a plain numpy array, got a masked array, whose mask",
         ),
         (
-            {"x": X, "condition": {"c": np.ma.MaskedArray(LABEL)}},
-            r"condition\['c'\] must be a plain numpy .*masked array",
+            {"x": X, "fields": {"c": np.ma.MaskedArray(LABEL)}},
+            "c must be a plain numpy .*masked array",
         ),
         ({"x": X[:, 0].view(np.matrix)}, r"x must be a plain numpy array, got matrix: pass np\.asarray\(x\)"),
         (

@@ -13,8 +13,8 @@ from jaxgen.data.permutation import permute, round_keys
 def split(n, event_shape=(3, 2, 1)):
     size = int(np.prod(event_shape))
     x = (np.arange(n * size) % 251).astype(np.uint8).reshape(n, *event_shape)
-    near = {"x": x[..., 0] + np.uint8(1), "text": np.arange(n, dtype=np.int32)}
-    return Split(x, label=np.arange(n) % 10, mask=x % 2 == 0, condition=near)
+    near = {"low": x[..., 0] + np.uint8(1), "text": np.arange(n, dtype=np.int32)}
+    return Split(x, label=np.arange(n) % 10, mask=x % 2 == 0, fields=near)
 
 
 def indices(batches, num_steps):
@@ -29,13 +29,14 @@ def test_a_batch_holds_the_rows_at_its_index_in_storage_dtype():
     data = split(50)
     batch = data.batches(seed=0, batch_size=8)(3)
     index = np.asarray(batch["index"])
-    assert set(batch) == {"x", "label", "mask", "condition", "index"}
+    assert set(batch) == {"x", "label", "mask", "low", "text", "index"}
     dtypes = jax.tree.map(lambda array: array.dtype.name, dict(batch))
     assert dtypes == {
         "x": "uint8",
         "label": "int32",
         "mask": "bool",
-        "condition": {"x": "uint8", "text": "int32"},
+        "low": "uint8",
+        "text": "int32",
         "index": "int32",
     }
     assert_same({**jax.tree.map(lambda array: array[index], data.arrays), "index": index}, dict(batch))

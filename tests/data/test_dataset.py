@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec
 from jaxgen.data import Dataset, Examples, Split, digits
 from jaxgen.data.checks import events, labels
 from jaxgen.require import integer
@@ -29,7 +29,7 @@ def dataset(**changes):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 6, 7, 10])
 def test_evaluation_covers_the_split_once_in_order_and_pads_with_row_0(batch_size):
-    data = split(6, mask=np.ones((6, 2, 3), bool), condition={"c": np.arange(6, dtype=np.int32)})
+    data = split(6, mask=np.ones((6, 2, 3), bool), fields={"c": np.arange(6, dtype=np.int32)})
     batches = list(data.evaluation_batches(batch_size))
     assert len(batches) == -(-6 // batch_size)
     assert all(leaf.shape[0] == batch_size for leaf in jax.tree.leaves(batches))
@@ -108,12 +108,30 @@ BAD_COLUMN = {
         {"mask": np.ones((7, 2), bool)},
         r"mask must have the shape of x, \(7, 2, 3\), got \(7, 2\)",
     ),
-    "condition, none": ({"condition": {}}, r"condition must hold at least one array, got \{\}"),
-    "condition, number": (
-        {"condition": {"a": 1.0}},
-        r"condition\['a'\] must be a numpy array, got float",
+    "fields, none": ({"fields": np.ones(7)}, "fields must be a mapping of names to arrays, got ndarray"),
+    "fields, number": ({"fields": {"a": 1.0}}, "a must be a numpy array, got float"),
+    "fields, dtype": (
+        {"fields": {"a": np.ones(7)}},
+        r"a must be bool, .*got float64; if nothing is lost by it, pass a\.astype\(np\.float32\)",
     ),
-    "condition, dtype": ({"condition": {"a": np.ones(7)}}, r"condition\['a'\] must be bool, .*got float64"),
+    "fields, text": ({"fields": {"a": np.array(["b"] * 7)}}, "a must be bool, integers or float32, got <U1$"),
+    "fields, reserved": (
+        {"fields": {"index": np.arange(7)}},
+        "the name of a further field must be none of x, label, mask, index, got 'index'",
+    ),
+    "fields, no name": ({"fields": {"a b": np.arange(7)}}, "the name of a field must be an identifier, .*'a b'"),
+    "fields, negative": (
+        {"fields": {"a": np.arange(7) - 1}},
+        r"a must hold integers in 0\.\.2147483647, .*got -1 at index \(0,\); quantities are float32",
+    ),
+    "condition, several": (
+        {"condition": {"a": np.arange(7)}},
+        "condition must be one array, the field named condition, got several: give each a name",
+    ),
+    "condition, twice": (
+        {"condition": np.arange(7), "fields": {"condition": np.arange(7)}},
+        "condition must be given once, got it as an argument and in fields",
+    ),
     "condition, short": (
         {"condition": np.ones((6, 2), np.float32)},
         r"condition must hold one event .* 7 examples, got shape \(6, 2\)",
@@ -153,7 +171,32 @@ BAD_DATASET = {
     ),
     "condition": (
         {"valid": split(condition=np.zeros(7, np.int32))},
-        "valid must have the condition of the spec, None, got ShapeDtypeStruct",
+        "valid must have the fields of the spec, none, got condition",
+    ),
+    "field missing": (
+        {"spec": dataclasses.replace(SPEC, fields={"c": Field((2,), "float32")})},
+        "train must have the fields of the spec, c, got none",
+    ),
+    "field, shape": (
+        {
+            "spec": dataclasses.replace(SPEC, fields={"c": Field((2,), "float32")}),
+            "train": split(9, fields={"c": np.zeros((9, 3), np.float32)}),
+        },
+        r"train\.c must be float32 of shape \(2,\), as the spec has it, got float32 of shape \(3,\)",
+    ),
+    "field, dtype": (
+        {
+            "spec": dataclasses.replace(SPEC, fields={"c": Field((), "float32")}),
+            "train": split(9, fields={"c": np.zeros(9, bool)}),
+        },
+        r"train\.c must be float32 of shape \(\), as the spec has it, got bool of shape \(\)",
+    ),
+    "field, values": (
+        {
+            "spec": dataclasses.replace(SPEC, fields={"c": Field((), "int32", 8)}),
+            "train": split(9, fields={"c": np.arange(9)}),
+        },
+        r"train\.c must lie below num_values=8, got 8 at index \(8,\)",
     ),
     "label missing": ({"valid": split(label=None)}, r"valid\.label goes with num_classes .*label missing"),
     "label given": (
@@ -182,8 +225,9 @@ def test_the_fingerprint_sees_every_byte_and_its_meaning():
     x, condition = split(9).x, np.zeros((9, 2), np.float32)
     one_bit, order = x.copy(), np.asfortranarray(x)
     one_bit[8, 1, 2] ^= 1
-    spec = dataclasses.replace(SPEC, condition={"c": jax.ShapeDtypeStruct((2,), np.float32)})
-    given = {"spec": spec, "test": split(9, condition={"c": condition})}
+    spec = dataclasses.replace(SPEC, fields={"c": Field((2,), "float32")})
+    given = {"spec": spec, "test": split(9, fields={"c": condition})}
+    tokens = {"c": np.zeros(9, np.int32)}
     different = [
         dataset(),
         dataset(train=split(9, x=one_bit)),
@@ -193,8 +237,16 @@ def test_the_fingerprint_sees_every_byte_and_its_meaning():
         dataset(train=split(4), test=split(9)),
         dataset(spec=dataclasses.replace(SPEC, levels=18)),
         dataset(spec=dataclasses.replace(SPEC, num_classes=5)),
-        dataset(train=split(9, condition={"c": condition}), **given),
-        dataset(train=split(9, condition={"c": condition + np.float32(1)}), **given),
+        dataset(train=split(9, fields={"c": condition}), **given),
+        dataset(train=split(9, fields={"c": condition + np.float32(1)}), **given),
+        *(
+            dataset(
+                train=split(9, fields=tokens),
+                test=split(9, fields=tokens),
+                spec=dataclasses.replace(SPEC, fields={"c": Field((), "int32", num)}),
+            )
+            for num in (10, 11)
+        ),
         dataset(
             spec=Spec((3, 2), "uint8", levels=17, num_classes=4),
             train=split(9, x=x.reshape(9, 3, 2)),
@@ -206,6 +258,12 @@ def test_the_fingerprint_sees_every_byte_and_its_meaning():
     assert all(len(fingerprint) == 64 for fingerprint in fingerprints)
     # Neither the name nor the layout in memory is part of the data.
     assert dataset(name="other", train=split(9, x=order)).fingerprint == fingerprints[0]
+
+
+def test_data_without_further_fields_keep_their_fingerprint():
+    """As it was before there were any: manifests hold it."""
+    plain = "d533b1141d3c4763042eb8e0816e75732d4a20a97b7142854f727f6657ed5180"
+    assert dataset().fingerprint == plain
 
 
 def test_the_digits_are_whole_disjoint_and_fixed():
@@ -257,7 +315,7 @@ def test_reprs_are_of_one_or_two_lines_and_hold_no_array():
     assert list(known) == list(known.values())
     for shown in (big, data, batches, jax.tree.map(lambda _: None, batches), jax.eval_shape(lambda: batches)):
         assert len(repr(shown)) < 240 and "\n" not in repr(shown)
-    condition = {"c": jax.ShapeDtypeStruct((2,), np.float32)}
-    assert repr(Spec((2,), condition=condition)) == (
-        "Spec(event_shape=(2,), dtype='float32', condition={'c': 'float32[2]'})"
+    described = {"c": Field((2,), "float32"), "a": Field((), "int32", 9), "b": Field((3,), "uint8")}
+    assert repr(Spec((2,), fields=described)) == (
+        "Spec(event_shape=(2,), dtype='float32', fields={'a': 'int32[] below 9', 'b': 'uint8[3]', 'c': 'float32[2]'})"
     )

@@ -99,7 +99,7 @@ def test_what_holds_no_batches_is_refused_at_once(items, message):
         ([], "another batch for step 0, got 0 items in all"),
         ([X], r'must be a dictionary with "x", got an array'),
         ([{"y": X}], r'must be a dictionary with "x", got keys \[.y.\]'),
-        ([{"x": X, "labels": X}], "no keys but x, label, mask, condition, got labels"),
+        ([{"x": X, "labels": X}], "further fields by names of their own, got labels: rename it label"),
         ([{"x": X.astype(np.float64)}], "batch of step 0: x must be uint8 or float32, got float64; if nothing is lost"),
         ([{"x": np.full((4, 2), np.nan, np.float32)}], "batch of step 0: x must be finite"),
         ([{"x": X, "label": np.zeros(3, np.int32)}], "batch of step 0: label must hold one label for each"),

@@ -5,7 +5,7 @@ import pytest
 from pictures import noise, save
 
 from jaxgen.data import open_folder
-from jaxgen.data.naming import UNCLEAR, key_of, split_of
+from jaxgen.data.naming import UNCLEAR, key_of, misspelt, split_and_column, split_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,20 @@ def test_what_a_key_says():
         "trainImages": "train_x", "image_labels": "label", "arr_0": "x", "train": "train_x", "ids": None, "": None,
     }  # fmt: skip
     assert {key: key_of(key) for key in known} == known
+
+
+def test_what_is_no_field_of_its_own_but_misspelt():
+    known = {
+        "labels": "label", "lable": "label", "y": "label", "Train_lable": "train_label", "train_lable": "train_label",
+        "masks": "mask", "mas": "mask", "images": "x", "X": "x",
+    }  # fmt: skip
+    assert {key: misspelt(key) for key in known} == known
+    for name in ("x", "train_x", "valid_mask", "low", "train_low", "caption", "condition", "past", "task", "ids"):
+        assert misspelt(name) is None
+    assert split_and_column("train_low_res") == ("train", "low_res")
+    assert [split_and_column(name) for name in ("low_res", "train", "train_", "trainer_x")] == [
+        ("", "low_res"), ("", "train"), ("", "train_"), ("", "trainer_x")
+    ]  # fmt: skip
 
 
 def folders(path, *names):

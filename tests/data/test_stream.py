@@ -17,6 +17,7 @@ from pictures import noise, save
 from jaxgen import train, vae
 from jaxgen.core import Spec
 from jaxgen.data import Examples, Split, from_folder, load, open_folder
+from jaxgen.data.fields import measured
 
 ROOT = Path(__file__).parents[2]
 needs_grain = pytest.mark.skipif(importlib.util.find_spec("grain") is None, reason="grain is not installed")
@@ -39,12 +40,12 @@ class Rows:
 
 def split(n=N):
     x = np.arange(n * 6, dtype=np.uint8).reshape(n, 3, 2)
-    near = {"x": x[..., 0] + np.uint8(1), "text": np.arange(n, dtype=np.int32)}
-    return Split(x, label=np.arange(n) % 10, mask=x % 2 == 0, condition=near)
+    near = {"low": x[..., 0] + np.uint8(1), "text": np.arange(n, dtype=np.int32)}
+    return Split(x, label=np.arange(n) % 10, mask=x % 2 == 0, fields=near)
 
 
 def examples(part):
-    spec = Spec(part.x.shape[1:], "uint8", levels=256, num_classes=10, condition=part.condition_spec)
+    spec = Spec(part.x.shape[1:], "uint8", levels=256, num_classes=10, fields=measured([part.fields]))
     return Examples(Rows(part), spec)
 
 
@@ -327,7 +328,7 @@ def test_no_example():
 def test_reprs_are_of_one_line():
     stream = examples(split()).batches(seed=0, batch_size=4, block_steps=2)
     assert repr(stream) == f"Stream(4 of {N} examples, 2 steps a block)"
-    assert repr(stream.feed(0, 1)) == "Block(uint8 [3, 2] with condition, index, label, mask)"
+    assert repr(stream.feed(0, 1)) == "Block(uint8 [3, 2] with index, label, low, mask, text)"
 
 
 def test_what_stands_behind_examples_is_named_not_shown(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from tiny import TINY, manifest
 
 from jaxgen import cli, data, experiments, runs, train
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec
 from jaxgen.digest import flatten
 from jaxgen.experiments import digits_vae, mnist_vae, toy_ddpm
 from jaxgen.runs import described
@@ -152,22 +153,34 @@ def test_located(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "condition",
+    "fields",
     [
-        None,
-        jax.ShapeDtypeStruct((3,), np.float32),
-        {"low": jax.ShapeDtypeStruct((4, 4, 1), np.uint8), "past": [jax.ShapeDtypeStruct((), np.int32)]},
-        (jax.ShapeDtypeStruct((2,), np.bool_), None),
+        {},
+        {"low": Field((4, 4, 1), "uint8"), "text": Field((7,), "int32", 300)},
+        {"seen": Field((2,), "bool"), "type": Field((), "float32")},
     ],
 )
-def test_a_spec_as_json(condition):
-    spec = Spec((4, 4, 1), "uint8", 256, 10, condition)
+def test_a_spec_as_json(fields):
+    spec = Spec((4, 4, 1), "uint8", 256, 10, fields)
     tree = json.loads(json.dumps(described.describe(spec)))
     assert described.rebuild(tree) == spec
-    assert described.stand_in(spec, 7)["x"].shape == (7, 4, 4, 1)
+    batch = described.stand_in(spec, 7)
+    assert batch["x"].shape == (7, 4, 4, 1)
+    assert {name: (batch[name].shape, batch[name].dtype.name) for name in fields} == {
+        name: ((7, *field.shape), field.dtype) for name, field in fields.items()
+    }
+
+
+def test_a_spec_from_before_there_were_further_fields():
+    spec = Spec((4, 4, 1), "uint8", 256, 10)
+    tree = described.describe(spec)
+    assert tree is not None and tree.pop("fields") == {}
+    for condition in (None, {"shape": [3], "dtype": "float32"}):
+        assert described.rebuild({**tree, "condition": condition}) == spec
 
 
 def test_a_spec_that_json_cannot_hold_is_not_described():
-    assert described.describe(Spec((2,), condition=object())) is None
+    scale: Any = data.Functions(lambda x: x, lambda u: u)
+    assert described.describe(Spec((2,), scale=scale)) is None
     with pytest.raises(ValueError, match="a spec's type must be"):
         described.rebuild({"type": "jaxgen.optimizers.Constant"})
