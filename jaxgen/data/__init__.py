@@ -29,6 +29,7 @@ from jaxgen.data.folder import from_folder, open_folder
 from jaxgen.data.iterator import from_iterator
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.names import load, located, names
+from jaxgen.data.pairs import Images
 from jaxgen.data.prepared import from_tfds, open_tfds
 from jaxgen.data.scale import Arcsinh, Functions, Identity, Scale, Standardise, ToRange
 from jaxgen.data.source import BatchSource
@@ -44,6 +45,7 @@ __all__ = [
     "Examples",
     "Functions",
     "Identity",
+    "Images",
     "Scale",
     "Split",
     "Standardise",

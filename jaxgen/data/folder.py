@@ -1,22 +1,23 @@
 """A folder of images: read one by one when they are asked for, or decoded into memory as a whole.
 
 Which images are for training and which label they have is read from the sub-folders (`jaxgen.data.tree`). All are
-of one kind (grey or RGB, 8 or 16 bit) and, unless they are resized, of one size.
+of one kind (grey or RGB, 8 or 16 bit) and, unless they are resized, of one size. Further folders with images of the
+same names are further fields (`jaxgen.data.pairs`), each of a kind and size of its own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxgen.core import Spec
-from jaxgen.data import checks, images, memory, tree
+from jaxgen.core import Field, Spec
+from jaxgen.data import checks, images, memory, pairs, tree
 from jaxgen.data.arrays import divided
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.examples import Examples
-from jaxgen.require import integer
 
 MAX_BYTES = 2**33
 """What is decoded into memory at once: 8 GiB."""
@@ -24,7 +25,7 @@ MAX_BYTES = 2**33
 
 @dataclass(frozen=True, repr=False)
 class ImageFiles:
-    """The source behind `open_folder`: files[i] is {"x" [H, W, C], "label"}.
+    """The source behind `open_folder`: files[i] is {"x" [H, W, C], "label"} and what else is paired with it.
 
     Attributes:
         paths: The files.
@@ -32,6 +33,7 @@ class ImageFiles:
         kind: The header that they share.
         size: See `images.resized`.
         crop: See `images.resized`.
+        fields: The partners of the files, by the name of their field.
     """
 
     paths: Sequence[Path]
@@ -39,6 +41,7 @@ class ImageFiles:
     kind: images.Header
     size: tuple[int, int] | None
     crop: bool
+    fields: Mapping[str, "ImageFiles"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -48,12 +51,20 @@ class ImageFiles:
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         x = images.pixels(self.paths[i], self.kind, self.size, self.crop)
-        return {"x": x} if self.label is None else {"x": x, "label": self.label[i]}
+        label = {} if self.label is None else {"label": self.label[i]}
+        return {"x": x, **label, **{name: files[i]["x"] for name, files in self.fields.items()}}
+
+    @property
+    def described(self) -> Field:
+        """Shape, dtype and number of grey levels of one image."""
+        shape = (*(self.size or (self.kind.height, self.kind.width)), self.kind.channels)
+        return Field(shape, "uint8") if self.kind.bits == 8 else Field(shape, "float32")
 
 
 def open_folder(
     path: str | Path,
     *,
+    fields: Mapping[str, str | Path | pairs.Images] | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
     valid: int | float | None = 0.1,
@@ -64,6 +75,8 @@ def open_folder(
 
     Args:
         path: The folder; `jaxgen.data.tree` has its forms.
+        fields: Folders of images with the same relative names, by the name that their field is to have; `data.Images`
+            resizes one.
         size: (height, width) to resize to, antialiased; None where all images have one size.
         crop: Whether to keep the aspect ratio, cutting off equally at both ends what is too long. Otherwise
             images are stretched.
@@ -81,19 +94,24 @@ def open_folder(
         FileNotFoundError: There is no such folder.
         ValueError: No image; an image that is damaged, too large, of one pixel only, or of another kind or size
             than the first; sub-folders that do not go together, or look like splits where they are none; a symlink
-            that leads nowhere or in a loop.
+            that leads nowhere or in a loop; an image without its partner, or the other way round.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
         raise FileNotFoundError(f"path must be a folder, there is none at {path}")
-    size = image_size(size, crop)
+    size = pairs.image_size(size, crop)
+    folders = pairs.folders(fields)
     found, classes = tree.splits(path)
-    kind = _common([file for files, _ in found.values() for file in files], size)
-    height, width = size or (kind.height, kind.width)
-    dtype, levels = ("uint8", 256) if kind.bits == 8 else ("float32", None)
-    names = tuple(classes) or None
-    spec = Spec((height, width, kind.channels), dtype, levels, len(classes) or None, class_names=names)
-    given = {name: Examples(ImageFiles(files, label, kind, size, crop), spec) for name, (files, label) in found.items()}
+    every = {name: files for name, (files, _) in found.items()}
+    files = _files(every, size, crop)
+    beside = {name: _files(pairs.of_splits(path, every, f.path), f.size, f.crop) for name, f in folders.items()}
+    x = files["train"].described
+    described = {name: others["train"].described for name, others in beside.items()}
+    spec = Spec(x.shape, x.dtype, x.num_values, len(classes) or None, described, class_names=tuple(classes) or None)
+    given = {}
+    for split, (_, label) in found.items():
+        paired = {name: others[split] for name, others in beside.items()}
+        given[split] = Examples(replace(files[split], label=label, fields=paired), spec)
     splits = divided(given, valid, test, seed)
     if classes:
         train = splits["train"]
@@ -105,6 +123,7 @@ def open_folder(
 def from_folder(
     path: str | Path,
     *,
+    fields: Mapping[str, str | Path | pairs.Images] | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
     valid: int | float | None = 0.1,
@@ -117,28 +136,10 @@ def from_folder(
         FileNotFoundError: There is no such folder.
         ValueError: What `open_folder` refuses, or more pixels than 8 GiB or half the memory that is available.
     """
-    splits = open_folder(path, size=size, crop=crop, valid=valid, test=test, seed=seed)
+    splits = open_folder(path, fields=fields, size=size, crop=crop, valid=valid, test=test, seed=seed)
     fits_into_memory(str(path), splits)
     name = Path(path).expanduser().resolve().name
     return Dataset(name, splits["train"].spec, **{name: split.decoded() for name, split in splits.items()})
-
-
-def image_size(size: Any, crop: bool) -> tuple[int, int] | None:
-    """A size to resize to, checked.
-
-    Raises:
-        ValueError: No pair of integers of at least 1, more pixels than an image may have, or crop without a size.
-    """
-    if size is None:
-        if crop:
-            raise ValueError("crop goes with size, got crop=True and no size")
-        return None
-    if not isinstance(size, Sequence) or len(size) != 2:
-        raise ValueError(f"size must be (height, width), got {size!r}")
-    height, width = integer("size[0]", size[0], 1), integer("size[1]", size[1], 1)
-    if height * width > images.MAX_PIXELS:
-        raise ValueError(f"size must be at most {images.MAX_PIXELS} pixels, got {height} x {width}")
-    return height, width
 
 
 def fits_into_memory(what: str, splits: Mapping[str, Examples]) -> None:
@@ -148,7 +149,9 @@ def fits_into_memory(what: str, splits: Mapping[str, Examples]) -> None:
         ValueError: More than 8 GiB, or than half of what is available: a device that is a CPU has a copy.
     """
     spec = splits["train"].spec
-    num_bytes = sum(map(len, splits.values())) * spec.num_dimensions * np.dtype(spec.dtype).itemsize
+    every = [(spec.event_shape, spec.dtype), *((other.shape, other.dtype) for other in spec.fields.values())]
+    row = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in every)
+    num_bytes = sum(map(len, splits.values())) * row
     free = memory.available()
     most = MAX_BYTES if free is None else min(MAX_BYTES, free // 2)
     if num_bytes > most:
@@ -156,6 +159,12 @@ def fits_into_memory(what: str, splits: Mapping[str, Examples]) -> None:
             f"{what} must have at most {most / 2**30:.1f} GiB of pixels to be held in memory, got "
             f"{num_bytes / 2**30:.1f} GiB: choose a smaller size, or stream it (data.open_folder, data.open_tfds)"
         )
+
+
+def _files(splits: Mapping[str, Sequence[Path]], size: tuple[int, int] | None, crop: bool) -> dict[str, ImageFiles]:
+    """The files of each split, of one kind in all of them."""
+    kind = _common([file for files in splits.values() for file in files], size)
+    return {name: ImageFiles(files, None, kind, size, crop) for name, files in splits.items()}
 
 
 def _common(paths: Sequence[Path], size: tuple[int, int] | None) -> images.Header:

@@ -17,6 +17,7 @@ from jaxgen.data.embedded import digits
 from jaxgen.data.folder import from_folder
 from jaxgen.data.memory import require_room
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
+from jaxgen.data.pairs import Images
 from jaxgen.data.prepared import from_tfds, tfds_names
 from jaxgen.data.scale import Functions, Identity, Scale
 from jaxgen.require import integer
@@ -38,12 +39,13 @@ def located(name: str | Path) -> str:
     Args:
         name: As `load` takes it.
     """
-    text, _ = keys_in_name(str(name))
+    text, pairs = keys_in_name(str(name))
     keys = str(name).removeprefix(text)
+    if pairs and not text.endswith(".npz"):
+        keys = ":" + ",".join(f"{field}={_absolute(folder)}" for field, folder in pairs.items())
     known = text in names() or text.startswith("tfds:")
     is_path = text.endswith((".npy", ".npz")) or Path(text).expanduser().is_dir()
-    # `Path.resolve` would follow links, whose targets may be another tomorrow.
-    return os.path.abspath(Path(text).expanduser()) + keys if is_path and not known else str(name)  # noqa: PTH100
+    return _absolute(text) + keys if is_path and not known else str(name)
 
 
 def load(
@@ -57,6 +59,7 @@ def load(
     size: tuple[int, int] | None = None,
     crop: bool = False,
     keys: Mapping[str, str] | None = None,
+    fields: Mapping[str, str | Path | Images] | None = None,
     num_values: Mapping[str, int] | None = None,
     limit: int | None = None,
     scale: Scale | Functions = _AS_THEY_ARE,
@@ -66,7 +69,8 @@ def load(
     Args:
         name: One of `names()`; a name of tensorflow-datasets, which "tfds:" before it makes sure of; the path of a
             .npy or .npz file (`from_file`) or of a folder of images (`from_folder`). An .npz file whose keys are not
-            x, label, ... is named with them: "photos.npz:x=images,label=y".
+            x, label, ... is named with them: "photos.npz:x=images,label=y"; a folder with those of its further fields:
+            "photos:low=photos_small".
         seed: Seed of a toy's draws, or of the shuffle that splits what comes without splits. Not used where a data set
             has one split for ever.
         num: How many examples of a toy to draw for training, validation and testing; 50,000, 5,000 and 10,000
@@ -81,6 +85,7 @@ def load(
         size: (height, width) to which the images of a folder or of TFDS are resized.
         crop: Whether resizing keeps the aspect ratio.
         keys: Keys of an .npz file, see `from_file`.
+        fields: Folders of the further fields of a folder, see `open_folder`.
         num_values: Number of values that the integers of a field of a file can have, see `from_arrays`.
         limit: Bytes of memory that the arrays of a file may take, see `from_file`.
         scale: How models see real values, see `jaxgen.data.scale`; grey levels have a scale of their own.
@@ -92,10 +97,14 @@ def load(
         ConnectionError: The download failed.
     """
     path, in_name = keys_in_name(str(name))
-    if in_name and keys:
-        raise ValueError(f"keys must be given once, got {name} and keys={dict(keys)}")
-    if in_name:
+    if in_name and path.endswith(".npz"):
+        if keys:
+            raise ValueError(f"keys must be given once, got {name} and keys={dict(keys)}")
         name, keys = path, in_name
+    elif in_name:
+        if fields:
+            raise ValueError(f"fields must be given once, got {name} and fields={dict(fields)}")
+        name, fields = path, in_name
     options: dict[str, Any] = {
         "num": num,
         "valid": valid,
@@ -104,7 +113,7 @@ def load(
         "size": size,
         "crop": crop or None,
     }
-    options |= {"keys": keys, "num_values": num_values, "limit": limit}
+    options |= {"keys": keys, "fields": fields, "num_values": num_values, "limit": limit}
     given = {option: value for option, value in options.items() if value is not None}
     return _named(name, seed, given).scaled(scale)
 
@@ -145,7 +154,7 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
         case path if path.endswith((".npy", ".npz")):
             return from_file(path, **split("keys", "num_values", "limit"))
         case path if Path(path).expanduser().is_dir():
-            return from_folder(path, **split("size", "crop"))
+            return from_folder(path, **split("size", "crop", "fields"))
         case there if there.partition("/")[0].partition(":")[0] in tfds_names():
             return from_tfds(there, **split("folder", "cache", "size", "crop"))
         case unknown:
@@ -158,19 +167,30 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
 
 
 def keys_in_name(name: str) -> tuple[str, dict[str, str]]:
-    """The path and the keys of "photos.npz:x=images,label=y"; no keys where the name has none.
+    """The path of "photos.npz:x=images,label=y" or "photos:low=photos_small", and the keys of the file or the folders
+    of the further fields; neither where the name has none.
 
     Raises:
         ValueError: Something else than such pairs behind the colon.
     """
-    path, ending, text = name.partition(".npz:")
-    if not ending:
-        return name, {}
+    path, colon, text = name.partition(".npz:")
+    if colon:
+        path, form = f"{path}.npz", "keys as in FILE.npz:x=KEY,label=KEY"
+    else:
+        path, colon, text = name.partition(":")
+        form = "further fields as in FOLDER:low=FOLDER"
+        if "=" not in text or not Path(path).expanduser().is_dir():
+            return name, {}
     pairs = [pair.partition("=") for pair in text.split(",")]
     keys = {column.strip(): key.strip() for column, _, key in pairs}
     if len(keys) < len(pairs) or not all(keys) or not all(keys.values()):
-        raise ValueError(f"name must have its keys as in FILE.npz:x=KEY,label=KEY, each once, got {name!r}")
-    return f"{path}.npz", keys
+        raise ValueError(f"name must have its {form}, each once, got {name!r}")
+    return path, keys
+
+
+def _absolute(path: str) -> str:
+    # `Path.resolve` would follow links, whose targets may be another tomorrow.
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
 
 
 def _drawn(

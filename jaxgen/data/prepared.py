@@ -20,7 +20,8 @@ from jaxgen.data import checks, images
 from jaxgen.data.arrays import divided
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.examples import Examples
-from jaxgen.data.folder import fits_into_memory, image_size
+from jaxgen.data.folder import fits_into_memory
+from jaxgen.data.pairs import image_size
 
 FORMAT = "array_record"
 """Of the formats of TFDS one that can be read at any place."""

@@ -63,6 +63,12 @@ def splits(path: Path) -> tuple[dict[str, tuple[list[Path], np.ndarray | None]],
     return found, classes
 
 
+def images_below(path: Path) -> list[Path]:
+    """All images of a folder whatever its sub-folders mean, hidden ones and those behind links to folders aside."""
+    below = (file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    return sorted(file for file in below if _is_image(file))
+
+
 def _refuse_splits_of_files(path: Path, files: list[Path]) -> None:
     """train_1.png beside test_1.png: splits by the names of files, which a shuffle would mix."""
     found = splits_of_files(file.stem for file in files)
