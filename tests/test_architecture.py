@@ -20,6 +20,7 @@ FLOORS = {
     "progress": 0,
     "rehearsal": 0,
     "require": 0,
+    "spelling": 0,
     "distributions": 0,
     "optimizers": 1,
     "nn": 1,

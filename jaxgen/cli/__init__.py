@@ -191,7 +191,7 @@ def _told(arguments: list[str], alone: bool) -> int:
 def _command(verb: str, rest: list[str]) -> int:
     from jaxgen.cli import verbs
     from jaxgen.cli.parse import call_of
-    from jaxgen.runs.config import nearest
+    from jaxgen.spelling import nearest
 
     if verb not in VERBS:
         raise ValueError(f"there is no command {verb!r}; {nearest(verb, list(VERBS))}")

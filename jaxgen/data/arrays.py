@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import require
+from jaxgen import require, spelling
 from jaxgen.core import Spec
 from jaxgen.data import checks, memory, naming, npy
 from jaxgen.data import fields as further
@@ -233,12 +233,12 @@ def _columns(path: Path, headers: Mapping[str, npy.Header], keys: Mapping[str, s
     for name, key in keys.items():
         if (meant := naming.misspelt(name)) or not name.isidentifier():
             raise ValueError(
-                f"keys must be given for {allowed}, got {name!r}" + (f" (nearest: {meant})" if meant else "")
+                f"keys must be given for {allowed}, got {name!r}" + (f"; did you mean {meant!r}?" if meant else "")
             )
         if key not in headers:
             raise ValueError(
                 f"keys[{name!r}] must be a key of {path}, {', '.join(headers) or 'which has none'}, "
-                f"got {key!r}{checks.nearest(key, headers)}"
+                f"got {key!r}{spelling.guess(key, headers)}"
             )
     taken = set(keys.values())
     own = [key for key in headers if naming.split_and_column(key)[1] in naming.COLUMNS]

@@ -3,9 +3,8 @@
 Nothing is cast silently: a float64 array that becomes float32, or NaN that trains for a day, is found here.
 """
 
-import difflib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -124,12 +123,6 @@ def given(name: str, value: Any, num: int) -> np.ndarray:
             )
         array = array.astype(np.int32, copy=False)
     return _frozen(array)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """What to add to a message about a word that is none of `words`: those that it may have been meant for."""
-    near = difflib.get_close_matches(word, list(words))
-    return f" (nearest: {', '.join(near)})" if near else ""
 
 
 def finite(name: str, array: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from flax.core import FrozenDict
 
-from jaxgen import require
+from jaxgen import require, spelling
 from jaxgen.core import Field, field_name
 from jaxgen.data import checks
 
@@ -65,7 +65,7 @@ def measured(
     if strange := [name for name in given if name not in splits[0]]:
         raise ValueError(
             f"num_values must be given for fields of the data, {', '.join(splits[0]) or 'which have none'}, "
-            f"got {strange[0]!r}{checks.nearest(strange[0], splits[0])}"
+            f"got {strange[0]!r}{spelling.guess(strange[0], splits[0])}"
         )
     described = {}
     for name, array in splits[0].items():

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from jaxgen import spelling
 from jaxgen.core import Spec
-from jaxgen.data import checks, toys
+from jaxgen.data import toys
 from jaxgen.data.arrays import from_file
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
@@ -162,7 +163,7 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
             more = "" if others else " (pip install 'jaxgen[data]' for these)"
             raise ValueError(
                 f"name must be one of {', '.join(names())}, one of tensorflow-datasets{more}, a path ending in .npy or "
-                f".npz or a folder of images, got {unknown!r}{checks.nearest(unknown, [*names(), *others])}"
+                f".npz or a folder of images, got {unknown!r}{spelling.guess(unknown, [*names(), *others])}"
             )
 
 

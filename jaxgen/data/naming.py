@@ -4,9 +4,10 @@ Test images among the training ones are found by nobody afterwards, so a name th
 case and spelling, is read as that split or refused; it never becomes a label.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
+
+from jaxgen import spelling
 
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("x", "label", "mask")
@@ -85,7 +86,7 @@ def misspelt(name: str) -> str | None:
     if split_and_column(name)[1] in COLUMNS:
         return None
     split, column = split_and_column(name.lower())
-    near = difflib.get_close_matches(column, COLUMNS, n=1, cutoff=0.8)
+    near = spelling.close(column, COLUMNS, num=1, likeness=0.8)
     return key_of(name) or (f"{split}_{near[0]}".removeprefix("_") if near else None)
 
 

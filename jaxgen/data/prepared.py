@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen import spelling
 from jaxgen.core import Spec
 from jaxgen.data import cache as caching
 from jaxgen.data import checks, images
@@ -167,7 +168,7 @@ def _builder(name: str, folder: str | Path | None) -> Any:
             return _prepared(tfds.builder(name, file_format=FORMAT, **place))
     except tfds.core.DatasetNotFoundError:
         raise ValueError(
-            f"name must be one of tensorflow-datasets, got {name!r}{checks.nearest(name, tfds_names())}"
+            f"name must be one of tensorflow-datasets, got {name!r}{spelling.guess(name, tfds_names())}"
         ) from None
     except ModuleNotFoundError as error:  # some builders import tensorflow to say what they are
         raise ImportError(without) from error

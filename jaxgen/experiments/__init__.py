@@ -10,7 +10,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from jaxgen.runs.config import nearest
+from jaxgen.spelling import nearest
 
 
 def names() -> list[str]:

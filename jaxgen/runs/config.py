@@ -1,71 +1,77 @@
-"""Configs as JSON and back: frozen dataclasses by their qualified name inside jaxgen, nothing else.
+"""Configs as JSON and back: frozen dataclasses by their public name, nothing else.
 
-    {"type": "jaxgen.vae.config.Config", "latent_dim": 8, "likelihood": {"type": "jaxgen.vae.likelihood.Bernoulli"}}
+    {"type": "jaxgen.vae.Config", "latent_dim": 8, "likelihood": {"type": "jaxgen.vae.Bernoulli"}}
 
-No registry and no code in the file: a name outside jaxgen, or one that is not a frozen dataclass, is refused.
+No registry and no code in the file: what is not a frozen dataclass is refused, and so is a name outside jaxgen unless
+the user has named the experiment that it comes from (`home`, see `jaxgen.runs.names`).
 """
 
 import dataclasses
-import difflib
-import importlib
 from collections.abc import Collection
+from types import ModuleType
 from typing import Any
 
-
-def nearest(word: str, known: list[str]) -> str:
-    """The end of an error message: the names that come nearest, or all of them."""
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(sorted(known))}"
+from jaxgen.runs.names import class_of, name_of
+from jaxgen.spelling import nearest
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, home: ModuleType | None = None) -> Any:
     """A config as JSON types.
 
     Args:
         value: A dataclass whose fields are JSON types, tuples, None or such dataclasses.
+        home: Module of the run's experiment, if it is outside jaxgen.
 
     Raises:
         TypeError: Anything else.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": f"{kind.__module__}.{kind.__qualname__}", **fields}
+        fields = {f.name: to_json(getattr(value, f.name), home) for f in dataclasses.fields(value)}
+        return {"type": name_of(type(value), home), **fields}
     if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
+        return [to_json(item, home) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a config holds numbers, strings, tuples, None and dataclasses, got {value!r}")
 
 
-def from_json(tree: Any) -> Any:
+def from_json(tree: Any, home: ModuleType | None = None) -> Any:
     """The config that `to_json` wrote.
 
+    Args:
+        tree: JSON of a config.
+        home: Module of the run's experiment, if it is outside jaxgen.
+
     Raises:
-        ValueError: A type that is not a frozen dataclass of jaxgen, or a field that it does not have.
+        ValueError: A type that is not a frozen dataclass of jaxgen or of the experiment, or a field that it does not
+            have.
     """
     if isinstance(tree, list):
-        return tuple(from_json(item) for item in tree)
+        return tuple(from_json(item, home) for item in tree)
     if not isinstance(tree, dict):
         return tree
-    kind = _config_type(tree.get("type"))
+    kind = class_of(tree.get("type"), home)
     known = [field.name for field in dataclasses.fields(kind)]
     for name in tree:
         if name != "type" and name not in known:
             raise ValueError(f"{tree['type']} has no field {name!r}; {nearest(name, known)}")
-    return kind(**{name: from_json(value) for name, value in tree.items() if name != "type"})
+    return kind(**{name: from_json(value, home) for name, value in tree.items() if name != "type"})
 
 
-def completed(tree: Any) -> Any:
-    """A config's JSON with the fields that have come since it was written, at their defaults.
+def completed(tree: Any, home: ModuleType | None = None) -> Any:
+    """A config's JSON as it would be written today: types by today's names, fields that have come since at defaults.
 
     A new field must by its default leave everything as it was; then older runs go on. What cannot be rebuilt (a
-    config of a notebook, a field that is gone) stays as it is.
+    config of a notebook, a field that is gone) stays as it is, but for the names that are known.
+
+    Args:
+        tree: JSON of a config.
+        home: Module of the run's experiment, if it is outside jaxgen.
     """
     try:
-        return to_json(from_json(tree))
+        return to_json(from_json(tree, home), home)
     except ValueError:
-        return tree
+        return _renamed(tree, home)
 
 
 def difference(old: Any, new: Any, at: str = "") -> list[str]:
@@ -83,14 +89,13 @@ def without(tree: Any, names: Collection[str]) -> Any:
     return {name: value for name, value in tree.items() if name not in names} if isinstance(tree, dict) else tree
 
 
-def _config_type(name: Any) -> type:
-    if not isinstance(name, str) or not name.startswith("jaxgen."):
-        raise ValueError(f"a config's type must be a name inside jaxgen, got {name!r}")
-    module, _, attribute = name.rpartition(".")
+def _renamed(tree: Any, home: ModuleType | None) -> Any:
+    if isinstance(tree, list):
+        return [_renamed(item, home) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {name: _renamed(value, home) for name, value in tree.items()}
     try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
-        raise ValueError(f"there is no config type {name!r}") from None
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        raise ValueError(f"a config's type must be a dataclass, got {name!r}")
-    return kind
+        return {**tree, "type": name_of(class_of(tree.get("type"), home), home)}
+    except ValueError:
+        return tree

@@ -15,7 +15,6 @@ from jaxgen.core import Estimate
 from jaxgen.runs import continuing, described, environment
 from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built
-from jaxgen.runs.config import nearest
 from jaxgen.runs.finish import finish
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.place import enough_space, lock, may_be_a_run
@@ -23,6 +22,7 @@ from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on
 from jaxgen.runs.use import load_model
+from jaxgen.spelling import nearest
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
 from jaxgen.train.program import model_of_its_own

@@ -16,8 +16,8 @@ from jaxtyping import Shaped
 from jaxgen import atomic, plot, require
 from jaxgen.core import sample_arguments
 from jaxgen.progress import activity, counted
-from jaxgen.runs.config import nearest
 from jaxgen.runs.use import Trained, load_model
+from jaxgen.spelling import nearest
 
 SHOWN = 1024
 """How many samples a picture shows at most."""

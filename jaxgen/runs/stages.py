@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jaxgen.runs import environment
-from jaxgen.runs.config import difference, from_json
+from jaxgen.runs.config import completed, difference, from_json
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import Settings
 
@@ -85,7 +85,8 @@ def go_on(folder: RunFolder, config: Settings, step: int) -> None:
             entries["digests"] = {at: value for at, value in manifest["digests"].items() if int(at) <= step}
     alone = len(now) == 1 and _training(now[0]["config"]) == _training(new)
     entries |= {"environment": now[0]["environment"], "stages": [] if alone else now}
-    if any((manifest.get(name) or None) != (value or None) for name, value in entries.items()):
+    kept = {**manifest, "config": completed(manifest["config"])}  # the names of today are no change
+    if any((kept.get(name) or None) != (value or None) for name, value in entries.items()):
         folder.update(**entries)
 
 

@@ -331,7 +331,7 @@ def test_keys_in_another_spelling_are_named_with_the_mapping(tmp_path, names):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"x": "imagse"}, r"keys\['x'\] must be a key of .*a\.npz, images, y, got 'imagse' \(nearest: images\)"),
+        ({"x": "imagse"}, r"keys\['x'\] must be a key of .*a\.npz, images, y, got 'imagse'; did you mean 'images'"),
         ({"y": "images"}, "keys must be given for x, label, .*got 'y'"),
         ({"label": "y"}, "must hold x in every split, got label of one set"),
     ],

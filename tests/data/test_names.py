@@ -46,7 +46,7 @@ def test_a_path(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "digist"}, r"name must be one of digits, mnist.*, got 'digist' \(nearest: digits\)"),
+        ({"name": "digist"}, r"name must be one of digits, mnist.*, got 'digist'; did you mean 'digits'"),
         ({"name": "digits", "num": (1, 1, 1)}, r"num does not go with 'digits', got num=\(1, 1, 1\)"),
         ({"name": "ring", "valid": 0.1}, r"valid does not go with 'ring', got valid=0\.1"),
         ({"name": "mnist", "size": (9, 9)}, r"size does not go with 'mnist', got size=\(9, 9\)"),

@@ -98,8 +98,8 @@ def test_with_tensorflow_it_is_prepared(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tfds:cifar01", r"name must be one of tensorflow-datasets, got 'cifar01' \(nearest: .*cifar10"),
-        ("cifar01", r"name must be one of digits, .*got 'cifar01' \(nearest: .*cifar10"),
+        ("tfds:cifar01", r"name must be one of tensorflow-datasets, got 'cifar01'; did you mean .*'cifar10'"),
+        ("cifar01", r"name must be one of digits, .*got 'cifar01'; did you mean .*'cifar10'"),
         ("cifar10:1.0.0", "name must be one of tensorflow-datasets, got 'cifar10:1.0.0': .*only: 3"),
     ],
 )
