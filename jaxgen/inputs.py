@@ -6,7 +6,7 @@ Shapes and dtypes are known while a function is traced, so that these checks cos
 import functools
 import inspect
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -146,6 +146,56 @@ def checked_label(
             "seen no example of it"
         )
     return jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+
+
+def checked_condition(condition: Any, num: int, names: Collection[str], spec: Spec) -> dict[str, Array]:
+    """The conditions that are asked for, one value for each sample, in storage dtype; traced values are not checked.
+
+    Args:
+        condition: Values by the names of their fields: one for all samples, or [num, ...] with one for each; None for
+            no condition at all.
+        num: Number of samples.
+        names: Names of the conditions that the model takes.
+        spec: Description of the data.
+
+    Returns:
+        Arrays [num, ...] of those conditions that are given.
+
+    Raises:
+        ValueError: No mapping, a name that the model does not take, another shape or kind, a value out of range, or a
+            label that does not occur in training.
+    """
+    if condition is None:
+        return {}
+    if not isinstance(condition, Mapping):
+        raise ValueError(f"condition must be a mapping of names to values, got {type(condition).__name__}")
+    found = {}
+    for name, value in condition.items():
+        if name not in names:
+            raise ValueError(
+                f"this model takes {'the conditions ' + ', '.join(names) if names else 'no condition'}, got {name!r}"
+            )
+        field = spec.field(name)
+        if name == "label":
+            found[name] = checked_label(value, num, field.num_values, spec.labels)
+            continue
+        traced = isinstance(value, jax.core.Tracer)
+        values: Any = value if traced else np.asarray(value)
+        if values.shape not in (field.shape, (num, *field.shape)):
+            raise ValueError(
+                f"condition[{name!r}] must have shape {field.shape}, or {(num, *field.shape)} with one for each "
+                f"sample, got {values.shape}"
+            )
+        kind = {"bool": jnp.bool_, "float32": jnp.floating}.get(field.dtype, jnp.integer)
+        if not jnp.issubdtype(values.dtype, kind):
+            raise ValueError(f"condition[{name!r}] must be {field.dtype}, got {values.dtype}")
+        top = field.num_values
+        if not traced and top is not None and not (values.min() >= 0 and values.max() < top):
+            raise ValueError(f"condition[{name!r}] must lie in 0..{top - 1}, got {_SHORT.repr(value)}")
+        if not traced and top is None and not np.isfinite(values).all():
+            raise ValueError(f"condition[{name!r}] must be finite, got {_SHORT.repr(value)}")
+        found[name] = jnp.broadcast_to(jnp.asarray(values, field.dtype), (num, *field.shape))
+    return found
 
 
 def known_labels(

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen import autoencoder, data, ddpm, evaluate, gan, vae
 from jaxgen.core import Field, Spec
-from jaxgen.inputs import checked_batch, checked_draws
+from jaxgen.inputs import checked_batch, checked_condition, checked_draws
 from tests.models import MODELS, VARIANTS
 
 
@@ -169,6 +169,39 @@ def test_further_fields_are_returned_where_they_are_needed():
             checked_batch({**batch, name: value}, spec, needs=(name,))
     with pytest.raises(ValueError, match="the data must have the field 'high', they have label, low, on, tokens"):
         checked_batch({**batch, "high": given["low"]}, spec, needs=("high",))
+
+
+def test_conditions_are_given_to_all_samples_or_to_each():
+    spec = Spec((2,), num_classes=3, fields=FIELDS, labels=(0, 2))
+    names = ("label", "low", "tokens", "on")
+    low = np.arange(8, dtype=np.uint8).reshape(4, 1, 2)
+    found = checked_condition({"label": 2, "low": low, "tokens": [0, 1, 4], "on": True}, 4, names, spec)
+    assert {name: (value.shape, value.dtype.name) for name, value in found.items()} == {
+        "label": ((4,), "int32"), "low": ((4, 1, 2), "uint8"), "tokens": ((4, 3), "int32"), "on": ((4,), "bool")
+    }  # fmt: skip
+    np.testing.assert_array_equal(found["low"], low)
+    np.testing.assert_array_equal(found["tokens"], [[0, 1, 4]] * 4)
+    assert checked_condition(None, 4, names, spec) == {}
+    jax.eval_shape(lambda tokens: checked_condition({"tokens": tokens}, 4, names, spec), jnp.zeros(3, jnp.int32))
+    for condition, message in [
+        (7, "condition must be a mapping of names to values, got int"),
+        ({"high": 1}, "this model takes the conditions label, low, tokens, on, got 'high'"),
+        ({"label": 1}, "label must be one that occurs in training"),
+        (
+            {"low": low[:2]},
+            r"\['low'\] must have shape \(1, 2\), or \(4, 1, 2\) with one for each.*got \(2, 1, 2\)",
+        ),
+        ({"low": np.float32(low)}, r"condition\['low'\] must be uint8, got float32"),
+        ({"tokens": [0, 1, 5]}, r"condition\['tokens'\] must lie in 0\.\.4, got \[0, 1, 5\]"),
+        ({"tokens": [0, 1, -1]}, r"condition\['tokens'\] must lie in 0\.\.4"),
+        ({"on": 1}, r"condition\['on'\] must be bool, got int64"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            checked_condition(condition, 4, names, spec)
+    with pytest.raises(ValueError, match="this model takes no condition, got 'label'"):
+        checked_condition({"label": 1}, 4, (), spec)
+    with pytest.raises(ValueError, match=r"condition\['past'\] must be finite"):
+        checked_condition({"past": np.nan}, 4, ("past",), Spec((2,), fields={"past": Field((), "float32")}))
 
 
 # What lies behind a mask

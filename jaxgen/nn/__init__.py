@@ -3,7 +3,9 @@
 All are stateless but batch and spectral normalisation, which keep variables beside their parameters.
 """
 
-from jaxgen.nn.attention import SelfAttention
+from jaxgen.nn.attention import CrossAttention, SelfAttention
+from jaxgen.nn.condition_layers import Context, EmbedConditions, TokenConditions
+from jaxgen.nn.conditions import Concat, Condition, Conditions, CrossAttend, Embed
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
 from jaxgen.nn.normalisation import BatchNorm, GroupNorm
@@ -16,17 +18,26 @@ from jaxgen.nn.unet import UNet
 __all__ = [
     "MLP",
     "BatchNorm",
+    "Concat",
+    "Condition",
+    "Conditions",
+    "Context",
     "Conv",
     "ConvDecoder",
     "ConvEncoder",
     "ConvTranspose",
+    "CrossAttend",
+    "CrossAttention",
     "Downsample",
+    "Embed",
+    "EmbedConditions",
     "GroupNorm",
     "SelfAttention",
     "SpectralConv",
     "SpectralDense",
     "SpectralEmbed",
     "TimeEmbedding",
+    "TokenConditions",
     "UNet",
     "Upsample",
     "channels_to_phases",

@@ -29,7 +29,9 @@ def test_partners_stay_together_through_the_split_and_into_batches(photos):
     assert [len(split) for split in dataset.splits.values()] == [16, 2, 2]
     known = {noise(4, 6, 3, seed=i).tobytes(): i for i in range(20)}
     for split in dataset.splits.values():
-        for x, low, depth, label in zip(split.x, split.fields["low"], split.fields["depth"], split.label, strict=True):
+        for x, low, depth, label in zip(
+            split.x, split.fields["low"], split.fields["depth"], split.arrays["label"], strict=True
+        ):
             i = known[x.tobytes()]
             np.testing.assert_array_equal(low, noise(2, 3, 3, seed=i))
             np.testing.assert_array_equal(np.round(depth * 65535), noise(4, 6, 1, seed=i, dtype="uint16"))

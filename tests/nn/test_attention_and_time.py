@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nn import SelfAttention, TimeEmbedding, sinusoidal_embedding
+from jaxgen.nn import CrossAttention, SelfAttention, TimeEmbedding, sinusoidal_embedding
 
 
 def test_attention_is_its_formula():
@@ -53,3 +53,73 @@ def test_the_class_is_told_beside_the_time():
     told: Any = layer.apply(layer.init(jax.random.key(0), t, label), t, label)
     assert told.shape == (2, 16)
     assert not np.allclose(told[0], told[1])
+
+
+def cross(x, context, mask=None, **options):
+    """A layer whose output weights are not the zeros that it starts with, its parameters and its output."""
+    layer = CrossAttention(**{"num_heads": 2, "num_groups": 1, **options})
+    mask = None if mask is None else jnp.asarray(mask)
+    params: Any = layer.init(jax.random.key(1), x, context, mask)["params"]
+    start: Any = layer.apply({"params": params}, x, context, mask)
+    np.testing.assert_array_equal(start, x)  # it is the identity
+    kernel = jax.random.normal(jax.random.key(2), params["Dense_2"]["kernel"].shape)
+    params = {**params, "Dense_2": {**params["Dense_2"], "kernel": kernel}}
+
+    def apply(x, context, mask=None) -> Any:
+        return layer.apply({"params": params}, x, context, None if mask is None else jnp.asarray(mask))
+
+    return apply, params
+
+
+MASK = np.array([[True, False, True], [True, True, True]])
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_attention_to_a_context_is_its_formula(mask):
+    x, context = (jax.random.normal(jax.random.key(k), s) for k, s in ((0, (2, 2, 3, 4)), (5, (2, 3, 5))))
+    apply, params = cross(x, context)
+    q_kernel, kv_kernel, out = (np.asarray(params[f"Dense_{i}"]["kernel"], np.float64) for i in range(3))
+    flat = np.asarray(x, np.float64).reshape(2, 6, 4)
+    normalised = (flat - flat.mean((1, 2), keepdims=True)) / flat.std((1, 2), keepdims=True)
+    q, (k, v) = normalised @ q_kernel, np.split(np.asarray(context) @ kv_kernel, 2, axis=-1)
+    expected = flat.copy()
+    for b in range(2):
+        for head in (slice(0, 2), slice(2, 4)):
+            for i in range(6):
+                weights = np.exp(k[b, :, head] @ q[b, i, head] / np.sqrt(2)) * (1 if mask is None else mask[b])
+                expected[b, i] += weights / weights.sum() @ v[b, :, head] @ out[head]
+    np.testing.assert_allclose(apply(x, context, mask), expected.reshape(x.shape), rtol=1e-3, atol=1e-4)
+
+
+def test_a_context_has_no_order_and_what_is_masked_does_not_count():
+    x, context = (jax.random.normal(jax.random.key(k), s) for k, s in ((0, (2, 3, 4)), (5, (2, 3, 5))))
+    apply, _ = cross(x, context)
+    found = apply(x, context, MASK)
+    np.testing.assert_allclose(apply(x, context[:, ::-1], MASK[:, ::-1]), found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(apply(x, context.at[0, 1].set(1e4), MASK), found)
+    # One token alone is all that is attended to; none leaves x as it is, and a gradient that is finite.
+    one = np.array([[False, True, False]] * 2)
+    np.testing.assert_allclose(apply(x, context, one), apply(x, context[:, 1:2]), rtol=1e-4, atol=1e-5)
+    none = np.zeros((2, 3), bool)
+    np.testing.assert_array_equal(apply(x, context, none), x)
+    gradient = jax.grad(lambda c: apply(x, c, none).sum())(context)
+    np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
+
+
+def test_a_point_attends_too_and_forward_mode_is_the_transpose_of_reverse_mode():
+    x, context = (jax.random.normal(jax.random.key(k), s) for k, s in ((0, (2, 4)), (5, (2, 3, 5))))
+    apply, _ = cross(x, context)
+    assert apply(x, context).shape == (2, 4)
+    u, v = (jax.random.normal(jax.random.key(k), a.shape) for k, a in ((6, x), (7, context)))
+    _, tangent = jax.jvp(lambda c: apply(x, c, MASK), (context,), (v,))
+    _, pullback = jax.vjp(lambda c: apply(x, c, MASK), context)
+    np.testing.assert_allclose(jnp.vdot(u, tangent), jnp.vdot(pullback(u)[0], v), rtol=1e-4)
+
+
+def test_attention_to_a_context_in_half_precision():
+    x, context = (jnp.ones(s, jnp.bfloat16) for s in ((2, 3, 4), (2, 3, 5)))
+    apply, params = cross(x, context, MASK, dtype=jnp.bfloat16)
+    assert apply(x, context, MASK).dtype == jnp.bfloat16
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
+    with pytest.raises(ValueError, match="num_heads=3"):
+        CrossAttention(num_heads=3, num_groups=1).init(jax.random.key(0), x, context)

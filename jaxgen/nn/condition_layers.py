@@ -1,0 +1,105 @@
+"""Layers that take conditions in, as `jaxgen.nn.conditions.given` hands them to a network.
+
+    vector = EmbedConditions(conditions, spec, width)(forms)           [B, width], beside an embedding of the time, say
+    x = concatenated(x, conditions, forms)                             further channels of the input
+    tokens = TokenConditions(conditions, spec, width)(forms)           a context for `jaxgen.nn.CrossAttention`
+
+Each is None, or leaves x as it is, where no condition is of its kind, and then has no parameters.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxgen import require
+from jaxgen.core import Spec
+from jaxgen.nn.conditions import Conditions, CrossAttend, Embed
+
+
+class EmbedConditions(nn.Module):
+    """The sum of the embeddings of all `Embed` conditions.
+
+    An integer has a row of a table, with one more row for "withheld"; a vector goes through a dense layer, in which the
+    flag for "withheld" has a row of its own.
+
+    Attributes:
+        conditions: Conditions by name; those of other kinds are left alone.
+        spec: Description of the data.
+        width: Length of the sum.
+        dtype: Dtype of the computation; parameters stay float32.
+    """
+
+    conditions: Conditions
+    spec: Spec
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, forms: Mapping[str, Array]) -> Float[Array, "b _"] | None:
+        require.size("width", self.width)
+        total = None
+        for name, condition in sorted(self.conditions.items()):
+            if not isinstance(condition, Embed):
+                continue
+            vector = _embedded(forms[name], self.spec.field(name).num_values, self.width, self.dtype, f"embed_{name}")
+            total = vector if total is None else total + vector
+        return total
+
+
+class Context(NamedTuple):
+    """What `jaxgen.nn.CrossAttention` attends to.
+
+    Attributes:
+        tokens: Vectors of the tokens.
+        mask: True where a token may be attended to.
+    """
+
+    tokens: Float[Array, "b l e"]
+    mask: Bool[Array, "b l"]
+
+
+class TokenConditions(nn.Module):
+    """The tokens of all `CrossAttend` conditions, one sequence behind the other, with learned positions.
+
+    A token has a row of a table, with one more row for "withheld"; a vector goes through a dense layer, in which the
+    flag for "withheld" has a row of its own.
+
+    Attributes:
+        conditions: Conditions by name; those of other kinds are left alone.
+        spec: Description of the data.
+        width: Length of a token's vector.
+        dtype: Dtype of the computation; parameters stay float32.
+    """
+
+    conditions: Conditions
+    spec: Spec
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, forms: Mapping[str, Array]) -> Context | None:
+        require.size("width", self.width)
+        tokens, masks = [], []
+        for name, condition in sorted(self.conditions.items()):
+            if not isinstance(condition, CrossAttend):
+                continue
+            form = forms[name]
+            embedded = _embedded(form, self.spec.field(name).num_values, self.width, self.dtype, f"embed_{name}")
+            shape = embedded.shape[1:]
+            positions = self.param(f"positions_{name}", nn.initializers.normal(1.0), shape, jnp.float32)
+            tokens.append(embedded + positions.astype(self.dtype)[None])
+            kept = jnp.ones(form.shape[:2], jnp.bool_) if condition.padding is None else form != condition.padding
+            masks.append(kept)
+        return Context(jnp.concatenate(tokens, axis=1), jnp.concatenate(masks, axis=1)) if tokens else None
+
+
+def _embedded(form: Array, num_values: int | None, width: int, dtype: Any, name: str) -> Array:
+    """Integers by a table that knows "withheld", vectors by a dense layer; to be called within a compact module."""
+    if jnp.issubdtype(form.dtype, jnp.integer) and num_values is not None:
+        # Of unit variance, as the rest of a network's input.
+        init = nn.initializers.normal(1.0)
+        return nn.Embed(num_values + 1, width, dtype=dtype, embedding_init=init, name=name)(form)
+    return nn.Dense(width, dtype=dtype, name=name)(form.astype(dtype))
