@@ -5,9 +5,11 @@ not, if they were written as array_record. Reading them all takes a quarter of a
 what fits into memory is decoded once and kept in the cache.
 """
 
+import dataclasses
 import hashlib
 import importlib.util
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen import spelling
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec, field_name
 from jaxgen.data import cache as caching
 from jaxgen.data import checks, images
 from jaxgen.data.arrays import divided
@@ -30,7 +32,7 @@ FORMAT = "array_record"
 
 @dataclass(frozen=True, repr=False)
 class Records:
-    """The source behind `open_tfds`: records[i] is {"x" [H, W, C], "label"}.
+    """The source behind `open_tfds`: records[i] is {"x" [H, W, C], "label"} and the further fields asked for.
 
     Attributes:
         records: What `tfds.data_source` returns.
@@ -38,6 +40,7 @@ class Records:
         label: Name of the label in a record, None without.
         size: See `images.resized`.
         crop: See `images.resized`.
+        fields: Names of further features of a record and their descriptions, by the names of their fields.
     """
 
     records: Any
@@ -45,6 +48,7 @@ class Records:
     label: str | None
     size: tuple[int, int] | None
     crop: bool
+    fields: Mapping[str, tuple[str, Field]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -54,17 +58,21 @@ class Records:
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         record = self.records[i]
-        x = record[self.image]
-        if x.dtype == np.uint16:
-            x = x.astype(np.float32) / np.float32(65535)
-        x = images.resized(x, self.size, self.crop)
-        return {"x": x} if self.label is None else {"x": x, "label": np.int32(record[self.label])}
+        x = images.resized(_unit(record[self.image]), self.size, self.crop)
+        label = {} if self.label is None else {"label": np.int32(record[self.label])}
+        further = {
+            name: np.asarray(_unit(np.asarray(record[feature])), field.dtype)
+            for name, (feature, field) in self.fields.items()
+        }
+        return {"x": x, **label, **further}
 
 
 def open_tfds(
     name: str,
     *,
     folder: str | Path | None = None,
+    fields: Mapping[str, str] | None = None,
+    num_values: Mapping[str, int] | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
     valid: int | float | None = 0.1,
@@ -77,6 +85,9 @@ def open_tfds(
 
     Args:
         name: As TFDS has it: "cifar10", "emnist/letters", "mnist:3.0.1".
+        fields: Further features of a record by the names that their fields are to have, {"low": "lr_image"}: images of
+            one size, classes, or arrays of one shape. They are neither x nor the label then.
+        num_values: Number of values that the integers of a field can have, by its name; known for classes.
         folder: TFDS's data_dir; None for $TFDS_DATA_DIR or ~/tensorflow_datasets. What is not prepared there is
             downloaded and prepared, which takes tensorflow.
         size: (height, width) to resize to, antialiased; None where all images have one size.
@@ -92,17 +103,19 @@ def open_tfds(
     Raises:
         ImportError: TFDS is not installed; or tensorflow is not, and the data set must be prepared.
         ValueError: No such data set, records in a format that must be read in order, not just one image in a
-            record, images of many sizes without a size.
+            record, images of many sizes without a size, or a feature that can be no field.
         ConnectionError: The download failed.
     """
     size = image_size(size, crop)
-    return divided(_splits(_builder(name, folder), size, crop), valid, test, seed)
+    return divided(_splits(_builder(name, folder), size, crop, fields, num_values), valid, test, seed)
 
 
 def from_tfds(
     name: str,
     *,
     folder: str | Path | None = None,
+    fields: Mapping[str, str] | None = None,
+    num_values: Mapping[str, int] | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
     valid: int | float | None = 0.1,
@@ -122,7 +135,7 @@ def from_tfds(
     """
     size = image_size(size, crop)
     builder = _builder(name, folder)
-    whole = _splits(builder, size, crop)
+    whole = _splits(builder, size, crop, fields, num_values)
     fits_into_memory(name, whole)
 
     def decode() -> dict[str, np.ndarray]:
@@ -131,10 +144,12 @@ def from_tfds(
 
     # Two folders may hold different parts of one data set; what is in them, the description says.
     parts = [builder.info.full_name, size, crop, Path(builder.data_dir, "dataset_info.json").read_text()]
+    parts += [sorted(fields.items())] if fields else []
     source = hashlib.sha256(repr(parts).encode()).hexdigest()
     file = f"{builder.info.full_name.replace('/', '-')}-{source[:8]}.npz"
     arrays = caching.cached(caching.folder(cache) / "tfds" / file, source, decode)
-    splits = {split: Split(arrays[f"{split}/x"], arrays.get(f"{split}/label")) for split in whole}
+    columns = {split: [key.partition("/")[2] for key in arrays if key.startswith(f"{split}/")] for split in whole}
+    splits = {split: Split.of({name: arrays[f"{split}/{name}"] for name in names}) for split, names in columns.items()}
     full_name = "-".join(builder.info.full_name.split("/")[:-1])
     dataset = Dataset(full_name, whole["train"].spec, **divided(splits, valid, test, seed))
     checks.warn_of_missing(dataset.spec)
@@ -197,11 +212,26 @@ def _prepared(builder: Any) -> Any:
     return builder
 
 
-def _splits(builder: Any, size: tuple[int, int] | None, crop: bool) -> dict[str, Examples]:
+def _splits(
+    builder: Any,
+    size: tuple[int, int] | None,
+    crop: bool,
+    fields: Mapping[str, str] | None,
+    num_values: Mapping[str, int] | None,
+) -> dict[str, Examples]:
     """What TFDS gives of "train", "valid" and "test"."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features.items())
+    beside = {}
+    for name, feature in (fields or {}).items():
+        if feature not in features:
+            raise ValueError(
+                f"fields[{field_name(name)!r}] must be a feature of {builder.name}, {', '.join(features)}, "
+                f"got {feature!r}{spelling.guess(feature, features)}"
+            )
+        beside[field_name(name)] = (feature, described(name, features[feature], (num_values or {}).get(name)))
+    features = {key: feature for key, feature in features.items() if key not in (fields or {}).values()}
     pictures = [key for key, feature in features.items() if type(feature) is tfds.features.Image]
     if len(pictures) != 1:
         raise ValueError(f"{builder.name} must have one image in a record, got {', '.join(pictures) or 'none'}")
@@ -214,12 +244,36 @@ def _splits(builder: Any, size: tuple[int, int] | None, crop: bool) -> dict[str,
         raise ValueError(f"{builder.name} has images of many sizes, got no size: size=(height, width) resizes them")
     dtype, levels = ("uint8", 256) if features[image].np_dtype == np.uint8 else ("float32", None)
     class_names = None if label is None else tuple(classes[label].names)
-    spec = Spec((*(size or (height, width)), channels), dtype, levels, num_classes, class_names=class_names)
+    further = {name: field for name, (_, field) in beside.items()}
+    spec = Spec((*(size or (height, width)), channels), dtype, levels, num_classes, further, class_names=class_names)
     names = {"train": "train", "valid": "validation", "test": "test"}
     if "test" not in builder.info.splits:
         names = {"train": "train", "test": "validation"}
     return {
-        split: Examples(Records(builder.as_data_source(theirs), image, label, size, crop), spec)
+        split: Examples(Records(builder.as_data_source(theirs), image, label, size, crop, beside), spec)
         for split, theirs in names.items()
         if theirs in builder.info.splits
     }
+
+
+def described(name: str, feature: Any, num_values: int | None) -> Field:
+    """A feature of TFDS as a field.
+
+    Raises:
+        ValueError: No numbers of one shape, or integers of which nobody says how many there can be.
+    """
+    shape, dtype = feature.shape, np.dtype(feature.np_dtype)
+    if None in shape or dtype.kind not in "buif" or dtype == np.float64:
+        raise ValueError(f"fields[{name!r}] must be numbers of one shape, got {dtype} of shape {shape}")
+    if dtype == np.uint16 and len(shape) == 3:
+        return Field(shape, "float32")
+    kept = dtype.name if dtype in (np.bool_, np.uint8, np.float32) else "int32"
+    try:
+        return Field(shape, kept, num_values or getattr(feature, "num_classes", None))
+    except ValueError as error:
+        raise ValueError(f"fields[{name!r}]: {error}") from None
+
+
+def _unit(image: np.ndarray) -> np.ndarray:
+    """16-bit grey levels in [0, 1]; others as they are."""
+    return image.astype(np.float32) / np.float32(65535) if image.dtype == np.uint16 else image

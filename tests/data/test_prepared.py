@@ -1,13 +1,15 @@
 """Data sets of tensorflow-datasets that lie prepared on disk, read without tensorflow."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from published import FIXTURE, SHARED, needs_shared
 
-from jaxgen.core import Spec
+from jaxgen.core import Field, Spec
 from jaxgen.data import from_tfds, load, mnist, open_tfds
+from jaxgen.data.prepared import described
 
 needs_tfds = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow_datasets") is None, reason="tensorflow-datasets is not installed"
@@ -142,6 +144,29 @@ def test_images_of_many_sizes(tmp_path):
     with pytest.raises(ValueError, match=r"homemade has images of many sizes, got no size: size=\(height, width\)"):
         open_tfds("homemade", folder=folder)
     assert open_tfds("homemade", folder=folder, size=(14, 14))["test"][0]["x"].shape == (14, 14, 1)
+
+
+def test_further_features_are_fields(tmp_path):
+    plain = from_tfds("mnist", folder=FIXTURE, valid=None)
+    data = from_tfds("mnist", folder=FIXTURE, fields={"digit": "label"}, valid=None)
+    assert data.spec == Spec((28, 28, 1), "uint8", 256, fields={"digit": Field((), "int32", 10)})
+    for name, split in data.splits.items():
+        np.testing.assert_array_equal(split.fields["digit"], plain.splits[name].label)
+    again = from_tfds("mnist", folder=FIXTURE, fields={"digit": "label"}, valid=None)  # from the cache
+    assert again.fingerprint == data.fingerprint
+    records = open_tfds("mnist", folder=FIXTURE, fields={"digit": "label"}, valid=None)
+    assert records["test"].spec == data.spec
+    assert records["test"][3]["digit"] == data.test.fields["digit"][3]
+    with pytest.raises(ValueError, match="must be a feature of mnist, image, label, got 'lable'; did you mean 'label'"):
+        open_tfds("mnist", folder=FIXTURE, fields={"digit": "lable"})
+    folder = changed(tmp_path, "homemade", lambda text: text.replace(b'"28"', b'"-1"'))
+    with pytest.raises(ValueError, match=r"fields\['low'\] must be numbers of one shape, got uint8 of shape \(None,"):
+        open_tfds("homemade", folder=folder, fields={"low": "image"})
+    with pytest.raises(ValueError, match=r"fields\['digit'\]: num_values must be None for float32, got 10"):
+        described("digit", SimpleNamespace(shape=(), np_dtype=np.float32), 10)
+    with pytest.raises(ValueError, match=r"fields\['digit'\]: num_values must be an integer .* for int32, got None"):
+        described("digit", SimpleNamespace(shape=(), np_dtype=np.int64), None)
+    assert described("low", SimpleNamespace(shape=(2, 2, 1), np_dtype=np.uint16), None) == Field((2, 2, 1), "float32")
 
 
 def test_without_tfds(monkeypatch):
