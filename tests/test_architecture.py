@@ -25,6 +25,7 @@ FLOORS = {
     "optimizers": 1,
     "nn": 1,
     "data": 1,
+    "paths": 1,
     "autoencoder": 2,
     "vae": 2,
     "gan": 2,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from jaxgen import require
 from jaxgen.core import Spec
@@ -81,7 +81,11 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b *event"], t: Int[Array, " b"], label: Int[Array, " b"] | None, train: bool
+        self,
+        x: Float[Array, "b *event"],
+        t: Real[Array, " b"],
+        label: Int[Array, " b"] | None,
+        train: bool,
     ) -> tuple[Array, ...]:
         embedding = TimeEmbedding(self.config.time_features, self.num_classes, self.dtype)(t, label)
         h = x.reshape(x.shape[0], -1).astype(self.dtype)

@@ -12,7 +12,7 @@ from jaxgen.nn.normalisation import BatchNorm, GroupNorm
 from jaxgen.nn.phases import channels_to_phases, phases_to_channels
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
-from jaxgen.nn.time import TimeEmbedding, sinusoidal_embedding
+from jaxgen.nn.time import TimeEmbedding, fourier_embedding, sinusoidal_embedding
 from jaxgen.nn.unet import UNet
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Upsample",
     "channels_to_phases",
     "conv_general_dilated",
+    "fourier_embedding",
     "halvings",
     "phases_to_channels",
     "sinusoidal_embedding",

@@ -15,7 +15,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from jaxgen import require
 from jaxgen.core import Spec
@@ -170,7 +170,11 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b *space c"], t: Int[Array, " b"], label: Int[Array, " b"] | None, train: bool
+        self,
+        x: Float[Array, "b *space c"],
+        t: Real[Array, " b"],
+        label: Int[Array, " b"] | None,
+        train: bool,
     ) -> tuple[Array, ...]:
         config, dtype, window = self.config, self.dtype, (3,) * (x.ndim - 2)
         # (Argument 3, counted from self, is train, which is no array.)

@@ -1,5 +1,6 @@
 """Attention against its formula, position by position, and the embedding of the time."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nn import CrossAttention, SelfAttention, TimeEmbedding, sinusoidal_embedding
+from jaxgen.nn import CrossAttention, SelfAttention, TimeEmbedding, fourier_embedding, sinusoidal_embedding
 
 
 def test_attention_is_its_formula():
@@ -123,3 +124,32 @@ def test_attention_to_a_context_in_half_precision():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
     with pytest.raises(ValueError, match="num_heads=3"):
         CrossAttention(num_heads=3, num_groups=1).init(jax.random.key(0), x, context)
+
+
+def test_real_times_are_embedded_as_integers_are():
+    t = jnp.array([0, 3, 250], jnp.int32)
+    whole = np.asarray(sinusoidal_embedding(t, 8))
+    np.testing.assert_array_equal(sinusoidal_embedding(t.astype(jnp.float32), 8), whole)
+    np.testing.assert_allclose(sinusoidal_embedding(t / 1000, 8, scale=1000.0), whole, atol=1e-4)
+    assert not np.allclose(sinusoidal_embedding(jnp.array([0.4, 0.6]), 8)[0], whole[0], atol=0.1)
+    layer, scaled = TimeEmbedding(4), TimeEmbedding(4, scale=1000.0)
+    params = layer.init(jax.random.key(0), t, None)
+    told: Any = layer.apply(params, t, None)
+    again: Any = scaled.apply(params, t / 1000, None)
+    np.testing.assert_allclose(again, told, atol=1e-3)
+    with pytest.raises(ValueError, match="scale must be a finite number above 0"):
+        sinusoidal_embedding(t, 8, 0.0)
+    with pytest.raises(ValueError, match="t must be an array of integers or floats, got bool"):
+        inspect.unwrap(sinusoidal_embedding)(t > 1, 8)
+
+
+def test_random_frequencies_are_fixed_and_their_products_are_a_kernel():
+    """The mean over f ~ N(0, std^2) of cos 2 pi f (t - s) is exp(-2 (pi std (t - s))^2)."""
+    t = jnp.linspace(0, 1, 9)
+    found = np.asarray(fourier_embedding(t, 20_000, std=1.5), np.float64)
+    np.testing.assert_array_equal(fourier_embedding(t, 20_000, std=1.5), found)
+    assert not np.allclose(fourier_embedding(t, 20_000, std=1.5, seed=1), found)
+    distance = np.asarray(t)[:, None] - np.asarray(t)[None]
+    np.testing.assert_allclose(found @ found.T / 10_000, np.exp(-2 * (np.pi * 1.5 * distance) ** 2), atol=0.05)
+    with pytest.raises(ValueError, match="features must be an even integer"):
+        fourier_embedding(t, 3)

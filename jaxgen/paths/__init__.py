@@ -1,0 +1,96 @@
+"""Gaussian paths x_t = alpha(t) x_0 + sigma(t) eps over real t: what every diffusion and flow model shares.
+
+    alpha(t), sigma(t), their derivatives, log SNR    Linear, Cosine, LinearBeta, VarianceExploding, Tabulated
+    x_t; eps, x_0, v, velocity, score                 prediction.diffuse, .ends_from_..., .velocity_from_ends
+    what a network predicts                           Eps, X0, V, Velocity, Preconditioned (EDM)
+    a network as a velocity or a denoiser             bound_velocity, bound_denoiser
+    where t is drawn in training                      stratified_times of Uniform, LogitNormal, LogNormal
+    where a sampler stops                             even_times, karras_times, log_snr_times
+    dx / dt = u(x, t), from noise to data             euler, heun
+    steps by the denoised data                        dpm_solver_pp, ancestral
+    classifier-free guidance                          guided
+    log p(x) by the change of variables               flow_log_prob
+    data for which all of this is known               oracle.gaussian, oracle.GaussianMixture
+
+Nothing here knows a network or a family: a model is any function of (x_t [B, *event], t [B]). The lecture's chain of
+integer steps is in `jaxgen.ddpm`; its schedules are paths, sampled at T points (`Tabulated`).
+"""
+
+from jaxgen.paths import (
+    binding,
+    flow,
+    guidance,
+    ode,
+    oracle,
+    path,
+    preconditioning,
+    prediction,
+    sampler,
+    tabulated,
+    times,
+)
+from jaxgen.paths.binding import bound_denoiser, bound_velocity
+from jaxgen.paths.flow import flow_log_prob, random_signs
+from jaxgen.paths.guidance import guided
+from jaxgen.paths.ode import euler, heun
+from jaxgen.paths.path import Cosine, Linear, LinearBeta, Path, VarianceExploding
+from jaxgen.paths.preconditioning import Preconditioned
+from jaxgen.paths.prediction import X0, Ends, Eps, Prediction, V, Velocity, diffuse
+from jaxgen.paths.sampler import ancestral, dpm_solver_pp, noise
+from jaxgen.paths.tabulated import Tabulated
+from jaxgen.paths.times import (
+    LogitNormal,
+    LogNormal,
+    TimeDistribution,
+    Uniform,
+    even_times,
+    karras_times,
+    log_snr_times,
+    stratified_times,
+)
+
+__all__ = [
+    "X0",
+    "Cosine",
+    "Ends",
+    "Eps",
+    "Linear",
+    "LinearBeta",
+    "LogNormal",
+    "LogitNormal",
+    "Path",
+    "Preconditioned",
+    "Prediction",
+    "Tabulated",
+    "TimeDistribution",
+    "Uniform",
+    "V",
+    "VarianceExploding",
+    "Velocity",
+    "ancestral",
+    "binding",
+    "bound_denoiser",
+    "bound_velocity",
+    "diffuse",
+    "dpm_solver_pp",
+    "euler",
+    "even_times",
+    "flow",
+    "flow_log_prob",
+    "guidance",
+    "guided",
+    "heun",
+    "karras_times",
+    "log_snr_times",
+    "noise",
+    "ode",
+    "oracle",
+    "path",
+    "preconditioning",
+    "prediction",
+    "random_signs",
+    "sampler",
+    "stratified_times",
+    "tabulated",
+    "times",
+]

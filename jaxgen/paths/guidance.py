@@ -1,0 +1,58 @@
+"""A prediction that is pushed towards its condition."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen import require
+from jaxgen.events import require_events
+from jaxgen.paths.prediction import Predict
+
+Conditioned: TypeAlias = Callable[[Array, Array, Any], Array]
+"""A function (x_t [B, *event], t [B], condition) -> [B, *event]."""
+
+
+def guided(predict: Conditioned, w: float | Float[Array, ""], condition: Any, null: Any) -> Predict:
+    """Classifier-free guidance of any prediction that is linear in the score: eps, x_0, v or the velocity.
+
+        u + w (c - u)
+
+    with c the prediction under the condition and u the one without. w = 0 is the unconditional model, w = 1 the
+    conditional one, and w > 1 extrapolates beyond it. (In the paper's notation w - 1 is the weight.) Both predictions
+    are made at once, in a batch of twice the size.
+
+    Args:
+        predict: (x_t, t, condition) -> prediction.
+        w: Guidance weight.
+        condition: Condition of each sample: a pytree of arrays [B, ...], labels for instance.
+        null: Stand-in that the network saw in training where the condition was withheld, of the same shapes.
+
+    Returns:
+        (x_t, t) -> guided prediction.
+
+    Raises:
+        ValueError: A weight that is not finite, or, when called, conditions of different shapes.
+
+    Source: Ho & Salimans 2022, equation 6; for velocities Zheng et al. 2023, section 3.
+    """
+    if not hasattr(w, "shape"):
+        require.number("w", w)
+
+    def both(x_t: Array, t: Array) -> Array:
+        require_events(x_t=x_t)
+        _require_alike(x_t.shape[0], condition, null)
+        doubled = jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t])
+        c, u = jnp.split(predict(*doubled, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), condition, null)), 2)
+        return u + w * (c - u)
+
+    return both
+
+
+def _require_alike(num: int, condition: Any, null: Any) -> None:
+    """Refuse a condition and a null that are not pytrees of arrays [B, ...] of equal shapes."""
+    shapes, nulls = (jax.tree.map(jnp.shape, tree) for tree in (condition, null))
+    if shapes != nulls or any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(condition)):
+        raise ValueError(f"condition and null must have equal shapes [{num}, ...], got {shapes} and {nulls}")

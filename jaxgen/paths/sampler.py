@@ -1,0 +1,158 @@
+"""From noise to data along a path, in steps from one denoised guess to the next.
+
+    the probability flow, with x_0_hat linear in the log signal-to-noise ratio     dpm_solver_pp
+    x_s = alpha_s x_0_hat + sqrt(sigma_s^2 - added^2) eps_hat + added z            ancestral
+
+A sampler is a free function of `denoise(x, t) -> x_0_hat`, which takes x [B, *event] and t [B]; `bound_denoiser` makes
+it of a network. Neither needs a derivative of the path, and both start at pure noise and end at the data without a
+special case. Solvers of the flow by its velocity are in `jaxgen.paths.ode`. Compile the call (`jax.jit`) if it is made
+more than once.
+
+The noise of sample k at step i is normal(fold_in(fold_in(key, k), i)), with i = 0 for the state to start from.
+"""
+
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen import require
+from jaxgen.core import PRNGKey
+from jaxgen.draws import example_keys
+from jaxgen.events import require_events, require_integers, require_rank, require_shape
+from jaxgen.paths.ode import Times, descend, monotone, spread
+from jaxgen.paths.path import Path, signal_and_noise
+from jaxgen.paths.prediction import Predict
+
+_Event: TypeAlias = Float[Array, "b *event"]
+_Index: TypeAlias = Int[Array, " b"]
+_Samples: TypeAlias = Float[Array, "b *event"] | Float[Array, "states b *event"]
+
+
+def noise(
+    key: PRNGKey, path: Path, t: int | float, index: _Index, event_shape: tuple[int, ...]
+) -> Float[Array, "b ..."]:
+    """States to start from, draws of N(0, sigma(t)^2 I): what is left of the data at t must be negligible.
+
+    The draw of sample k is normal(fold_in(fold_in(key, k), 0)); the steps of a sampler count from 1, so that a sampler
+    may be given the same key.
+    """
+    require.typed_key("key", key)
+    require_integers(index=index)
+    require_rank(1, "[b]", index=index)
+    require.sizes("event_shape", event_shape)
+    drawn = _normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape), jnp.float32))
+    return signal_and_noise(path, t, drawn)[1] * drawn
+
+
+def dpm_solver_pp(
+    denoise: Predict, path: Path, x: _Event, times: Times, *, order: int = 2, keep: bool = False
+) -> _Samples:
+    """Samples by the probability flow, in steps that take x_0_hat as linear in the log signal-to-noise ratio.
+
+        x_s = sigma_s / sigma_t x_t + alpha_s (1 - exp(-h)) D,     h = (lambda_s - lambda_t) / 2
+        D = x_0_hat(t) + h / (2 h_before) (x_0_hat(t) - x_0_hat(t_before))
+
+    D is x_0_hat(t) alone in the first step, which has no step before it, and in steps from pure noise or to the data,
+    where h is infinite. With order 1, D is x_0_hat(t) in all steps, which is `ancestral` with eta = 0. Each step calls
+    `denoise` once.
+
+    Args:
+        denoise: (x_t, t) -> x_0_hat.
+        path: Path that the states are on.
+        x: States at the first of the times.
+        times: Levels to visit, descending.
+        order: Order of the steps, 1 or 2.
+        keep: Whether all states are returned.
+
+    Returns:
+        The states at the last of the times; with keep those at all times, along a new first axis.
+
+    Raises:
+        ValueError: Fewer than two times, times that do not fall, or an order other than 1 or 2.
+
+    Source: Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
+    """
+    require.one_of("order", order, (1, 2))
+    require_events(x=x)
+    times = monotone(times, x.dtype, path.t_max)
+    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
+    h = jnp.diff(log_snr) / 2
+    tables = (times[:-1], sigma[1:] / sigma[:-1], -alpha[1:] * jnp.expm1(-h), _slopes(h, order))
+
+    def move(x: Array, before: Array, t: Array, rest: Array, gain: Array, slope: Array) -> tuple[Array, Array]:
+        x_0_hat = denoise(x, spread(t, x))
+        return rest * x + gain * (x_0_hat + slope * (x_0_hat - before)), x_0_hat
+
+    return descend(move, x, tables, keep, jnp.zeros_like(x))
+
+
+def ancestral(
+    key: PRNGKey,
+    denoise: Predict,
+    path: Path,
+    x: _Event,
+    times: Times,
+    *,
+    index: _Index | None = None,
+    eta: float = 1.0,
+    keep: bool = False,
+) -> _Samples:
+    """Samples by the path's reversal, a Markov chain with its marginals.
+
+        x_s = alpha_s x_0_hat + sqrt(sigma_s^2 - added^2) eps_hat + added z,     z ~ N(0, I)
+        added = eta sigma_s sqrt(1 - SNR_t / SNR_s)
+
+    eta = 1 draws from q(x_s | x_t, x_0 = x_0_hat), the ancestral sampler; eta = 0 adds no noise and takes steps of
+    first order along the probability flow (DDIM).
+
+    Args:
+        key: Root of the noise; not used if eta is 0.
+        denoise: (x_t, t) -> x_0_hat.
+        path: Path that the states are on.
+        x: States at the first of the times.
+        times: Levels to visit, descending.
+        index: Number k of each sample; None counts from 0.
+        eta: Share of the ancestral noise, in [0, 1].
+        keep: Whether all states are returned.
+
+    Returns:
+        The states at the last of the times; with keep those at all times, along a new first axis.
+
+    Raises:
+        ValueError: Fewer than two times, times that do not fall, or an eta outside [0, 1].
+
+    Source: Kingma et al. 2021, appendix A.4; for eta, Song et al. 2021 (DDIM), equation 16.
+    """
+    require.number("eta", eta, 0, 1)
+    require.typed_key("key", key)
+    require_events(x=x)
+    require_integers(index=index)
+    require_shape(x.shape[:1], index=index)
+    times = monotone(times, x.dtype, path.t_max)
+    keys = example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
+    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
+    added = -(eta**2) * jnp.square(sigma[1:]) * jnp.expm1(-jnp.diff(log_snr))
+    kept = jnp.sqrt(jnp.maximum(jnp.square(sigma[1:]) - added, 0))
+    steps = jnp.arange(1, len(times), dtype=jnp.int32)
+    tables = (steps, times[:-1], alpha[:-1], sigma[:-1], alpha[1:], kept, jnp.sqrt(added))
+
+    def move(x: Array, memory: None, i: Array, t: Array, *now: Array) -> tuple[Array, None]:
+        alpha_t, sigma_t, alpha_s, kept, added = now
+        x_0_hat = denoise(x, spread(t, x))
+        eps_hat = (x - alpha_t * x_0_hat) / sigma_t
+        x = alpha_s * x_0_hat + kept * eps_hat
+        return (x + added * _normals(keys, i, x) if eta > 0 else x), memory
+
+    return descend(move, x, tables, keep)
+
+
+def _slopes(h: Array, order: int) -> Array:
+    """h / (2 h_before), 0 in the first step and where either is infinite."""
+    ratio = jnp.where(jnp.isfinite(h[1:]) & jnp.isfinite(h[:-1]), h[1:] / h[:-1], 0)
+    return jnp.concatenate([jnp.zeros_like(h[:1]), 0.5 * ratio if order == 2 else jnp.zeros_like(ratio)])
+
+
+def _normals(keys: Array, i: Array, x: Array) -> Array:
+    return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
