@@ -5,10 +5,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
-from jaxgen import autoencoder, ddpm, distributions, events, gan, vae
+from jaxgen import autoencoder, ddpm, distributions, events, gan, paths, vae
 from jaxgen.ddpm import conditioning, objective, prediction, process, sampler, schedule, weighting
 from jaxgen.ddpm.tables import coefficient
 from jaxgen.gan import latent, monitor, penalties
@@ -61,6 +62,14 @@ CASES = [
     (process.sample_keys, (KEY, Z, T[:2]), r"index must have shape \(3,\), got \(2,\)"),
     (prediction.x_0_from_eps, (S, Z, T, COLUMN), "x_t and eps must have equal shapes"),
     (prediction.eps_from_v, (S, Z, T, COLUMN), "x_t and v must have equal shapes"),
+    (paths.diffuse, (paths.Linear(), Z, 0.5, COLUMN), "x_0 and eps must have equal shapes"),
+    (paths.prediction.ends_from_v, (paths.Linear(), Z, 0.5, COLUMN), "x_t and v must have equal shapes"),
+    (paths.Velocity().velocity, (paths.Linear(), Z, 0.5, COLUMN), "x_t and output must have equal shapes"),
+    (paths.path.signal_and_noise, (paths.Linear(), COLUMN, Z), r"t must have shape \(\) or \(3,\)"),
+    (paths.path.signal_and_noise, (paths.Linear(), T, Z), "t must have a floating dtype"),
+    (paths.flow_log_prob, (lambda x, t: x, INTEGERS, (1.0, 0.0)), "x_0 must have a floating dtype, got int32"),
+    (paths.heun, (lambda x, t: x, INTEGERS, (1.0, 0.0)), "x must have a floating dtype, got int32"),
+    (paths.noise, (KEY, paths.Linear(), 1.0, B, (2,)), "index must have an integer dtype, got float32"),
     (objective.simple_loss, (Z, COLUMN), "eps and eps_hat must have equal shapes"),
     (objective.denoising_cost, (S, Z, Z, T + 1, COLUMN, Z), "must have equal shapes"),
     (objective.reconstruction_cost, (Z, COLUMN, Z, None), "must have equal shapes"),
@@ -131,6 +140,25 @@ DENOISERS = {
 )
 def test_a_denoiser_returns_events(use, wrong):
     with pytest.raises(ValueError, match=r"(eps_hat|variance fraction) of denoise must have shape"):
+        jax.eval_shape(lambda: use(DENOISERS[wrong]))
+
+
+@pytest.mark.parametrize("wrong", ["a column", "one example"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda predict: paths.euler(predict, Z, (1.0, 0.5, 0.0)),
+        lambda predict: paths.heun(predict, Z, (1.0, 0.5, 0.0)),
+        lambda predict: paths.dpm_solver_pp(predict, paths.Linear(), Z, (1.0, 0.5, 0.0)),
+        lambda predict: paths.ancestral(KEY, predict, paths.Linear(), Z, (1.0, 0.5, 0.0)),
+        lambda predict: paths.flow_log_prob(predict, Z, (1.0, 0.5, 0.0)),
+        lambda predict: paths.guided(lambda x, t, c: predict(x, t), 2.0, B, B)(Z, B),
+        lambda predict: paths.bound_velocity(paths.Linear(), paths.Eps(), predict)(Z, B + 0.5),
+    ],
+    ids=["euler", "heun", "dpm", "ancestral", "flow", "guided", "bound"],
+)
+def test_a_network_on_a_path_returns_events(use, wrong):
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError), match=r"must have equal shapes|typechecking parameter"):
         jax.eval_shape(lambda: use(DENOISERS[wrong]))
 
 

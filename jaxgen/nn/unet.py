@@ -156,6 +156,8 @@ class ResidualBlock(nn.Module):
 class Network(nn.Module):
     """The network of `UNet`: (x [B, *space, channels], t [B], label [B] or None, train) -> `outputs` arrays like x.
 
+    t counts steps, in hundreds or thousands; real t in [0, 1] is given as 1000 t (see `sinusoidal_embedding`).
+
     Attributes:
         config: Sizes of the U-Net.
         outputs: Number of output arrays of the event's shape.

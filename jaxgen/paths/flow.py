@@ -17,7 +17,7 @@ from jaxgen.core import PRNGKey
 from jaxgen.distributions import normal_log_prob
 from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank, sum_event
-from jaxgen.paths.ode import Times, heun_step, monotone, spread
+from jaxgen.paths.ode import Times, heun_step, monotone, sloped
 from jaxgen.paths.prediction import Predict
 
 _Event: TypeAlias = Float[Array, "b *event"]
@@ -53,10 +53,11 @@ def flow_log_prob(
     require_events(x_0=x_0)
     if signs is not None:
         require_events(x_0=x_0, signs=signs)
+    at = sloped(velocity)
     upwards = monotone(times, x_0.dtype, np.inf)[::-1]
 
     def slope(y: tuple[Array, Array], t: Array) -> tuple[Array, Array]:
-        u, pullback = jax.vjp(lambda x: velocity(x, spread(t, x)), y[0])
+        u, pullback = jax.vjp(lambda x: at(x, t), y[0])
         return u, divergence(lambda r: pullback(r)[0], y[0], signs)
 
     def move(y: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:

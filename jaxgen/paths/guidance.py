@@ -45,7 +45,9 @@ def guided(predict: Conditioned, w: float | Float[Array, ""], condition: Any, nu
         require_events(x_t=x_t)
         _require_alike(x_t.shape[0], condition, null)
         doubled = jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t])
-        c, u = jnp.split(predict(*doubled, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), condition, null)), 2)
+        predicted = predict(*doubled, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), condition, null))
+        require_events(x_t=doubled[0], prediction=predicted)
+        c, u = jnp.split(predicted, 2)
         return u + w * (c - u)
 
     return both

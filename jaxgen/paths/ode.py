@@ -66,7 +66,7 @@ def euler(velocity: Predict, x: _Event, times: Times, *, keep: bool = False) -> 
     times = monotone(times, x.dtype)
 
     def move(x: Array, memory: None, t: Array, s: Array) -> tuple[Array, None]:
-        return euler_step(_sloped(velocity), x, t, s), memory
+        return euler_step(sloped(velocity), x, t, s), memory
 
     return descend(move, x, (times[:-1], times[1:]), keep)
 
@@ -94,7 +94,7 @@ def heun(velocity: Predict, x: _Event, times: Times, *, correct_last: bool = Fal
     Source: Karras et al. 2022 (EDM), algorithm 1.
     """
     require_events(x=x)
-    times, slope = monotone(times, x.dtype), _sloped(velocity)
+    times, slope = monotone(times, x.dtype), sloped(velocity)
 
     def move(x: Array, memory: None, t: Array, s: Array) -> tuple[Array, None]:
         return heun_step(slope, x, t, s), memory
@@ -122,18 +122,33 @@ def monotone(times: Times, dtype: Any, falling_from: float | None = None) -> Flo
         raise ValueError(f"times must hold two or more numbers, got shape {found.shape}")
     if isinstance(found, np.ndarray):
         falls, rises = (np.diff(found) < 0).all(), (np.diff(found) > 0).all()
-        if falling_from is None:
-            rule, right = "numbers of at least 0 that rise or fall throughout", falls or rises
-        else:
-            rule, right = f"numbers that fall from at most {falling_from:g} to at least 0", falls
-        if not (right and np.isfinite(found).all() and found.min() >= 0) or found[0] > (falling_from or np.inf):
-            raise ValueError(f"times must hold {rule}, got {times}")
+        limit = np.inf if falling_from is None else falling_from
+        right = falls or (rises and falling_from is None)
+        if not (right and np.isfinite(found).all() and found.min() >= 0 and found.max() <= limit):
+            way = "rise or fall" if falling_from is None else "fall"
+            end = f" and at most {limit:g}" if np.isfinite(limit) else ""
+            raise ValueError(f"times must hold numbers that {way} throughout, at least 0{end}, got {times}")
     return jnp.asarray(found, dtype)
 
 
 def spread(t: Array, x: Array) -> Float[Array, " b"]:
     """One time as one for each example."""
     return jnp.broadcast_to(t, x.shape[:1])
+
+
+def sloped(velocity: Predict) -> Slope:
+    """A velocity as a slope, that of all examples at one t.
+
+    Raises:
+        ValueError: When called, a velocity of another shape than x.
+    """
+
+    def slope(x: Array, t: Array) -> Array:
+        u = velocity(x, spread(t, x))
+        require_events(x=x, velocity=u)
+        return u
+
+    return slope
 
 
 def descend(move: Callable[..., tuple[Array, Any]], x: Array, tables: tuple, keep: bool, memory: Any = None) -> Array:
@@ -153,10 +168,6 @@ def descend(move: Callable[..., tuple[Array, Any]], x: Array, tables: tuple, kee
 
     (last, _), states = jax.lax.scan(step, (x, memory), tables)
     return last if states is None else jnp.concatenate([x[None], states])
-
-
-def _sloped(velocity: Predict) -> Slope:
-    return lambda x, t: velocity(x, spread(t, x))
 
 
 def _moved(y: Any, length: Array, slope: Any) -> Any:

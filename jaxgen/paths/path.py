@@ -9,12 +9,12 @@
     VarianceExploding    alpha = 1, sigma = t                           EDM, where t is the standard deviation
     Tabulated            through the levels of a discrete schedule      the lecture's chain, in `jaxgen.paths.tabulated`
 
-A path is a frozen dataclass of numbers. One of your own subclasses `Path` and gives six functions of t.
+A path is a frozen dataclass of numbers. One of your own subclasses `Path` and gives five functions of t.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.core
@@ -32,7 +32,7 @@ Time: TypeAlias = int | float | Float[Array | np.ndarray, ""] | Float[Array | np
 """t, one for all examples or one for each."""
 
 
-def floats(t: Values) -> Array:
+def floats(t: Any) -> Array:
     """A number or an array as floats. Raises ValueError for an array of integers."""
     found = jnp.asarray(float(t)) if isinstance(t, int | float) else jnp.asarray(t)
     require_floats(t=found)
@@ -71,6 +71,13 @@ class Path(Protocol):
     def log_snr(self, t: Values) -> Array:
         """Log signal-to-noise ratio lambda(t) = log alpha(t)^2 / sigma(t)^2. Source: Kingma et al. 2021, section 3."""
         return 2 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
+
+    def log_snr_rate(self, t: Values) -> Array:
+        """Derivative d lambda / dt, negative: half of it weighs the noise's error in the continuous-time bound.
+
+        Source: Kingma et al. 2021, equation 17.
+        """
+        return 2 * (self.alpha_rate(t) / self.alpha(t) - self.sigma_rate(t) / self.sigma(t))
 
 
 @dataclass(frozen=True)
@@ -212,7 +219,7 @@ def rates(path: Path, t: Time, x: Float[Array, "b *event"]) -> tuple[Array, Arra
     return _against(path.alpha_rate(t), x), _against(path.sigma_rate(t), x)
 
 
-def _checked(path: Path, t: Time, x: Array) -> Array:
+def _checked(path: Path, t: Any, x: Array) -> Array:
     require_events(x=x)
     found = floats(t)
     require_shape((), x.shape[:1], t=found)

@@ -82,7 +82,7 @@ def dpm_solver_pp(
     tables = (times[:-1], sigma[1:] / sigma[:-1], -alpha[1:] * jnp.expm1(-h), _slopes(h, order))
 
     def move(x: Array, before: Array, t: Array, rest: Array, gain: Array, slope: Array) -> tuple[Array, Array]:
-        x_0_hat = denoise(x, spread(t, x))
+        x_0_hat = _denoised(denoise, x, t)
         return rest * x + gain * (x_0_hat + slope * (x_0_hat - before)), x_0_hat
 
     return descend(move, x, tables, keep, jnp.zeros_like(x))
@@ -140,12 +140,18 @@ def ancestral(
 
     def move(x: Array, memory: None, i: Array, t: Array, *now: Array) -> tuple[Array, None]:
         alpha_t, sigma_t, alpha_s, kept, added = now
-        x_0_hat = denoise(x, spread(t, x))
+        x_0_hat = _denoised(denoise, x, t)
         eps_hat = (x - alpha_t * x_0_hat) / sigma_t
         x = alpha_s * x_0_hat + kept * eps_hat
         return (x + added * _normals(keys, i, x) if eta > 0 else x), memory
 
     return descend(move, x, tables, keep)
+
+
+def _denoised(denoise: Predict, x: Array, t: Array) -> Array:
+    x_0_hat = denoise(x, spread(t, x))
+    require_events(x=x, x_0_hat=x_0_hat)
+    return x_0_hat
 
 
 def _slopes(h: Array, order: int) -> Array:

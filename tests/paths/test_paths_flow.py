@@ -80,9 +80,14 @@ def test_a_prior_or_times_that_are_none_are_refused():
 def test_the_oracle_s_means_are_those_of_its_score(path, key):
     t = jnp.array([0.05, 0.3, 0.6, 0.95])
     x = jax.random.normal(key, (4, 2))
-    score = jax.grad(lambda x: MIXTURE.log_prob(path, x, t).sum())(x)
-    np.testing.assert_allclose(MIXTURE.score(path, x, t), score, rtol=1e-4, atol=1e-5)
-    x_0, eps = MIXTURE.ends(path, x, t)
+
+    @jax.jit
+    def parts(x):
+        score = jax.grad(lambda x: MIXTURE.log_prob(path, x, t).sum())(x)
+        return score, MIXTURE.score(path, x, t), MIXTURE.ends(path, x, t)
+
+    score, found, (x_0, eps) = parts(x)
+    np.testing.assert_allclose(found, score, rtol=1e-4, atol=1e-5)
     alpha, sigma = path.alpha(t)[:, None], path.sigma(t)[:, None]
     np.testing.assert_allclose(eps, -sigma * score, rtol=1e-4, atol=1e-5)  # Vincent
     np.testing.assert_allclose(alpha * x_0 + sigma * eps, x, rtol=1e-5, atol=1e-6)

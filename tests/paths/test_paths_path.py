@@ -23,7 +23,8 @@ def named(value):
 
 @pytest.mark.parametrize("path", PATHS, ids=named)
 def test_derivatives_are_those_of_the_functions(path):
-    for function, rate in ((path.alpha, path.alpha_rate), (path.sigma, path.sigma_rate)):
+    pairs = (path.alpha, path.alpha_rate), (path.sigma, path.sigma_rate), (path.log_snr, path.log_snr_rate)
+    for function, rate in pairs:
         _, found = jax.jvp(function, (TIMES,), (jnp.ones_like(TIMES),))
         np.testing.assert_allclose(rate(TIMES), found, rtol=2e-4, atol=1e-6)
 
