@@ -8,6 +8,7 @@
     where a sampler stops                             even_times, karras_times, log_snr_times
     dx / dt = u(x, t), from noise to data             euler, heun
     steps by the denoised data                        dpm_solver_pp, ancestral
+    the flow with noise put back (EDM)                churned
     classifier-free guidance                          guided
     log p(x) by the change of variables               flow_log_prob
     data for which all of this is known               oracle.gaussian, oracle.GaussianMixture
@@ -36,7 +37,7 @@ from jaxgen.paths.ode import euler, heun
 from jaxgen.paths.path import Cosine, Linear, LinearBeta, Path, VarianceExploding
 from jaxgen.paths.preconditioning import Preconditioned
 from jaxgen.paths.prediction import X0, Ends, Eps, Prediction, V, Velocity, diffuse
-from jaxgen.paths.sampler import ancestral, dpm_solver_pp, noise
+from jaxgen.paths.sampler import ancestral, churned, dpm_solver_pp, noise
 from jaxgen.paths.tabulated import Tabulated
 from jaxgen.paths.times import (
     LogitNormal,
@@ -71,6 +72,7 @@ __all__ = [
     "binding",
     "bound_denoiser",
     "bound_velocity",
+    "churned",
     "diffuse",
     "dpm_solver_pp",
     "euler",

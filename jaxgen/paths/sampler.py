@@ -1,16 +1,18 @@
-"""From noise to data along a path, in steps from one denoised guess to the next.
+"""From noise to data along a path, by the denoised data of each step or with noise on the way.
 
     the probability flow, with x_0_hat linear in the log signal-to-noise ratio     dpm_solver_pp
     x_s = alpha_s x_0_hat + sqrt(sigma_s^2 - added^2) eps_hat + added z            ancestral
+    a little noise back in before each step of Heun's along the flow               churned
 
-A sampler is a free function of `denoise(x, t) -> x_0_hat`, which takes x [B, *event] and t [B]; `bound_denoiser` makes
-it of a network. Neither needs a derivative of the path, and both start at pure noise and end at the data without a
-special case. Solvers of the flow by its velocity are in `jaxgen.paths.ode`. Compile the call (`jax.jit`) if it is made
-more than once.
+The first two are free functions of `denoise(x, t) -> x_0_hat`, which takes x [B, *event] and t [B]; `bound_denoiser`
+makes it of a network. They need no derivative of the path, and start at pure noise and end at the data without a
+special case. The third takes a velocity, as the solvers in `jaxgen.paths.ode` do. Compile the call (`jax.jit`) if it is
+made more than once.
 
 The noise of sample k at step i is normal(fold_in(fold_in(key, k), i)), with i = 0 for the state to start from.
 """
 
+import math
 from typing import TypeAlias
 
 import jax
@@ -21,7 +23,7 @@ from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank, require_shape
-from jaxgen.paths.ode import Times, descend, monotone, spread
+from jaxgen.paths.ode import Times, descend, euler_step, heun_step, monotone, sloped, spread
 from jaxgen.paths.path import Path, signal_and_noise
 from jaxgen.paths.prediction import Predict
 
@@ -126,12 +128,8 @@ def ancestral(
     Source: Kingma et al. 2021, appendix A.4; for eta, Song et al. 2021 (DDIM), equation 16.
     """
     require.number("eta", eta, 0, 1)
-    require.typed_key("key", key)
-    require_events(x=x)
-    require_integers(index=index)
-    require_shape(x.shape[:1], index=index)
+    keys = _keys(key, x, index)
     times = monotone(times, x.dtype, path.t_max)
-    keys = example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
     alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
     added = -(eta**2) * jnp.square(sigma[1:]) * jnp.expm1(-jnp.diff(log_snr))
     kept = jnp.sqrt(jnp.maximum(jnp.square(sigma[1:]) - added, 0))
@@ -146,6 +144,88 @@ def ancestral(
         return (x + added * _normals(keys, i, x) if eta > 0 else x), memory
 
     return descend(move, x, tables, keep)
+
+
+def churned(
+    key: PRNGKey,
+    velocity: Predict,
+    path: Path,
+    x: _Event,
+    times: Times,
+    *,
+    churn: float,
+    low: float = 0.0,
+    high: float = math.inf,
+    noise_scale: float = 1.0,
+    index: _Index | None = None,
+    keep: bool = False,
+) -> _Samples:
+    """Samples by the probability flow, with some noise put back before every step of Heun's.
+
+        ratio' = (1 + gamma) ratio,     ratio = sigma / alpha at t, ratio' at an earlier t'
+        x' = alpha' / alpha x + sqrt(sigma'^2 - (alpha' / alpha sigma)^2) noise_scale z,     z ~ N(0, I)
+        x_s = a step of `heun` from x' at t' to s
+
+    with gamma = min(churn / number of steps, sqrt 2 - 1) where low <= ratio <= high, and 0 elsewhere, at pure noise in
+    particular. What a step has got wrong is forgotten with the noise that replaces it.
+
+    Args:
+        key: Root of the noise.
+        velocity: (x_t, t) -> dx / dt; evaluated twice in every step.
+        path: Path that the states are on.
+        x: States at the first of the times.
+        times: Levels to visit, descending; the last step is Euler's.
+        churn: Amount of noise; 0 for `heun`.
+        low: Smallest ratio of noise to signal at which noise is put back.
+        high: Largest such ratio.
+        noise_scale: Standard deviation of the noise, a little above 1 where a network removes a little too much.
+        index: Number k of each sample; None counts from 0.
+        keep: Whether all states are returned.
+
+    Returns:
+        The states at the last of the times; with keep those at all times, along a new first axis.
+
+    Raises:
+        ValueError: Fewer than two times, times that do not fall, or a number out of its range.
+
+    Source: Karras et al. 2022 (EDM), algorithm 2.
+    """
+    require.number("churn", churn, 0)
+    require.number("low", low, 0)
+    require.number("noise_scale", noise_scale, 0)
+    if not high > low:
+        raise ValueError(f"high must be a number above low={low}, got {high}")
+    keys, slope = _keys(key, x, index), sloped(velocity)
+    times = monotone(times, x.dtype, path.t_max)
+    starts, log_snr = times[:-1], path.log_snr(times[:-1])
+    ratio = jnp.exp(-log_snr / 2)
+    put_back = (ratio >= low) & (ratio <= high) & jnp.isfinite(log_snr) & (churn > 0)
+    gamma = min(churn / len(starts), math.sqrt(2) - 1)
+    raised = jnp.where(put_back, jnp.minimum(path.time(log_snr - 2 * math.log1p(gamma)), path.t_max), starts)
+    kept = jnp.where(put_back, path.alpha(raised) / path.alpha(starts), 1)
+    added = jnp.square(path.sigma(raised)) - jnp.square(kept * path.sigma(starts))
+    steps = jnp.arange(1, len(times), dtype=jnp.int32)
+    tables = (steps, raised, times[1:], kept, noise_scale * jnp.sqrt(jnp.where(put_back, jnp.maximum(added, 0), 0)))
+
+    def noisy(x: Array, i: Array, kept: Array, added: Array) -> Array:
+        return kept * x + added * _normals(keys, i, x)
+
+    def move(x: Array, memory: None, i: Array, t: Array, s: Array, *now: Array) -> tuple[Array, None]:
+        return heun_step(slope, noisy(x, i, *now), t, s), memory
+
+    states = descend(move, x, tuple(table[:-1] for table in tables), keep)
+    i, t, s, *now = (table[-1] for table in tables)
+    last = euler_step(slope, noisy(states[-1] if keep else states, i, *now), t, s)
+    return jnp.concatenate([states, last[None]]) if keep else last
+
+
+def _keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
+    """fold_in(key, k) of each sample; k counts from 0 where there is no index."""
+    require.typed_key("key", key)
+    require_events(x=x)
+    require_integers(index=index)
+    require_shape(x.shape[:1], index=index)
+    return example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
 
 
 def _denoised(denoise: Predict, x: Array, t: Array) -> Array:

@@ -17,6 +17,7 @@ from jaxgen.paths import (
     Path,
     VarianceExploding,
     ancestral,
+    churned,
     dpm_solver_pp,
     euler,
     even_times,
@@ -30,6 +31,9 @@ from jaxgen.paths.path import floats
 
 DATA = oracle.gaussian(np.array([0.5, -0.3, 1.0]), 0.4)
 MIXTURE = oracle.GaussianMixture(np.array([[1.0, 0.0], [-1.0, 0.5]]), np.array([0.3, 0.5]), np.array([0.4, 0.6]))
+
+
+LOW = log_snr_times(LinearBeta(), 40, 0.99, 0.001)
 
 
 @pytest.fixture
@@ -144,6 +148,32 @@ def test_the_ancestral_step_is_the_reversal_given_the_data(key):
     assert abs(float(found.var()) / variance - 1) < 4 * math.sqrt(2 / num)
 
 
+def test_churn_puts_noise_back_and_keeps_the_marginals(key):
+    path, num, t = VarianceExploding(), 2000, 2.0
+    x = jnp.full((num, 1), 3.0)
+    # A velocity of zero leaves what one step puts in: (1 + gamma)^2 t^2 - t^2, here with gamma = 1 / 4.
+    still = functools.partial(churned, key, lambda x, t: jnp.zeros_like(x), path, x)
+    found = still((t, 0.0), churn=0.25, noise_scale=1.1)
+    variance = 1.1**2 * ((1.25 * t) ** 2 - t**2)
+    assert abs(float(found.mean()) - 3) < 4 * math.sqrt(variance / num)
+    assert abs(float(found.var()) / variance - 1) < 4 * math.sqrt(2 / num)
+    capped = float(still((t, 0.0), churn=100.0).var()) / t**2  # to twice the variance, and no more
+    assert abs(capped - 1) < 4 * math.sqrt(2 / num)
+    np.testing.assert_array_equal(still((t, 0.0), churn=1.0, low=2.5), x)
+    np.testing.assert_array_equal(still((t, 0.0), churn=1.0, high=1.5), x)
+    # On every path, with the exact velocity, samples stay those of the data.
+    for path, times in ((Linear(), even_times(40)), (LinearBeta(), (1.0, *LOW))):
+        velocity, _ = both(path)
+        x = noise(key, path, 1.0, jnp.arange(num), (3,))
+        sample = functools.partial(churned, key, velocity, path, times=times)
+        found = jax.jit(lambda x, sample=sample: sample(x, churn=10.0))(x)
+        np.testing.assert_allclose(found.mean(axis=0), DATA.means[0], atol=4 * 0.4 / math.sqrt(num) + 0.01)
+        np.testing.assert_allclose(found.std(axis=0), 0.4, atol=4 * 0.4 / math.sqrt(2 * num) + 0.01)
+    velocity, _ = both(Linear())
+    kept = jax.jit(lambda x: churned(key, velocity, Linear(), x, even_times(5), churn=0.0, keep=True))(x[:4])
+    np.testing.assert_allclose(kept, heun(velocity, x[:4], even_times(5), keep=True), rtol=1e-5, atol=1e-6)
+
+
 def test_noise_belongs_to_its_sample(key):
     path = Linear()
     _, denoise = both(path)
@@ -210,6 +240,11 @@ def test_times_may_be_arrays_and_traced(x_T):
         (lambda v, x: dpm_solver_pp(v, Linear(), x, (2.0, 1.0)), "at most 1"),
         (lambda v, x: dpm_solver_pp(v, Linear(), x, (1.0, 0.0), order=3), "order must be 1 or 2, got 3"),
         (lambda v, x: ancestral(jax.random.key(0), v, Linear(), x, (1.0, 0.0), eta=1.5), "eta must be"),
+        (lambda v, x: churned(jax.random.key(0), v, Linear(), x, (1.0, 0.0), churn=-1.0), "churn must be"),
+        (
+            lambda v, x: churned(jax.random.key(0), v, Linear(), x, (1.0, 0.0), churn=1.0, low=2.0, high=1.0),
+            "above low",
+        ),
         (lambda v, x: noise(jax.random.key(0), Linear(), 2.0, jnp.arange(2), (3,)), r"t must lie in \[0, 1\]"),
     ],
 )
