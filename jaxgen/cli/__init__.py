@@ -1,4 +1,4 @@
-"""The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list`.
+"""The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list | new`.
 
     jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--seed N] [--steps N] [any field of its config]
     jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
@@ -7,8 +7,11 @@
     jaxgen compare RUN RUN ...              a table, a picture and a page
     jaxgen verify RUN                       train again and compare, bit by bit
     jaxgen list                             the experiments
+    jaxgen new NAME                         write NAME.py, an experiment of your own
     jaxgen COMMAND --help, jaxgen --version
 
+EXPERIMENT is one of `jaxgen list`, a file that ends in .py, or a module, my_package.my_module. A run of these two is
+used with --experiment FILE_OR_MODULE: no code is imported because something in a run's folder names it.
 Errors are told in one line; with JAXGEN_TRACEBACK=1 in the environment a traceback stands before it.
 Every field of an experiment's config is a flag. Whatever is done here can be done from Python with `jaxgen.runs`.
 """
@@ -16,7 +19,7 @@ Every field of an experiment's config is a flag. Whatever is done here can be do
 # All imports happen inside `main`, where an interruption is caught.
 import sys
 
-VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list")
+VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list", "new")
 
 
 def train(arguments: list[str]) -> int:
@@ -39,17 +42,21 @@ def train(arguments: list[str]) -> int:
             f"there are {', '.join(experiments.names())}"
         )
     name, rest = arguments[0], list(arguments[1:])
-    module = experiments.find(name)
+    if name not in experiments.names() and runs.outside.is_meant(name):
+        kind = runs.outside.load(name)
+        text, folder = runs.outside.describe(kind), Path(name).stem if name.endswith(".py") else name.rpartition(".")[2]
+    else:
+        kind, text, folder = experiments.find(name).Config, experiments.describe(name), name
 
     # An empty name: the fields of the config are flags of their own, --steps and not --config.steps.
-    fields, default = Annotated[module.Config, tyro.conf.arg(name="")], module.Config()
+    fields, default = Annotated[kind, tyro.conf.arg(name="")], kind()
 
     other_run = Annotated[Path | None, tyro.conf.arg(name="from")]
 
-    def main(run: Path = Path("runs") / name, start: other_run = None, config: fields = default) -> int:  # pyright: ignore
+    def main(run: Path = Path("runs") / folder, start: other_run = None, config: fields = default) -> int:  # pyright: ignore
         return show.outcome(runs.train(config, run, start=start))
 
-    main.__doc__ = f"""{experiments.describe(name)}
+    main.__doc__ = f"""{text}
 
     Fields of choices that are not the default: --help-all.
 
@@ -62,7 +69,10 @@ def train(arguments: list[str]) -> int:
 
 
 def sample(arguments: list[str]) -> int:
-    """jaxgen sample RUN [--num N] [--seed N] [--first N] [--best] [--out FILE] [any option of the model's own]"""
+    """jaxgen sample RUN [--num N] [--seed N] [--first N] [--best] [--out FILE] [any option of the model's own]
+
+    A run of an experiment outside jaxgen: jaxgen sample RUN --experiment FILE_OR_MODULE ...
+    """
     import dataclasses
     from pathlib import Path
     from typing import Annotated
@@ -71,12 +81,13 @@ def sample(arguments: list[str]) -> int:
 
     from jaxgen import runs
     from jaxgen.cli import show
-    from jaxgen.cli.parse import call_of, options_of
+    from jaxgen.cli.parse import call_of, options_of, value_of
     from jaxgen.core import sample_arguments
 
     # The flags depend on the run: it is the word that names one.
     named = next((word for word in arguments if (Path(word) / "manifest.json").is_file()), None)
-    trained = None if named is None else runs.load_model(named, best="--best" in arguments)
+    given = value_of("--experiment", arguments)
+    trained = None if named is None else runs.load_model(named, best="--best" in arguments, experiment=given)
     own = options_of({} if trained is None else sample_arguments(trained.model))
     fields, default = Annotated[own, tyro.conf.arg(name="")], own()
 
@@ -87,6 +98,7 @@ def sample(arguments: list[str]) -> int:
         seed: int = 1,
         first: int = 0,
         best: bool = False,
+        experiment: str | None = None,
         out: Path | None = None,
         options: fields = default,  # pyright: ignore[reportInvalidTypeForm]
     ) -> int:
@@ -98,12 +110,22 @@ def sample(arguments: list[str]) -> int:
             seed: Seed of the draws.
             first: Number of the first sample.
             best: Take the best checkpoint instead of the last.
+            experiment: File or module of the run's experiment, where it is outside jaxgen.
             out: File of the samples (.npy or .npz) or of their picture (.png). None for a picture in the run's folder,
                 and beside it, if there are more than it shows, a .npy file with all.
         """
         chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
         drawn = runs.draw(
-            run, num, seed=seed, first=first, best=best, out=out, trained=trained, progress=True, **chosen
+            run,
+            num,
+            seed=seed,
+            first=first,
+            best=best,
+            experiment=experiment,
+            out=out,
+            trained=trained,
+            progress=True,
+            **chosen,
         )
         if drawn.file is not None:
             show.line(f"{num} samples in {drawn.file}")
@@ -131,6 +153,22 @@ def list_experiments(arguments: list[str]) -> int:
     for name in experiments.names():
         table.add_row(name, experiments.describe(name))
     Console().print(table)
+    print("\nand your own: jaxgen new NAME writes NAME.py, jaxgen train NAME.py trains it")
+    return 0
+
+
+def new(arguments: list[str]) -> int:
+    """jaxgen new NAME: write NAME.py, a commented experiment of your own that trains at once."""
+    from jaxgen import experiments
+    from jaxgen.cli import show
+
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        if arguments in (["-h"], ["--help"]):
+            print(f"usage: {new.__doc__}")
+            return 0
+        raise ValueError(f"new needs one name, got {' '.join(arguments) or 'nothing'}")
+    file = experiments.write_template(arguments[0])
+    show.line(f"{file} is written; train it with: jaxgen train {file}")
     return 0
 
 
@@ -195,7 +233,7 @@ def _command(verb: str, rest: list[str]) -> int:
 
     if verb not in VERBS:
         raise ValueError(f"there is no command {verb!r}; {nearest(verb, list(VERBS))}")
-    own = {"train": train, "sample": sample, "list": list_experiments}  # they read their words themselves
+    own = {"train": train, "sample": sample, "list": list_experiments, "new": new}  # they read their words themselves
     if verb in own:
         return own[verb](rest)
     call = call_of(getattr(verbs, verb), rest, f"jaxgen {verb}")

@@ -43,6 +43,10 @@ def explained(error: BaseException) -> tuple[int, str]:
         return USER, said or name
     if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
         return USER, f"a file is damaged: {said or name}"
+    from jaxgen.runs.loading import place_of
+
+    if place := place_of(error):
+        return USER, f"{name}: {said}{place}"
     return BUG, f"{name}: {said}; this is a fault of jaxgen's own, {TRACEBACK}=1 shows where"
 
 

@@ -67,6 +67,19 @@ def _tyro(function: Callable[..., int], arguments: Sequence[str], prog: str) -> 
     return tyro.cli(bound, args=list(arguments), prog=prog, config=markers)
 
 
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """The value of a flag that is needed before all flags are known; None without one.
+
+    Args:
+        flag: The flag, with its dashes.
+        arguments: The words after the command.
+    """
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == flag or word.startswith(f"{flag}="):
+            return following if word == flag else word.partition("=")[2]
+    return None
+
+
 def options_of(arguments: Mapping[str, inspect.Parameter]) -> type:
     """A dataclass whose fields are the arguments that a model's `sample` offers to the command line.
 

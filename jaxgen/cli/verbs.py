@@ -2,9 +2,23 @@
 
 import warnings
 from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+Several = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+"""A flag that may be given more than once."""
 
 
-def resume(run: Path, /, steps: int | None = None, devices: int | None = None, data: str | None = None) -> int:
+def resume(
+    run: Path,
+    /,
+    steps: int | None = None,
+    devices: int | None = None,
+    data: str | None = None,
+    experiment: str | None = None,
+    accept_changed: bool = False,
+) -> int:
     """Go on with a run from its last checkpoint.
 
     Args:
@@ -12,17 +26,26 @@ def resume(run: Path, /, steps: int | None = None, devices: int | None = None, d
         steps: Steps of the whole run, if it is to last longer than it was meant to.
         devices: Number of devices from now on.
         data: Place of the data, if they have moved.
+        experiment: File or module of the run's experiment, where it is outside jaxgen.
+        accept_changed: Go on though the text of the experiment has changed; the manifest keeps which steps had which.
     """
     from jaxgen import runs
     from jaxgen.cli import show
 
     given = {"steps": steps, "devices": devices, "data": data}
     changes = {name: value for name, value in given.items() if value is not None}
-    return show.outcome(runs.resume(run, **changes))
+    return show.outcome(runs.resume(run, experiment=experiment, accept_changed=accept_changed, **changes))
 
 
 def evaluate(
-    run: Path, /, split: str = "test", best: bool = False, fidelity: bool = False, num: int | None = None, seed: int = 0
+    run: Path,
+    /,
+    split: str = "test",
+    best: bool = False,
+    fidelity: bool = False,
+    num: int | None = None,
+    seed: int = 0,
+    experiment: str | None = None,
 ) -> int:
     """Evaluate on a whole split.
 
@@ -34,6 +57,7 @@ def evaluate(
             recall, density, coverage, classes, nearest training images, each beside that of real images.
         num: How many samples, with --fidelity; as many as there are to compare with unless given, 10,000 at most.
         seed: Seed of the samples, with --fidelity.
+        experiment: File or module of the run's experiment, where it is outside jaxgen.
     """
     from rich.console import Console
 
@@ -44,12 +68,12 @@ def evaluate(
     if not fidelity:
         if num is not None or seed:
             raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
-        results = runs.evaluate(run, split=split, best=best, progress=True)
+        results = runs.evaluate(run, split=split, best=best, experiment=experiment, progress=True)
         Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
         return 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
-        found = runs.fidelity(run, num, seed=seed, best=best, split=split, progress=True)
+        found = runs.fidelity(run, num, seed=seed, best=best, split=split, experiment=experiment, progress=True)
     show.fidelity(found, run.name)
     return 0
 
@@ -61,6 +85,7 @@ def compare(
     seed: int = 0,
     best: bool = False,
     split: str = "test",
+    experiment: Several = (),
     out: Path = Path("comparison"),
 ) -> int:
     """Compare the samples of runs on the same data: a table, a picture and a page.
@@ -71,26 +96,29 @@ def compare(
         seed: Seed of the samples.
         best: Take the best checkpoints instead of the last.
         split: Images to compare with: "test", "valid" or "train".
+        experiment: File or module of an experiment outside jaxgen that runs are of; once for each.
         out: Folder of comparison.txt, comparison.png and comparison.html.
     """
     from jaxgen import runs as module
     from jaxgen.cli import show
 
-    found = module.compare(runs, num, seed=seed, best=best, split=split, out=out)
+    found = module.compare(runs, num, seed=seed, best=best, split=split, experiment=experiment, out=out)
     show.line(found.text)
     show.line(f"look at {found.files[-1]}")
     return 0
 
 
-def verify(run: Path, /) -> int:
+def verify(run: Path, /, experiment: str | None = None, accept_changed: bool = False) -> int:
     """Train again from the manifest and compare the state, bit by bit.
 
     Args:
         run: Folder of the run.
+        experiment: File or module of the run's experiment, where it is outside jaxgen.
+        accept_changed: Train with the text that the experiment has by now; the report says that it is another.
     """
     from jaxgen import runs
     from jaxgen.cli import show
 
-    report = runs.verify(run)
+    report = runs.verify(run, experiment=experiment, accept_changed=accept_changed)
     show.line(str(report))
     return report.code

@@ -9,8 +9,13 @@ The same from a notebook and from the command line:
     outcome = runs.resume("runs/mine")
     report = runs.verify("runs/mine")
     runs.compare(["runs/mine", "runs/other"])
+
+A run of an experiment outside jaxgen is used with `experiment=`, its file, module or Config (`jaxgen.runs.outside`):
+
+    runs.resume("runs/own", experiment="my_experiment.py")
 """
 
+from jaxgen.runs import outside
 from jaxgen.runs.compare import Comparison, compare
 from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
@@ -35,6 +40,7 @@ __all__ = [
     "fidelity",
     "load",
     "load_model",
+    "outside",
     "resume",
     "sample",
     "train",

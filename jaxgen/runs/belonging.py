@@ -9,9 +9,12 @@ from typing import Any
 
 from jaxgen import data
 from jaxgen.data.names import keys_in_name
+from jaxgen.runs import outside
 from jaxgen.runs.config import completed, difference, without
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.names import home_of
 from jaxgen.runs.settings import Experiment, Settings
+from jaxgen.runs.stages import stages
 from jaxgen.train.checkpoints import OtherRunError
 
 FREE = ("steps", "data")
@@ -26,7 +29,7 @@ def fixed(tree: Any, config: Settings) -> Any:
         tree: JSON of a config.
         config: The run's config, which knows what may change.
     """
-    return without(completed(tree), (*FREE, *config.at_hand))
+    return without(completed(tree, home_of(type(config))), (*FREE, *config.at_hand))
 
 
 def belongs(
@@ -88,6 +91,43 @@ def same_config(folder: RunFolder, config: Settings, meta: dict[str, Any]) -> No
     changes = difference(fixed(meta["config"], config), fixed(folder.manifest["config"], config))
     if changes:
         raise OtherRunError(f"the config in {folder.path} is not that of its checkpoints ({'; '.join(changes)})")
+
+
+def other_experiment(folder: RunFolder, config: Settings, *, since_the_start: bool = False) -> str:
+    """What to say where a run's experiment outside jaxgen has another text than it was trained by; "" otherwise.
+
+    Args:
+        folder: The run.
+        config: The config that the run is used with.
+        since_the_start: Whether to compare with the text of all stages, not of the last alone.
+    """
+    own = outside.entry_of(type(config))
+    kept = [stage.get("experiment") for stage in stages(folder.manifest)]
+    changed = [entry for entry in (kept if since_the_start else kept[-1:]) if outside.differ(entry, own)]
+    if own is None or not changed or changed[0] is None:
+        return ""
+    before, now = changed[0]["sha256"][:12], own["sha256"][:12]
+    return f"{own['name']} has changed since the run in {folder.path} was trained by it (SHA-256 {before} -> {now})"
+
+
+def same_experiment(folder: RunFolder, config: Settings, accept_changed: bool, verb: str) -> None:
+    """Refuse an experiment outside jaxgen whose text has changed since, unless the user accepts that.
+
+    Args:
+        folder: The run.
+        config: The config that the run is used with.
+        accept_changed: Whether the user accepts it.
+        verb: "resume" or "verify".
+
+    Raises:
+        ValueError: It has changed.
+    """
+    changed = other_experiment(folder, config, since_the_start=verb == "verify")
+    if changed and not accept_changed:
+        raise ValueError(
+            f"{changed}; take the file as it was, or accept it: jaxgen {verb} {folder.path} --experiment FILE "
+            "--accept-changed"
+        )
 
 
 def built(folder: RunFolder, config: Settings) -> Experiment:

@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxgen import evaluate, plot, require
 from jaxgen.data import space
+from jaxgen.runs import outside
 from jaxgen.runs.fidelity import Judged, judged, reference, same_data
+from jaxgen.runs.folder import RunFolder
 from jaxgen.train.progress import activity
 
 _SHOWN = 20
@@ -90,6 +92,7 @@ def compare(
     best: bool = False,
     split: str = "test",
     features: evaluate.Features | None = None,
+    experiment: outside.Source | Sequence[outside.Source] = (),
     out: Path | str = "comparison",
     progress: bool = True,
 ) -> Comparison:
@@ -102,6 +105,7 @@ def compare(
         best: Take the best checkpoints instead of the last.
         split: Where the references are from.
         features: None for the library's own classifier, or pixels where there are no labels.
+        experiment: Experiments outside jaxgen that runs are of, see `resume`: one, or several.
         out: Folder for the text, the picture and the page.
         progress: Whether to say what is being done.
 
@@ -116,9 +120,14 @@ def compare(
         raise ValueError(f"compare needs runs, each once, got {', '.join(map(str, folders)) or 'none'}")
     require.seed("seed", seed)
     same_data(folders)
+    named = [experiment] if isinstance(experiment, str | Path | type) else list(experiment)
+    of = {path: outside.chosen(named, RunFolder(path).manifest.get("experiment")) for path in folders}
+    for path in folders:
+        _ = RunFolder(path, of[path]).config  # an experiment that is not named is missed here
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before anything is drawn
-    real = reference(folders[0], num, split=split, features=features, progress=progress)
+    first = folders[0]
+    real = reference(first, num, split=split, features=features, experiment=of[first], progress=progress)
     alone = len({path.name for path in folders}) == len(folders)
     found = {}
     for path in folders:
@@ -126,7 +135,7 @@ def compare(
         with warnings.catch_warnings(), activity(f"samples of {name}", enabled=progress):
             # It is said on the page.
             warnings.simplefilter("ignore", evaluate.FewSamplesWarning)
-            found[name] = judged(path, real, seed=seed, best=best)
+            found[name] = judged(path, real, seed=seed, best=best, experiment=of[path])
     results = {name: each.fidelity for name, each in found.items()}
     header, lines = rows(results)
     conditions = real.conditions(seed)
@@ -210,5 +219,7 @@ def _runs(found: Mapping[str, Judged]) -> list[list[str]]:
         config = manifest["config"]
         digest = manifest["digests"].get(str(each.step), "")[:16]
         kind = config["type"].removeprefix("jaxgen.experiments.").removesuffix(".Config")
+        if "experiment" in manifest:
+            kind = Path(manifest["experiment"]["name"]).name
         table.append([name, kind, str(each.step), str(config.get("seed", "")), plot.page.code(digest)])
     return table

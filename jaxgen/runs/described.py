@@ -1,6 +1,7 @@
 """A data set's `Spec` as JSON and back, so that a model can be built where its data are not."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -11,29 +12,34 @@ from jaxgen.runs.config import from_json, to_json
 from jaxgen.runs.settings import Settings
 
 
-def describe(spec: Spec) -> dict[str, Any] | None:
+def describe(spec: Spec, home: ModuleType | None = None) -> dict[str, Any] | None:
     """A spec as JSON types; None if it holds what JSON cannot, such as a user's own functions.
 
     Args:
         spec: Description of the data.
+        home: Module of the run's experiment, if it is outside jaxgen.
     """
     try:
-        own = {name: to_json(value) for name, value in vars(spec).items() if name != "fields"}
+        own = {name: to_json(value, home) for name, value in vars(spec).items() if name != "fields"}
         fields = {name: to_json(field) for name, field in spec.fields.items()}
         return {"type": "jaxgen.core.Spec", **own, "fields": fields}
     except TypeError:
         return None
 
 
-def rebuild(tree: dict[str, Any]) -> Spec:
+def rebuild(tree: dict[str, Any], home: ModuleType | None = None) -> Spec:
     """The spec that `describe` wrote.
+
+    Args:
+        tree: JSON of a spec.
+        home: Module of the run's experiment, if it is outside jaxgen.
 
     Raises:
         ValueError: Something else.
     """
     # Fields go by names of the data, not of a dataclass. Before there were any, "condition" stood for one thing given
     # beside x, which no model read.
-    spec = from_json({name: value for name, value in tree.items() if name not in ("fields", "condition")})
+    spec = from_json({name: value for name, value in tree.items() if name not in ("fields", "condition")}, home)
     if not isinstance(spec, Spec):
         raise ValueError(f"a spec's type must be 'jaxgen.core.Spec', got {tree.get('type')!r}")
     fields = {name: from_json(field) for name, field in tree.get("fields", {}).items()}

@@ -12,6 +12,7 @@ from jaxgen import evaluate, require
 from jaxgen.data import space
 from jaxgen.runs.belonging import belongs, built
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.outside import Source
 from jaxgen.runs.use import load
 from jaxgen.train.progress import activity
 
@@ -57,6 +58,7 @@ def reference(
     *,
     split: str = "test",
     features: evaluate.Features | None = None,
+    experiment: Source | None = None,
     progress: bool = False,
 ) -> evaluate.Reference:
     """What the samples of a run, and of all others on the same data, are compared with.
@@ -67,13 +69,14 @@ def reference(
         split: Where the references are from.
         features: What images are looked at through. None for the library's own classifier, trained on the training
             split at the first call and then kept; for data without labels, which have none, for the pixels.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         progress: Whether to say what is being done.
 
     Raises:
         FileNotFoundError: There is no run.
         ValueError: Data that are no images, or that have changed since the run.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(path, experiment)
     config = folder.config
     dataset = built(folder, config).dataset
     spec = dataset.spec
@@ -88,7 +91,9 @@ def reference(
         return evaluate.reference(dataset, features, judge=judge, num=num, split=split)
 
 
-def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = False) -> Judged:
+def judged(
+    path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = False, experiment: Source | None = None
+) -> Judged:
     """Draw a run's samples and look at them.
 
     A model that takes labels is asked for those of evenly spaced training images, the data's own shares.
@@ -98,17 +103,18 @@ def judged(path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = 
         real: What its samples are compared with.
         seed: Of the draws, and of what is random in the metrics.
         best: Take the best checkpoint instead of the last.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
     """
-    experiment, _, state = load(path, best=best)
+    whole, _, state = load(path, best=best, experiment=experiment)
     num = len(real.real.images)
-    train = experiment.dataset.train
+    train = whole.dataset.train
     label = None
-    if train.label is not None and evaluate.takes_labels(experiment.model, state):
+    if train.label is not None and evaluate.takes_labels(whole.model, state):
         label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
-    x = evaluate.samples(experiment.model, jax.random.key(seed), state, num, label=label, **experiment.sampling)
+    x = evaluate.samples(whole.model, jax.random.key(seed), state, num, label=label, **whole.sampling)
     fidelity = evaluate.fidelity(x, real, seed=seed, label=label)
     shown = np.asarray(space.seen(x, space.for_metrics(real.dataset.spec)))
-    return Judged(RunFolder(path), int(state.step), shown, fidelity, experiment.sampling)
+    return Judged(RunFolder(path), int(state.step), shown, fidelity, whole.sampling)
 
 
 def fidelity(
@@ -119,6 +125,7 @@ def fidelity(
     best: bool = False,
     split: str = "test",
     features: evaluate.Features | None = None,
+    experiment: Source | None = None,
     progress: bool = False,
 ) -> evaluate.Fidelity:
     """All metrics of a run's samples beside real images; few samples warn.
@@ -130,6 +137,7 @@ def fidelity(
         best: Take the best checkpoint instead of the last.
         split: Where the references are from.
         features: `evaluate.Features`; None for the library's own classifier, or pixels where there are no labels.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         progress: Whether to say what is being done.
 
     Raises:
@@ -137,6 +145,6 @@ def fidelity(
         ValueError: Data that are no images, or more samples than there are references.
     """
     require.seed("seed", seed)
-    real = reference(Path(path), num, split=split, features=features, progress=progress)
+    real = reference(Path(path), num, split=split, features=features, experiment=experiment, progress=progress)
     with activity(f"samples beside the {split} split", enabled=progress):
-        return judged(Path(path), real, seed=seed, best=best).fidelity
+        return judged(Path(path), real, seed=seed, best=best, experiment=experiment).fidelity

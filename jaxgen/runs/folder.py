@@ -1,6 +1,6 @@
 """The folder of a run.
 
-    manifest.json   experiment and config, versions, device, flags, data fingerprint, digests by step, results
+    manifest.json   config, experiment (outside jaxgen), versions, device, flags, data, digests by step, results
     metrics.jsonl   one record per line
     checkpoints/    by orbax
     pictures/       PNG
@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from jaxgen import atomic
+from jaxgen.runs import outside
 from jaxgen.runs.config import from_json
+from jaxgen.runs.names import home_of, name_of
 
 
 class RunFolder:
@@ -30,14 +32,16 @@ class RunFolder:
 
     Args:
         path: The folder.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
 
     Raises:
         FileNotFoundError: There is no run.
         ValueError: Its manifest is no JSON, or not a manifest.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, experiment: outside.Source | None = None):
         self.path = Path(path)
+        self._experiment = experiment
         name = self.path / "manifest.json"
         try:
             text = name.read_text(encoding="utf-8")
@@ -123,11 +127,29 @@ class RunFolder:
 
     @property
     def config(self) -> Any:
-        """The config of the run, rebuilt from the manifest."""
+        """The config of the run, rebuilt from the manifest.
+
+        Raises:
+            FileNotFoundError: There is no such experiment.
+            ValueError: The config is damaged, or the experiment is not given, or given to a run that needs none.
+        """
+        own = self.manifest.get("experiment")
+        if own is not None and self._experiment is None:
+            name = own.get("name") if isinstance(own, dict) else own
+            raise ValueError(
+                f"the run in {self.path} is of an experiment outside jaxgen, which is imported only where you name it: "
+                f"give it, as --experiment {name} or experiment=..."
+            )
+        home = None if self._experiment is None else home_of(outside.load(self._experiment))
         try:
-            return from_json(self.manifest["config"])
+            config = from_json(self.manifest["config"], home)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the config in {self.path / 'manifest.json'} is not valid: {error}") from None
+        if home is not None and home_of(type(config)) is None:
+            raise ValueError(
+                f"the run in {self.path} is of jaxgen's own {name_of(type(config))}; leave --experiment out"
+            )
+        return config
 
     def update(self, **entries: Any) -> None:
         """Change entries of the manifest, on disk as well."""

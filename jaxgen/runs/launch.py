@@ -12,16 +12,16 @@ import numpy as np
 from jaxgen import plot
 from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
-from jaxgen.runs import continuing, described, environment
+from jaxgen.runs import continuing, described, environment, outside
 from jaxgen.runs import start as starting
-from jaxgen.runs.belonging import belongs, built
+from jaxgen.runs.belonging import belongs, built, same_experiment
 from jaxgen.runs.finish import finish
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.names import home_of
 from jaxgen.runs.place import enough_space, lock, may_be_a_run
 from jaxgen.runs.rehearse import rehearsed
 from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, go_on
-from jaxgen.runs.use import load_model
 from jaxgen.spelling import nearest
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
@@ -49,7 +49,14 @@ class Outcome(NamedTuple):
     folder: RunFolder
 
 
-def train(config: Settings, path: Path | str, *, start: Path | str | None = None, progress: bool = True) -> Outcome:
+def train(
+    config: Settings,
+    path: Path | str,
+    *,
+    start: Path | str | None = None,
+    accept_changed: bool = False,
+    progress: bool = True,
+) -> Outcome:
     """Train an experiment in a folder; if the folder holds a run with this config, go on with it.
 
     A run may go on with other fields of `config.at_hand`, for another number of steps, and on data that have moved; the
@@ -59,18 +66,21 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         config: An experiment's config.
         path: The folder.
         start: Folder of another run, from whose last state a new one starts; see `jaxgen.runs.start`.
+        accept_changed: Go on though the text of an experiment outside jaxgen has changed since.
         progress: Whether to show progress.
 
     Raises:
-        ValueError: The folder holds a run with another config, the config does not fit the data, a step, a picture or
-            the report would fail (which is found out before there is a folder), `steps` is less than the run has
-            reached, or the run to start from is of another model.
+        ValueError: The folder holds a run with another config or of another text of its experiment, the config does not
+            fit the data, a step, a picture or the report would fail (which is found out before there is a folder),
+            `steps` is less than the run has reached, or the run to start from is of another model.
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
     """
     may_be_a_run(path)
     config = config.located()
     begun = (Path(path) / "manifest.json").exists()
+    if begun:
+        same_experiment(RunFolder(path), config, accept_changed, "resume")
     experiment = built(RunFolder(path), config) if begun else config.build()
     root = jax.random.key(config.seed)
     train_split = experiment.dataset.train
@@ -81,10 +91,11 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {batch_size}")
     like = jax.eval_shape(experiment.model.init, root, batches(0))
     dataset = experiment.dataset
-    data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": described.describe(dataset.spec)}
+    spec = described.describe(dataset.spec, home_of(type(config)))
+    data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": spec}
     first, origin = None, None
     if start is not None and not begun:
-        other = load_model(start)
+        other = starting.other(start, config)
         origin = starting.described(Path(start), other.state)
         fresh = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
         first = starting.adopted(fresh, other.state)
@@ -101,6 +112,7 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
         started = (Path(path) / "manifest.json").exists()
         if started:
             folder = RunFolder(path)
+            same_experiment(folder, config, accept_changed, "resume")
             belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
             starting.same(folder, start)
             continuing.tell_of_changes(folder)
@@ -108,10 +120,12 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
                 folder.update(data=data, best=experiment.best)
         else:
             require_space(checkpoints=0)
+            own = outside.entry_of(type(config))
             folder = RunFolder.create(
                 path,
                 {
                     "config": config.described(),
+                    **({} if own is None else {"experiment": own}),
                     "environment": environment.describe(),
                     "data": data,
                     "best": experiment.best,
@@ -129,7 +143,7 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
                 if started and (state is None or int(state.step) < config.steps):
                     require_space(len(checkpoints.steps()))
                 if state is None and "start" in folder.manifest:
-                    state = starting.first_state(folder, experiment.model, root, batches(0), first)
+                    state = starting.first_state(folder, config, experiment.model, root, batches(0), first)
                 return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
         except Exception as error:
             if not disk_is_full(error):
@@ -138,11 +152,20 @@ def train(config: Settings, path: Path | str, *, start: Path | str | None = None
             raise OSError(errno.ENOSPC, message) from error
 
 
-def resume(path: Path | str, *, progress: bool = True, **changes: Any) -> Outcome:
+def resume(
+    path: Path | str,
+    *,
+    experiment: outside.Source | None = None,
+    accept_changed: bool = False,
+    progress: bool = True,
+    **changes: Any,
+) -> Outcome:
     """Go on with the run in a folder, as its manifest describes it; a finished run is returned as it is.
 
     Args:
         path: The run's folder.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
+        accept_changed: Go on though the text of an experiment outside jaxgen has changed since.
         progress: Whether to show progress.
         changes: Fields of the config that are another from now on, as far as they may be, see `train`: `steps=2000`. On
             a machine with fewer devices than the run had, those that there are will be used, with a warning.
@@ -151,13 +174,14 @@ def resume(path: Path | str, *, progress: bool = True, **changes: Any) -> Outcom
         FileNotFoundError: There is no run, or no data where they were.
         ValueError: The manifest is damaged, its config is not that of the checkpoints, or a field may not change.
     """
-    config = RunFolder(path).config
+    config = RunFolder(path, experiment).config
     known = [field.name for field in dataclasses.fields(config)]
     for name in changes:
         if name not in known:
             raise ValueError(f"{type(config).__qualname__} has no field {name!r}; {nearest(name, known)}")
     config = dataclasses.replace(config, **changes)
-    return train(config if "devices" in changes else at_hand(config), path, progress=progress)
+    config = config if "devices" in changes else at_hand(config)
+    return train(config, path, accept_changed=accept_changed, progress=progress)
 
 
 def _train(

@@ -25,6 +25,11 @@ MOVED: Mapping[str, str] = {}
 """Today's public name of a class by an earlier one, where it has left the package that exported it."""
 
 
+def home_of(kind: type) -> ModuleType | None:
+    """The module of a config's class that is outside jaxgen; None for one of jaxgen's own."""
+    return None if kind.__module__.partition(".")[0] == "jaxgen" else sys.modules.get(kind.__module__)
+
+
 def name_of(kind: type, home: ModuleType | None = None) -> str:
     """The name of a class in a manifest.
 

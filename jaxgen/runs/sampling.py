@@ -16,6 +16,7 @@ from jaxtyping import Shaped
 from jaxgen import atomic, plot, require
 from jaxgen.core import sample_arguments
 from jaxgen.progress import activity, counted
+from jaxgen.runs.outside import Source
 from jaxgen.runs.use import Trained, load_model
 from jaxgen.spelling import nearest
 
@@ -47,6 +48,7 @@ def sample(
     seed: int = 1,
     first: int = 0,
     best: bool = False,
+    experiment: Source | None = None,
     out: Path | str | None = None,
     chunk: int | None = None,
     **options: Any,
@@ -59,6 +61,7 @@ def sample(
         seed: Seed of the draws.
         first: Number of the first sample; sample k is the same however many are drawn.
         best: Take the best checkpoint instead of the last.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         out: File of the samples (.npy, or .npz with "x", and "label" if one is given), or of their picture (.png).
             None for a picture in the run's folder and, if there are more than it shows, a file with all beside it.
         chunk: Samples per call of the model, which change none of them (but for rounding); None for as many as suit
@@ -72,7 +75,8 @@ def sample(
         ValueError: A number out of range, another kind of file, or an option that the model does not take.
         OSError: Too little space, or a folder that cannot be written.
     """
-    drawn = draw(path, num, seed=seed, first=first, best=best, out=out, chunk=chunk, **options)
+    chosen = {"seed": seed, "first": first, "best": best, "experiment": experiment, "out": out, "chunk": chunk}
+    drawn = draw(path, num, **chosen, **options)
     return drawn.x, drawn.picture or cast(Path, drawn.file)
 
 
@@ -83,6 +87,7 @@ def draw(
     seed: int,
     first: int,
     best: bool,
+    experiment: Source | None = None,
     out: Path | str | None,
     chunk: int | None = None,
     trained: Trained | None = None,
@@ -97,6 +102,7 @@ def draw(
         seed: Seed of the draws.
         first: Number of the first sample.
         best: Take the best checkpoint instead of the last.
+        experiment: Experiment outside jaxgen that the run is of.
         out: File of the samples or of their picture.
         chunk: Samples per call of the model.
         trained: Result of `load_model` for this run, if it was asked already.
@@ -112,7 +118,7 @@ def draw(
     require.seed("seed", seed)
     require.integer("first", first, 0, require.INT32_MAX + 1 - num, f"2^31 - num with num={num}")
     kind, path = _kind(out), Path(path)
-    trained = load_model(path, best=best) if trained is None else trained
+    trained = load_model(path, best=best, experiment=experiment) if trained is None else trained
     taken = sample_arguments(trained.model)
     for name in options:
         if name not in taken:

@@ -10,6 +10,7 @@ from jaxgen import data, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.runs import pictures
 from jaxgen.runs.config import to_json
+from jaxgen.runs.names import home_of
 from jaxgen.train.fit import INIT
 
 # Folded into the root key for what is not a step; like INIT, out of the reach of step numbers.
@@ -141,7 +142,7 @@ class Settings(ABC):
 
     def described(self) -> dict[str, Any]:
         """The config as JSON, as it stands in a manifest."""
-        return to_json(self.located())
+        return to_json(self.located(), home_of(type(self)))
 
     @abstractmethod
     def build(self) -> Experiment:

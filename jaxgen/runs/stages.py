@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 
-from jaxgen.runs import environment
+from jaxgen.runs import environment, outside
 from jaxgen.runs.config import completed, difference, from_json
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.names import home_of
 from jaxgen.runs.settings import Settings
 
 _TRAINING = ("steps", "devices", "log_every", "checkpoint_every")
@@ -23,8 +24,11 @@ _TRAINING = ("steps", "devices", "log_every", "checkpoint_every")
 
 
 def stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The stages of a run, in order, each with "first", "config" and "environment"."""
-    whole = {"first": 0, "config": manifest["config"], "environment": manifest["environment"]}
+    """The stages of a run, in order, each with "first", "config", "environment", and "experiment" outside jaxgen."""
+    whole = {
+        "first": 0,
+        **{name: manifest[name] for name in ("config", "environment", "experiment") if name in manifest},
+    }
     return manifest.get("stages") or [whole]
 
 
@@ -78,14 +82,22 @@ def go_on(folder: RunFolder, config: Settings, step: int) -> None:
         moved = rescheduled(_rebuilt(was["config"], config), config)
         _warn(folder, was["config"], new, step, moved)
         now = [stage for stage in before if stage["first"] < step]
-        if not now or _training(now[-1]["config"]) != _training(new) or now[-1]["environment"] != here:
-            now.append({"first": step, "config": new, "environment": here})
+        own = outside.entry_of(type(config))
+        changed = own is not None and outside.differ(was.get("experiment"), own)
+        if not now or changed or _training(now[-1]["config"]) != _training(new) or now[-1]["environment"] != here:
+            now.append(
+                {"first": step, "config": new, "environment": here} | ({} if own is None else {"experiment": own})
+            )
         devices = was["config"].get("devices") != new["devices"]
-        if moved or devices or before[-1]["first"] > step:  # of steps that will not be made again in this way
+        if (
+            moved or devices or changed or before[-1]["first"] > step
+        ):  # of steps that will not be made again in this way
             entries["digests"] = {at: value for at, value in manifest["digests"].items() if int(at) <= step}
     alone = len(now) == 1 and _training(now[0]["config"]) == _training(new)
-    entries |= {"environment": now[0]["environment"], "stages": [] if alone else now}
-    kept = {**manifest, "config": completed(manifest["config"])}  # the names of today are no change
+    entries |= {name: now[0][name] for name in ("environment", "experiment") if name in now[0]}
+    entries["stages"] = [] if alone else now
+    # The names of today are no change.
+    kept = {**manifest, "config": completed(manifest["config"], home_of(type(config)))}
     if any((kept.get(name) or None) != (value or None) for name, value in entries.items()):
         folder.update(**entries)
 
@@ -114,7 +126,7 @@ def _warn(folder: RunFolder, old: dict[str, Any], new: dict[str, Any], step: int
 
 def _rebuilt(tree: dict[str, Any], config: Settings) -> Any:
     try:
-        return from_json(tree)
+        return from_json(tree, home_of(type(config)))
     except (TypeError, ValueError):  # a config of a notebook: its fixed fields are those of the run
         return dataclasses.replace(config, steps=tree.get("steps", config.steps))
 

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from jaxgen.core import Batch, GenerativeModel, PRNGKey
 from jaxgen.digest import digest, flatten
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.use import load_model
+from jaxgen.runs.names import home_of
+from jaxgen.runs.settings import Settings
+from jaxgen.runs.use import Trained, load_model
 from jaxgen.train import Checkpoints
 from jaxgen.train.fit import INIT
 
@@ -50,6 +52,22 @@ def adopted(fresh: Any, other: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(fresh), leaves)
 
 
+def other(path: Path | str, config: Settings) -> Trained:
+    """The run that a new one starts from; one of an experiment outside jaxgen is of the new run's.
+
+    Args:
+        path: Folder of the other run.
+        config: Config of the new run.
+
+    Raises:
+        ValueError: The new run is of jaxgen's own experiments, and the other one is not.
+    """
+    own = "experiment" in RunFolder(path).manifest
+    if own and home_of(type(config)) is None:
+        raise ValueError(f"start must be a run of an experiment of jaxgen's own, got {path}, whose is outside jaxgen")
+    return load_model(path, experiment=type(config) if own else None)
+
+
 def described(path: Path, state: Any) -> dict[str, Any]:
     """The entry of a manifest about the run that another was started from.
 
@@ -76,11 +94,14 @@ def same(folder: RunFolder, start: Path | str | None) -> None:
         raise ValueError(f"start must be left out or the same, got {start}: the run in {folder.path} started {came}")
 
 
-def first_state(folder: RunFolder, model: GenerativeModel, root: PRNGKey, batch: Batch, first: Any = None) -> Any:
+def first_state(
+    folder: RunFolder, config: Settings, model: GenerativeModel, root: PRNGKey, batch: Batch, first: Any = None
+) -> Any:
     """The state that a run starts from, kept in its folder; made and kept there if it was not yet.
 
     Args:
         folder: The run.
+        config: Its config.
         model: Its model.
         root: Key of its randomness.
         batch: Its first batch.
@@ -95,13 +116,13 @@ def first_state(folder: RunFolder, model: GenerativeModel, root: PRNGKey, batch:
         if 0 not in checkpoints.steps():
             if first is None:  # the run was killed when it had just been made
                 origin = folder.manifest["start"]
-                other = load_model(origin["run"]).state
-                if digest(other) != origin["digest"]:
+                state = other(origin["run"], config).state
+                if digest(state) != origin["digest"]:
                     raise ValueError(
                         f"the run in {origin['run']} is no longer at step {origin['step']}, from which that in "
                         f"{folder.path} was to start; start a new one"
                     )
-                first = adopted(model.init(jax.random.fold_in(root, INIT), batch), other)
+                first = adopted(model.init(jax.random.fold_in(root, INIT), batch), state)
             checkpoints.save(0, first, {})
     return kept(folder, like)
 

@@ -1,5 +1,6 @@
 """Using what a run has trained."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,30 +11,33 @@ import jax.numpy as jnp
 
 from jaxgen.core import Estimate, GenerativeModel, Spec
 from jaxgen.runs import described
-from jaxgen.runs.belonging import belongs, built, same_config
+from jaxgen.runs.belonging import belongs, built, other_experiment, same_config
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.names import home_of
+from jaxgen.runs.outside import Source
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.train import Checkpoints
 from jaxgen.train.progress import activity
 
 
-def load(path: Path | str, *, best: bool = False) -> tuple[Experiment, Settings, Any]:
+def load(path: Path | str, *, best: bool = False, experiment: Source | None = None) -> tuple[Experiment, Settings, Any]:
     """A run's experiment, with its data, its config and its state. Where the data are not needed: `load_model`.
 
     Args:
         path: The run's folder.
         best: Take the best checkpoint on the validation split instead of the last.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
 
     Raises:
         FileNotFoundError: There is no run, no checkpoint yet, or no data where the run had them.
         ValueError: The manifest is damaged, or data or checkpoint are not those of the run.
     """
-    folder = RunFolder(path)
-    config = folder.config
-    experiment = built(folder, config)
-    belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
-    state = _state(folder, config, experiment.model, experiment.dataset.spec, experiment.best, best)
-    return experiment, config, state
+    folder = RunFolder(path, experiment)
+    config = _config(folder)
+    whole = built(folder, config)
+    belongs(folder, config, fingerprint=whole.dataset.fingerprint)
+    state = _state(folder, config, whole.model, whole.dataset.spec, whole.best, best)
+    return whole, config, state
 
 
 class Trained(NamedTuple):
@@ -54,7 +58,7 @@ class Trained(NamedTuple):
     samples: Callable[[Any, str], Any]
 
 
-def load_model(path: Path | str, *, best: bool = False) -> Trained:
+def load_model(path: Path | str, *, best: bool = False, experiment: Source | None = None) -> Trained:
     """A run's model and state, without its data: enough for samples.
 
     An experiment that cannot be built from a `Spec`, and a run of before a manifest had one, load the data after all.
@@ -62,22 +66,30 @@ def load_model(path: Path | str, *, best: bool = False) -> Trained:
     Args:
         path: The run's folder.
         best: Take the best checkpoint on the validation split instead of the last.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
 
     Raises:
         FileNotFoundError: There is no run, no checkpoint yet, or no data where they are needed.
         ValueError: The manifest is damaged, or the checkpoint is not of the run.
     """
-    folder = RunFolder(path)
-    config, tree = folder.config, folder.data.get("spec")
+    folder = RunFolder(path, experiment)
+    config, tree = _config(folder), folder.data.get("spec")
     if tree is not None:
-        spec = described.rebuild(tree)
+        spec = described.rebuild(tree, home_of(type(config)))
         model = config.model_for(spec)
         if model is not None:
             figure = partial(config.samples_figure, spec)
             state = _state(folder, config, model, spec, folder.manifest.get("best"), best)
             return Trained(model, state, config, spec, figure)
-    experiment, config, state = load(path, best=best)
-    return Trained(experiment.model, state, config, experiment.dataset.spec, experiment.samples)
+    whole, config, state = load(path, best=best, experiment=experiment)
+    return Trained(whole.model, state, config, whole.dataset.spec, whole.samples)
+
+
+def _config(folder: RunFolder) -> Settings:
+    config = folder.config
+    if changed := other_experiment(folder, config):
+        warnings.warn(f"{changed}; what it shows may be another's", stacklevel=3)
+    return config
 
 
 def _state(
@@ -99,7 +111,12 @@ def _state(
 
 
 def evaluate(
-    path: Path | str, *, split: str = "test", best: bool = False, progress: bool = False
+    path: Path | str,
+    *,
+    split: str = "test",
+    best: bool = False,
+    experiment: Source | None = None,
+    progress: bool = False,
 ) -> dict[str, Estimate]:
     """Evaluate a run's model on a whole split.
 
@@ -107,15 +124,16 @@ def evaluate(
         path: The run's folder.
         split: Name of the split.
         best: Take the best checkpoint instead of the last.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         progress: Whether to say what is being done.
 
     Raises:
         ValueError: The data have no such split.
     """
-    experiment, config, state = load(path, best=best)
-    splits = experiment.dataset.splits
+    whole, config, state = load(path, best=best, experiment=experiment)
+    splits = whole.dataset.splits
     if split not in splits:
         raise ValueError(f"split must be one of {', '.join(splits)}, got {split!r}")
     key = jax.random.fold_in(jax.random.key(config.seed), EVALUATE)
     with activity(f"report on the {split} split", enabled=progress):
-        return dict((experiment.report or experiment.evaluate)(key, state, splits[split]))
+        return dict((whole.report or whole.evaluate)(key, state, splits[split]))

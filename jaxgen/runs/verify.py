@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxgen.runs import environment, inspection, start
-from jaxgen.runs.belonging import built
+from jaxgen.runs import environment, inspection, outside, start
+from jaxgen.runs.belonging import built, other_experiment, same_experiment
 from jaxgen.runs.config import difference, from_json
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.names import home_of
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, rescheduled, stages
 from jaxgen.train import Hook, Window, digest, fit, parallel
@@ -82,7 +83,13 @@ class _Parted(Exception):
     pass
 
 
-def verify(path: Path | str, *, progress: bool = True) -> Report:
+def verify(
+    path: Path | str,
+    *,
+    experiment: outside.Source | None = None,
+    accept_changed: bool = False,
+    progress: bool = True,
+) -> Report:
     """Train again from a run's manifest, in memory, and compare with what lies in its folder.
 
     States are compared by their digests at all steps that the manifest has one of, and at those of the checkpoints. The
@@ -91,6 +98,9 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
 
     Args:
         path: The run's folder; nothing in it is changed.
+        experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
+        accept_changed: Train with an experiment outside jaxgen whose text has changed since: the report says so, and
+            whether the bits are the same.
         progress: Whether to show progress.
 
     Returns:
@@ -98,21 +108,22 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
 
     Raises:
         FileNotFoundError: There is no run, or its data are gone.
-        ValueError: The manifest is damaged.
+        ValueError: The manifest is damaged, or the experiment has changed.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(path, experiment)
     config = folder.config
-    experiment = built(folder, config)
-    differences = []
-    if experiment.dataset.fingerprint != folder.data["fingerprint"]:
+    same_experiment(folder, config, accept_changed, "verify")
+    changed = other_experiment(folder, config, since_the_start=True)
+    differences = [changed] if changed else []
+    whole = built(folder, config)
+    if whole.dataset.fingerprint != folder.data["fingerprint"]:
         differences.append(
-            f"data: fingerprint {str(folder.manifest['data']['fingerprint'])[:16]} -> "
-            f"{experiment.dataset.fingerprint[:16]}"
+            f"data: fingerprint {str(folder.manifest['data']['fingerprint'])[:16]} -> {whole.dataset.fingerprint[:16]}"
         )
     for stage in stages(folder.manifest):
         since = f" (from step {stage['first']} on)" if stage["first"] else ""
         differences += [line + since for line in difference(stage["environment"], environment.describe())]
-    found, wrong = inspection.checkpoint_digests(folder, config, experiment)
+    found, wrong = inspection.checkpoint_digests(folder, config, whole)
     if not all(step.isdecimal() for step in folder.manifest["digests"]):
         raise ValueError(f"{folder.path / 'manifest.json'} is damaged: digests must be by step")
     expected = {**found, **{int(step): value for step, value in folder.manifest["digests"].items()}}
@@ -129,14 +140,14 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
             raise _Parted(step)
         others.append(step)
         if step in found:
-            near[step] = inspection.distance(folder, config, experiment, step, state)
+            near[step] = inspection.distance(folder, config, whole, step, state)
 
     records: list[dict[str, Any]] = []
     parted = interrupted = state = None
     end = max(expected, default=0)
     if expected:
         try:
-            state, interrupted = _again(folder, config, experiment, expected, compare, records, progress)
+            state, interrupted = _again(folder, config, whole, expected, compare, records, progress)
         except _Parted as difference_found:
             parted = difference_found.args[0]
         parted = others[0] if others else parted
@@ -149,7 +160,7 @@ def verify(path: Path | str, *, progress: bool = True) -> Report:
     if interrupted:
         unseen.append(f"steps after {last}: {interrupted} came")
     if state is not None and not interrupted and parted is None and end == config.steps:
-        mistaken, passed_over = inspection.other_results(folder, config, experiment, state, progress)
+        mistaken, passed_over = inspection.other_results(folder, config, whole, state, progress)
         wrong, unseen = wrong + mistaken, unseen + passed_over
     elif folder.manifest.get("results"):
         unseen.append("the results, which are of another state than training again came to")
@@ -177,7 +188,7 @@ def _again(
     if max(expected) == 0:
         compare(0, state)
     for stage, end in zip(plan, ends, strict=True):
-        then = at_hand(dataclasses.replace(from_json(stage["config"]), **_place(config)))
+        then = at_hand(dataclasses.replace(from_json(stage["config"], home_of(type(config))), **_place(config)))
         model = _model(then, experiment) if rescheduled(config, then) else experiment.model
 
         def validate(step: int, state: Any, _window: Any) -> None:
