@@ -32,9 +32,9 @@ def resume(
     from jaxgen import runs
     from jaxgen.cli import show
 
-    given = {"steps": steps, "devices": devices, "data": data}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return show.outcome(runs.resume(run, experiment=experiment, accept_changed=accept_changed, **changes))
+    given = {"steps": steps, "devices": devices, "data": data, "experiment": experiment}
+    given |= {"accept_changed": accept_changed or None}
+    return show.outcome(runs.resume(run, **{name: value for name, value in given.items() if value is not None}))
 
 
 def evaluate(

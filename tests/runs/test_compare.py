@@ -87,8 +87,8 @@ def test_what_the_experiment_asks_of_the_sampler_is_asked_and_said(two, tmp_path
     module = importlib.import_module("jaxgen.runs.fidelity")  # the package has a function of that name
     original = module.load
 
-    def load(path, best):
-        experiment, config, state = original(path, best=best)
+    def load(path, **options):
+        experiment, config, state = original(path, **options)
 
         def sample(key, state, num, flavour=None, **rest):
             asked.append(flavour)
