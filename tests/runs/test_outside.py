@@ -504,5 +504,7 @@ def test_new_overwrites_nothing(tmp_path, monkeypatch, capsys):
     assert cli.main(["new", "--help"]) == 0
 
 
-def test_the_template_is_no_experiment_of_the_library():
+def test_the_template_is_what_the_guide_shows():
+    text = (Path(experiments.__file__).parent / "_template.py").read_text()
+    assert f"```python\n{text}```\n" in (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
     assert not any("template" in name for name in experiments.names())
