@@ -44,6 +44,8 @@ def train(arguments: list[str]) -> int:
     name, rest = arguments[0], list(arguments[1:])
     if name not in experiments.names() and runs.outside.is_meant(name):
         kind = runs.outside.load(name)
+        if "run" in kind.__dataclass_fields__:
+            raise ValueError(f"{name}: no field of Config can be named run, which is a flag of jaxgen train")
         text, folder = runs.outside.describe(kind), Path(name).stem if name.endswith(".py") else name.rpartition(".")[2]
     else:
         kind, text, folder = experiments.find(name).Config, experiments.describe(name), name

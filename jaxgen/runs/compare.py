@@ -220,6 +220,6 @@ def _runs(found: Mapping[str, Judged]) -> list[list[str]]:
         digest = manifest["digests"].get(str(each.step), "")[:16]
         kind = config["type"].removeprefix("jaxgen.experiments.").removesuffix(".Config")
         if "experiment" in manifest:
-            kind = Path(manifest["experiment"]["name"]).name
+            kind = Path(str(manifest["experiment"].get("name"))).name
         table.append([name, kind, str(each.step), str(config.get("seed", "")), plot.page.code(digest)])
     return table

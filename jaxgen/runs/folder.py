@@ -59,9 +59,8 @@ class RunFolder:
         missing = [entry for entry in needed if entry not in entries]
         if missing:
             raise ValueError(f"{name} is not a run's manifest: it lacks {', '.join(missing)}")
-        wrong = [
-            entry for entry in ("config", "environment", "data", "digests") if not isinstance(entries[entry], dict)
-        ]
+        # "experiment" is there only where it is outside jaxgen.
+        wrong = [entry for entry in (*needed, "experiment") if not isinstance(entries.get(entry, {}), dict)]
         if wrong:
             raise ValueError(f"{name} is not a run's manifest: {', '.join(wrong)} must be a JSON object")
         self.manifest: dict[str, Any] = entries
@@ -135,10 +134,9 @@ class RunFolder:
         """
         own = self.manifest.get("experiment")
         if own is not None and self._experiment is None:
-            name = own.get("name") if isinstance(own, dict) else own
             raise ValueError(
                 f"the run in {self.path} is of an experiment outside jaxgen, which is imported only where you name it: "
-                f"give it, as --experiment {name} or experiment=..."
+                f"give it, as --experiment {own.get('name')} or experiment=Config"
             )
         home = None if self._experiment is None else home_of(outside.load(self._experiment))
         try:

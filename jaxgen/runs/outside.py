@@ -73,8 +73,8 @@ def entry_of(kind: type[Settings]) -> dict[str, Any] | None:
 
 def differ(entry: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
     """Whether two entries of manifests are of different text; not, where one of them does not say."""
-    before, now = ((each or {}).get("sha256") for each in (entry, other))
-    return None not in (before, now) and before != now
+    before, now = (each.get("sha256") if isinstance(each, Mapping) else None for each in (entry, other))
+    return isinstance(before, str) and now is not None and before != now
 
 
 def chosen(sources: Sequence[Source], entry: Mapping[str, Any] | None) -> Source | None:

@@ -230,7 +230,7 @@ def test_from_python(here):
     kind = outside.load("mine.py")
     assert runs.RunFolder("run", kind).config.network.layers == 2
     assert runs.evaluate("run", experiment=kind)
-    with pytest.raises(ValueError, match=r"give it, as --experiment .* or experiment="):
+    with pytest.raises(ValueError, match=r"give it, as --experiment .* or experiment=Config"):
         runs.load_model("run")
 
 
@@ -266,6 +266,16 @@ def test_a_changed_file_is_refused_unless_that_is_accepted(here, capsys):
         runs.verify("run", experiment="mine.py", progress=False)
     report = runs.verify("run", experiment="mine.py", accept_changed=True, progress=False)
     assert report.passed and "has changed since" in report.differences[0]
+
+
+@pytest.mark.parametrize("entry", ["mine.py", [], None, {}, {"name": 3, "sha256": 5}])
+def test_a_damaged_entry(here, capsys, entry):
+    tree = manifest()
+    tree["experiment"] = entry
+    (here / "run" / "manifest.json").write_text(json.dumps(tree))
+    code, line = said(capsys, ["sample", "run", "--num", "2"])
+    assert code == 2 and ("give it, as --experiment" in line or "must be a JSON object" in line)
+    assert said(capsys, ["compare", "run", "--num", "8", "--experiment", "mine.py"])[0] == 2
 
 
 def test_a_file_that_has_moved_is_the_same(here):
@@ -338,6 +348,10 @@ SETTINGS = "from dataclasses import dataclass\nfrom jaxgen.runs import Settings\
             f"{SETTINGS}@dataclass(frozen=True, kw_only=True)\nclass Config(Settings):\n"
             "    size: int\n    def build(self): ...",
             "every field of Config must have a default, got size without",
+        ),
+        (
+            f"{SETTINGS}@dataclass(frozen=True)\nclass Config(Settings):\n    run: int = 1\n    def build(self): ...",
+            "no field of Config can be named run, which is a flag of jaxgen train",
         ),
         ("x = 1\n1 / 0", "own.py cannot be imported: ZeroDivisionError: division by zero (own.py, line 2)"),
         ("def f(:", "own.py cannot be imported: SyntaxError: invalid syntax"),
