@@ -1,14 +1,20 @@
 """The contract that every model of the library keeps, whatever its family.
 
-A generative model is a handful of pure functions of explicit keys and states:
+What is learned is an objective: pure functions of explicit keys and variables, which know no optimizer.
+
+    init     (key, batch)                  -> variables
+    loss     (variables, key, batch, step) -> (losses [B], what else is told)
+    evaluate (key, variables, batch)       -> metrics, one value per example
+    sample   (key, variables, num)         -> draws in data space
+
+With an optimizer (`jaxgen.learning.model`) it becomes a model, whose `init` and `step` deal in states:
 
     init     (key, batch)        -> state
     step     (key, state, batch) -> (state, metrics)      one update, metrics are scalars
-    evaluate (key, state, batch) -> metrics               one value per example
-    sample   (key, state, num)   -> draws in data space
 
-Training, checkpoints, devices, evaluation and the command line know these four and nothing else. Whatever a
-family offers beyond them (encode and decode, generate and discriminate, denoise) stands in `parts`.
+Everything but training takes `state.variables`, whatever the family. Training, checkpoints, devices, evaluation and the
+command line know these functions and nothing else. Whatever a family offers beyond them (encode and decode, generate
+and discriminate, denoise) stands in `parts`.
 
 No key lives in a state: the key of step i is `fold_in(root, i)`. A checkpoint is therefore a state, a seed and
 a config, and resuming needs nothing else. What belongs to example or sample k is drawn from `fold_in(key, k)`,
@@ -20,10 +26,10 @@ import inspect
 import math
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-import flax.struct
 import jax
 import jax.core
 import numpy as np
@@ -46,6 +52,10 @@ RESERVED = ("x", "label", "mask", "index")
 """Names of a batch's fields whose meaning is the same for all data."""
 
 Metrics: TypeAlias = Mapping[str, Array]
+
+Variables: TypeAlias = Mapping[str, Any]
+"""What a model has learned, all that inference needs: {"params": ..., and further collections of its network}; those of
+a game's two networks by their names, {"generator": ..., "discriminator": ...}."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = 60
@@ -235,7 +245,8 @@ class Spec:
         return int(np.prod(self.event_shape, dtype=np.int64))
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_pytree_with_keys_class
+@dataclass(frozen=True, repr=False)
 class TrainState:
     """The arrays that one optimizer trains, and nothing but arrays: no functions, no key.
 
@@ -244,18 +255,57 @@ class TrainState:
 
     Attributes:
         step: Number of calls of `step` so far, int32 [].
-        params: What the optimizer changes.
-        opt_state: The optimizer's own memory.
-        variables: Further collections of the network (running statistics, spectral norms); {} if none.
+        params: Parameters, which the optimizer changes.
+        opt_state: Memory of the optimizer.
+        collections: Further collections of the network (running statistics, spectral norms); {} if there are none.
+        ema: Moving average of {"params": params, **collections}; None where there is none.
     """
 
     step: Any
     params: Any
     opt_state: Any
-    variables: Any
+    collections: Any = field(default_factory=dict)
+    ema: Any = None
+
+    @property
+    def variables(self) -> Variables:
+        """Everything that inference reads: the moving average where there is one."""
+        return {"params": self.params, **self.collections} if self.ema is None else self.ema
+
+    def replace(self, **changes: Any) -> "TrainState":
+        """The same state with other values of some fields."""
+        return replace(self, **changes)
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
+        # The names of the leaves are part of checkpoints and digests, and older than those of the fields.
+        own = {"step": self.step, "params": self.params, "opt_state": self.opt_state, "variables": self.collections}
+        if self.ema is None:
+            return keyed(own), False
+        return keyed({f"train/{name}": value for name, value in own.items()} | averaged(self.ema)), True
+
+    @classmethod
+    def tree_unflatten(cls, has_ema: bool, children: Any) -> "TrainState":
+        step, params, opt_state, collections, *average = children
+        return cls(step, params, opt_state, collections, joined(*average) if has_ema else None)
 
     def __repr__(self) -> str:
         return state_text("TrainState", self.step, parameters=self.params)
+
+
+def keyed(children: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Children of a pytree with their names, as `tree_flatten_with_keys` returns them."""
+    return [(jax.tree_util.GetAttrKey(name), child) for name, child in children.items()]
+
+
+def averaged(ema: Any) -> dict[str, Any]:
+    """The children of a state that hold its moving average, by the names of checkpoints."""
+    return {"ema_params": ema["params"], "ema_variables": {k: v for k, v in ema.items() if k != "params"}}
+
+
+def joined(params: Any, collections: Any) -> Any:
+    """The variables of which `averaged` made two children."""
+    # As a child may stand anything, when jax handles a tree's structure.
+    return {"params": params, **(collections if isinstance(collections, Mapping) else {})}
 
 
 def state_text(name: str, step: Any, **parameters: Any) -> str:
@@ -272,24 +322,84 @@ def _is_known(x: Any) -> bool:
     return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.ndim == 0 and not x.is_deleted()
 
 
-class GenerativeModel(NamedTuple):
+class Aux(NamedTuple):
+    """Further results of a loss.
+
+    Attributes:
+        metrics: Quantities to be followed, [B] or scalars; the step takes their means.
+        collections: Further collections of the variables, where they have changed: running statistics, for instance.
+    """
+
+    metrics: Metrics = MappingProxyType({})
+    collections: Mapping[str, Any] = MappingProxyType({})
+
+
+class Loss(Protocol):
+    """What training minimises, per example; its gradient is taken with respect to `variables["params"]`."""
+
+    def __call__(self, variables: Variables, key: PRNGKey, batch: Batch, step: Any, /) -> tuple[Array, Aux]: ...
+
+
+class Evaluate(Protocol):
+    """Metrics [B] of a batch; draws are keyed by batch["index"]."""
+
+    def __call__(self, key: PRNGKey, variables: Variables, batch: Batch, /) -> Metrics: ...
+
+
+class Sample(Protocol):
+    """Draws in data space, [num, *event]; images lie in [0, 1]. Draw k, counted from `first`, does not depend on num.
+
+    Keyword arguments: first, label, condition, and those of the family. Arguments annotated by an `Option` are flags of
+    `jaxgen sample`.
+    """
+
+    def __call__(self, key: PRNGKey, variables: Variables, num: int, /, *args: Any, **options: Any) -> Array: ...
+
+
+P = TypeVar("P", covariant=True)
+S = TypeVar("S")
+
+
+class Objective(NamedTuple, Generic[P]):
+    """What is learned, as pure functions that know no optimizer.
+
+    An objective of the user's own is another function in one of these places: `objective._replace(loss=...)`.
+
+    Attributes:
+        init: (key, batch) -> variables: {"params": ..., and further collections of the network}.
+        loss: (variables, key, batch, step) -> (losses [B], `Aux`).
+        evaluate: (key, variables, batch) -> metrics, each [B].
+        sample: (key, variables, num, *, first=0, condition=None, ...) -> [num, *event] in data space.
+        parts: The family's own functions of variables.
+    """
+
+    init: Callable[[PRNGKey, Batch], Variables]
+    loss: Loss
+    evaluate: Evaluate
+    sample: Sample
+    parts: P
+
+
+class GenerativeModel(NamedTuple, Generic[S, P]):
     """A model as pure functions, jitted by the factory that made it.
 
     Attributes:
         init: (key, batch) -> state.
         step: (key, state, batch) -> (state, metrics); metrics are scalars averaged over the batch.
-        evaluate: (key, state, batch) -> metrics, each [B]; draws are keyed by batch["index"].
-        sample: (key, state, num, *, first=0, label=None, condition=None, ...) -> [num, *event] in data space,
-            images in [0, 1]; draw k, counted from `first`, does not depend on num. Arguments annotated by an `Option`
-            are flags of `jaxgen sample`.
-        parts: The family's own functions. Training never reads them.
+        evaluate: (key, variables, batch) -> metrics, each [B]; draws are keyed by batch["index"].
+        sample: (key, variables, num, *, first=0, label=None, condition=None, ...) -> [num, *event] in data space, see
+            `Sample`.
+        parts: The family's own functions of variables. Training never reads them.
+        objective: What `step` learns, for a training loop of the user's own: an `Objective`, or the two losses of a
+            game.
     """
 
-    init: Callable[..., Any]
-    step: Callable[..., tuple[Any, Metrics]]
-    evaluate: Callable[..., Metrics]
-    sample: Callable[..., Array]
-    parts: Any
+    init: Callable[[PRNGKey, Batch], S]
+    step: Callable[[PRNGKey, S, Batch], tuple[S, Metrics]]
+    evaluate: Evaluate
+    sample: Sample
+    parts: P
+    objective: Any = None
 
 
 @dataclass(frozen=True)
@@ -310,7 +420,7 @@ Label: TypeAlias = Annotated[Any, Option(int | None, "Label of all samples; None
 
 
 def sample_arguments(model: GenerativeModel) -> dict[str, inspect.Parameter]:
-    """The arguments of a model's `sample` besides key, state, num and first, by name."""
+    """The arguments of a model's `sample` besides key, variables, num and first, by name."""
     parameters = inspect.signature(model.sample).parameters.values()
     return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "first"}
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import RESERVED, Batch, Spec
+from jaxgen.core import RESERVED, Batch, Spec, Variables
 
 _SHORT = reprlib.Repr()
 
@@ -25,7 +25,7 @@ def checked_init(init: Callable[..., Any], check: Callable[[Any], None]) -> Call
     """A model's `init`, compiled, behind a look at the values of its first batch, which a traced function cannot have.
 
     Args:
-        init: (key, batch) -> state.
+        init: (key, batch) -> variables.
         check: Raises ValueError for a batch that the model cannot take.
     """
     initialise = jax.jit(init)
@@ -36,6 +36,24 @@ def checked_init(init: Callable[..., Any], check: Callable[[Any], None]) -> Call
         return initialise(key, batch)
 
     return checked
+
+
+def checked_variables(variables: Any, *names: str) -> Variables:
+    """Variables of a model, if they are a mapping with these names.
+
+    Args:
+        variables: Argument of a function of the contract.
+        names: Collections that must be there.
+
+    Raises:
+        ValueError: A state, bare parameters, or something else.
+    """
+    if not isinstance(variables, Mapping) or any(name not in variables for name in names):
+        kind = type(variables).__name__
+        got = f"a mapping with {', '.join(map(str, variables))}" if isinstance(variables, Mapping) else f"a {kind}"
+        wanted = " and ".join(f'"{name}"' for name in names)
+        raise ValueError(f"variables must be a mapping with {wanted}, such as state.variables, got {got}")
+    return variables
 
 
 def checked_batch(

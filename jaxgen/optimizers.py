@@ -4,18 +4,13 @@ Any other `optax.GradientTransformation` can be passed to the model's factory in
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from jaxgen import require
-from jaxgen.core import PRNGKey, TrainState
 
 
 @dataclass(frozen=True)
@@ -133,92 +128,3 @@ class Adam:
         if self.accumulate > 1:
             tx = optax.MultiSteps(tx, every_k_schedule=self.accumulate).gradient_transformation()
         return tx
-
-
-def create(tx: optax.GradientTransformation, params: Any, variables: Any = None) -> TrainState:
-    """Training state before the first update."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        opt_state = tx.init(params)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=opt_state,
-        variables={} if variables is None else variables,
-    )
-
-
-def update(tx: optax.GradientTransformation, state: TrainState, gradient: Any, variables: Any = None) -> TrainState:
-    """One update by the gradient of the loss.
-
-    Optimizers promote dtypes and ranks freely (adam does not run under strict promotion), so the strict promotion of
-    objectives and networks is switched off here.
-    """
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-    return TrainState(
-        step=state.step + 1,
-        params=params,
-        opt_state=opt_state,
-        variables=state.variables if variables is None else variables,
-    )
-
-
-def updates_made(state: TrainState) -> jax.Array:
-    """Number of updates of the parameters so far: fewer than steps where gradients are accumulated."""
-
-    def accumulates(node: Any) -> bool:
-        return isinstance(node, optax.MultiStepsState)
-
-    counts = [node.gradient_step for node in jax.tree.leaves(state.opt_state, is_leaf=accumulates) if accumulates(node)]
-    # Several counts, if parts of the parameters have optimizers of their own: take the one that updates most often.
-    return functools.reduce(jnp.maximum, counts) if counts else state.step
-
-
-def moving_average(decay: float, before: TrainState, after: TrainState, average: Any, of: Any) -> Any:
-    """Exponential moving average after a step; it changes only if the step made an update.
-
-        average <- keep average + (1 - keep) of,     keep = min(decay, (1 + n) / (10 + n)),     n updates made before
-
-    The average forgets faster at first; otherwise the initial random parameters would stay in it for long.
-
-    Args:
-        decay: Largest share of the average that an update leaves, in [0, 1); 0 for no average, `of` itself.
-        before: State before the step.
-        after: State after the step.
-        average: Average so far, a pytree.
-        of: Pytree of new values, of the same structure.
-    """
-    n = updates_made(before).astype(jnp.float32)
-    keep = jnp.minimum(jnp.float32(decay), (1 + n) / (10 + n)) if decay else jnp.float32(0)
-    moved = optax.incremental_update(of, average, 1 - keep)
-    if not decay or updates_made(before) is before.step:  # every step is an update
-        return moved
-    updated = updates_made(after) > updates_made(before)
-    return jax.tree.map(lambda new, old: jnp.where(updated, new, old), moved, average)
-
-
-def average_gradient(loss: Callable[..., tuple[jax.Array, Any]], axis_name: Hashable) -> Callable[..., tuple[Any, Any]]:
-    """Gradient of `loss(params, ...) -> (scalar, metrics)`, averaged over `axis_name` under pmap.
-
-    Args:
-        loss: Mean loss of the examples at hand, with its metrics (a mapping of scalars).
-        axis_name: Mapped axis over which gradient and metrics are averaged; None under jit, where the step is
-            written for the global batch and XLA inserts the reduction.
-
-    Returns:
-        A function with the arguments of `loss` that returns (gradient, metrics with "grad_norm").
-    """
-
-    def gradient(params: Any, *arguments: Any) -> tuple[Any, Any]:
-        grads, metrics = jax.grad(loss, has_aux=True)(params, *arguments)
-        if axis_name is not None:
-            grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-        return grads, {**metrics, "grad_norm": optax.tree.norm(grads)}
-
-    return gradient
-
-
-def device_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:
-    """Key of this device under pmap, so that the shards of a batch get different noise; otherwise the key itself."""
-    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))

@@ -22,6 +22,7 @@ FLOORS = {
     "require": 0,
     "spelling": 0,
     "distributions": 0,
+    "learning": 1,
     "optimizers": 1,
     "nn": 1,
     "data": 1,

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen import data, ddpm, gan, optimizers
+from jaxgen import data, ddpm, gan, learning, optimizers
 from jaxgen.optimizers import Adam
 
 KEY = jax.random.key(0)
@@ -27,8 +27,8 @@ def gan_case(ema_decay):
         discriminator_optimizer=adam,
     )
     return gan.model(config, data.load("digits").spec), lambda s: (
-        (s.generator.params, s.generator.variables),
-        (s.ema_params, s.ema_variables),
+        {"params": s.generator.params, **s.generator.collections},
+        s.ema,
     )
 
 
@@ -39,7 +39,7 @@ def ddpm_case(ema_decay):
         ema_decay=ema_decay,
         optimizer=Adam(1e-2, accumulate=EVERY),
     )
-    return ddpm.model(config, data.load("digits").spec), lambda s: (s.params, s.ema_params)
+    return ddpm.model(config, data.load("digits").spec), lambda s: (s.params, s.ema["params"])
 
 
 def steps(model, num):
@@ -85,13 +85,13 @@ def test_a_decay_of_099_lags_99_updates_whatever_is_accumulated():
 
         def step(_, carry, tx=tx):
             state, average = carry
-            after = optimizers.update(tx, state, {"w": jnp.float32(-1)})
-            return after, optimizers.moving_average(0.99, state, after, average, after.params)
+            after = learning.update(tx, state, {"w": jnp.float32(-1)})
+            return after, learning.moving_average(0.99, state, after, average, after.params)
 
-        state = optimizers.create(tx, {"w": jnp.float32(0)})
+        state = learning.create(tx, {"w": jnp.float32(0)})
         state, average = jax.lax.fori_loop(0, 2000 * every, step, (state, state.params))
         assert int(state.step) == 2000 * every
-        assert int(optimizers.updates_made(state)) == 2000
+        assert int(learning.updates_made(state)) == 2000
         assert abs(float(state.params["w"] - average["w"]) - 99) < 0.1
 
 
@@ -105,10 +105,10 @@ def test_updates_are_found_in_an_optimizer_of_the_users_own():
         (optax.adam(1.0), [1, 2, 3, 4, 5, 6]),
     ):
         params = {"a": jnp.float32(0), "b": jnp.float32(0)}
-        state, found = optimizers.create(tx, params), []
+        state, found = learning.create(tx, params), []
         for _ in range(6):
-            state = optimizers.update(tx, state, params)
-            found.append(int(optimizers.updates_made(state)))
+            state = learning.update(tx, state, params)
+            found.append(int(learning.updates_made(state)))
         assert found == expected
 
 

@@ -12,6 +12,7 @@ Without hidden layers the best autoencoder is known: oracle.LinearAutoencoder, t
 """
 
 from jaxgen.autoencoder import objective, oracle
-from jaxgen.autoencoder.model import Config, Parts, model
+from jaxgen.autoencoder.config import Config
+from jaxgen.autoencoder.model import Parts, model
 
 __all__ = ["Config", "Parts", "model", "objective", "oracle"]

@@ -1,8 +1,7 @@
-"""The autoencoder as a model of the contract."""
+"""The autoencoder as an objective and as a model of the contract."""
 
 import functools
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -10,59 +9,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxgen import optimizers, require
+from jaxgen import learning, require
+from jaxgen.autoencoder.config import Config
 from jaxgen.autoencoder.networks import Decoder, Encoder
 from jaxgen.autoencoder.objective import reconstruction_loss
-from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey, Spec, TrainState
+from jaxgen.core import Aux, Batch, GenerativeModel, Metrics, Objective, PRNGKey, Spec, TrainState, Variables
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
 from jaxgen.draws import example_normals
 from jaxgen.events import require_latent
-from jaxgen.inputs import checked_batch, checked_draws, checked_init, num_observed
-
-
-@dataclass(frozen=True)
-class Config:
-    """Configuration of an autoencoder.
-
-    Args:
-        latent_dim: Dimension of z.
-        hidden: Widths of the encoder's hidden layers; the decoder has them in reverse. () makes both linear.
-        features: Channels of convolutional levels in front of the hidden layers, multiples of 8; () for none. For
-            images of any size.
-        optimizer: Optimizer of the parameters.
-        see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
-            missing dimensions ("mask" in the batch).
-        dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
-        axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; not a flag.
-
-    Raises:
-        ValueError: A size below 1, another dtype, or a field of another kind.
-    """
-
-    latent_dim: int = 32
-    hidden: tuple[int, ...] = (400,)
-    features: tuple[int, ...] = ()
-    optimizer: optimizers.Adam = optimizers.Adam()
-    see_mask: bool = False
-    dtype: str = "float32"
-    axis_name: Hashable = None
-
-    def __post_init__(self):
-        require.size("latent_dim", self.latent_dim)
-        require.sizes("hidden", self.hidden)
-        require.sizes("features", self.features, 8, multiple=8)
-        require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
-        require.fields(self)
+from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_variables, num_observed
 
 
 class Parts(NamedTuple):
     """Functions of an autoencoder beyond the contract; x in storage dtype, as the data set holds it.
 
     Attributes:
-        encode: (state, x, mask=None) -> z, [B, latent_dim]. Reads only params["encoder"] of the state.
-        decode: (state, z) -> x_hat in data space, [B, *event]: images cut off at 0 and 1, real values in their units.
-        reconstruct: (state, x, mask=None) -> x_hat, likewise. A mask [B, *event] is True where x is observed.
+        encode: (variables, x, mask=None) -> z, [B, latent_dim]. Reads only params["encoder"] of the variables.
+        decode: (variables, z) -> x_hat in data space, [B, *event]: images cut off at 0 and 1, real values in their
+            units.
+        reconstruct: (variables, x, mask=None) -> x_hat, likewise. A mask [B, *event] is True where x is observed.
     """
 
     encode: Callable[..., Array]
@@ -70,8 +36,28 @@ class Parts(NamedTuple):
     reconstruct: Callable[..., Array]
 
 
-def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
-    """An autoencoder for data of this spec.
+def model(
+    config: Config, spec: Spec, tx: optax.GradientTransformation | None = None
+) -> GenerativeModel[TrainState, Parts]:
+    """An autoencoder for data of this spec, which learns its `objective`.
+
+    Args:
+        config: Configuration of the autoencoder.
+        spec: Spec of the data.
+        tx: Optimizer in place of the config's; None for the config's.
+
+    Returns:
+        The model; its state is a `TrainState`.
+
+    Raises:
+        ValueError: Convolutions that do not fit the data.
+    """
+    tx = config.optimizer.transformation() if tx is None else tx
+    return learning.model(objective(config, spec), tx, axis_name=config.axis_name)
+
+
+def objective(config: Config, spec: Spec) -> Objective[Parts]:
+    """The reconstruction error of an autoencoder for data of this spec.
 
     The loss and `evaluate` measure images in [0, 1] and real values on their scale.
 
@@ -82,10 +68,9 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     Args:
         config: Configuration of the autoencoder.
         spec: Spec of the data.
-        tx: Optimizer in place of the config's; None for the config's.
 
     Returns:
-        The model; its state is a `TrainState` with params "encoder" and "decoder".
+        The objective; its variables are params "encoder" and "decoder".
 
     Raises:
         ValueError: Convolutions that do not fit the data.
@@ -94,9 +79,11 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
     warn_unscaled(spec, "an autoencoder")
     dtype = jnp.dtype(config.dtype)
-    tx = config.optimizer.transformation() if tx is None else tx
     encoder = Encoder(config.hidden, config.latent_dim, config.features, dtype)
     decoder = Decoder(config.hidden[::-1], spec.event_shape, config.features[::-1], dtype)
+
+    def params_of(variables: Any) -> Any:
+        return checked_variables(variables, "params")["params"]
 
     def observed(batch: Batch) -> tuple[Float[Array, "b *event"], Array | None]:
         """x in [0, 1] or scaled, 0 where it was not observed, and the mask that says where."""
@@ -117,7 +104,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     def x_hat_of(params: Any, z: Array) -> Float[Array, "b *event"]:
         return cast(Array, decoder.apply({"params": params["decoder"]}, z))
 
-    def init(key: PRNGKey, batch: Batch) -> TrainState:
+    def init(key: PRNGKey, batch: Batch) -> Variables:
         key_encoder, key_decoder = jax.random.split(key)
         x, mask = observed(batch)
         count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
@@ -126,43 +113,37 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
             "decoder": decoder.init(key_decoder, jnp.zeros((x.shape[0], config.latent_dim), jnp.float32))["params"],
         }
         params["decoder"]["bias"] = x.sum(axis=0) / count  # the mean: the network has only the rest to learn
-        return optimizers.create(tx, params)
+        return {"params": params}
 
     def squared_error(params: Any, batch: Batch) -> Float[Array, " b"]:
         x, mask = observed(batch)
         return reconstruction_loss(x, x_hat_of(params, z_of(params, x, mask)), mask)
 
-    def loss(params: Any, batch: Batch) -> tuple[Array, Metrics]:
-        mean = squared_error(params, batch).mean()
-        return mean, {"loss": mean}
+    def loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Float[Array, " b"], Aux]:
+        del key, step
+        return squared_error(params_of(variables), batch), Aux()
 
     @jax.jit
-    def step(key: PRNGKey, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def evaluate(key: PRNGKey, variables: Variables, batch: Batch) -> Metrics:
         require.typed_key("key", key)
-        gradient, metrics = optimizers.average_gradient(loss, config.axis_name)(state.params, batch)
-        return optimizers.update(tx, state, gradient), metrics
+        return {"reconstruction": squared_error(params_of(variables), batch), **num_observed(batch)}
 
     @jax.jit
-    def evaluate(key: PRNGKey, state: TrainState, batch: Batch) -> Metrics:
-        require.typed_key("key", key)
-        return {"reconstruction": squared_error(state.params, batch), **num_observed(batch)}
+    def encode(variables: Variables, x: Array, mask: Array | None = None) -> Float[Array, "b z"]:
+        return z_of(params_of(variables), *observed({"x": x, "mask": mask}))
 
     @jax.jit
-    def encode(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b z"]:
-        return z_of(state.params, *observed({"x": x, "mask": mask}))
-
-    @jax.jit
-    def decode(state: TrainState, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
+    def decode(variables: Variables, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         require_latent(config.latent_dim, z=z)
-        x_hat = x_hat_of(state.params, z)
+        x_hat = x_hat_of(params_of(variables), z)
         return jnp.clip(x_hat, 0, 1) if spec.levels else space.from_seen(x_hat, spec)
 
     @jax.jit
-    def reconstruct(state: TrainState, x: Array, mask: Array | None = None) -> Float[Array, "b *event"]:
-        return decode(state, encode(state, x, mask))
+    def reconstruct(variables: Variables, x: Array, mask: Array | None = None) -> Float[Array, "b *event"]:
+        return decode(variables, encode(variables, x, mask))
 
     def sample(
-        key: PRNGKey, state: TrainState, num: int, *, first: int = 0, label: Any = None, condition: Any = None
+        key: PRNGKey, variables: Variables, num: int, *, first: int = 0, label: Any = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         """Decode z ~ N(0, I), although nothing in training made N(0, I) the distribution of z.
 
@@ -172,15 +153,15 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         """
         if label is not None or condition is not None:
             raise ValueError("this model is unconditional: label and condition must be None")
-        return draws(key, state, num, checked_draws(key, num, first))
+        return draws(key, variables, num, checked_draws(key, num, first))
 
     @functools.partial(jax.jit, static_argnums=2)
-    def draws(key: PRNGKey, state: TrainState, num: int, first: Any) -> Float[Array, "num *event"]:
+    def draws(key: PRNGKey, variables: Variables, num: int, first: Any) -> Float[Array, "num *event"]:
         index = first + jnp.arange(num, dtype=jnp.int32)
-        return decode(state, example_normals(key, index, (config.latent_dim,)))
+        return decode(variables, example_normals(key, index, (config.latent_dim,)))
 
     def check(batch: Any) -> None:
         checked_batch(batch, spec)
         space.require_storage(batch["x"], spec, batch.get("mask"))
 
-    return GenerativeModel(checked_init(init, check), step, evaluate, sample, Parts(encode, decode, reconstruct))
+    return Objective(checked_init(init, check), loss, evaluate, sample, Parts(encode, decode, reconstruct))

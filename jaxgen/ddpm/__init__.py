@@ -22,8 +22,8 @@ from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.model import Parts, model
 from jaxgen.ddpm.networks import MLP, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
+from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.schedule import Betas, Cosine, Linear
-from jaxgen.ddpm.training import State
 from jaxgen.ddpm.weighting import MinSNR, Uniform
 
 __all__ = [
@@ -36,13 +36,13 @@ __all__ = [
     "Config",
     "Cosine",
     "DPMSolver",
+    "Denoised",
     "Eps",
     "LearnedVariance",
     "Linear",
     "MinSNR",
     "Parts",
     "PosteriorVariance",
-    "State",
     "UNet",
     "Uniform",
     "V",

@@ -25,8 +25,8 @@ _Index: TypeAlias = Int[Array, " b"]
 
 
 def guided(
-    denoise: Callable[[Array, Array, Any], Denoised], w: float | Float[Array, ""], condition: Any, null: Any
-) -> Denoise:
+    denoise: Callable[[Array, Array, Any], Array | Denoised], w: float | Float[Array, ""], condition: Any, null: Any
+) -> Callable[[Array, Array], Denoised]:
     """A denoiser that is pushed towards its condition: classifier-free guidance.
 
         eps_hat = eps_u + w (eps_c - eps_u)
@@ -35,7 +35,7 @@ def guided(
     notation w - 1 is the weight.) Both predictions are made at once, in a batch of twice the size.
 
     Args:
-        denoise: (x_t, t, condition) -> eps_hat, or (eps_hat, variance fraction); the fraction is that of the
+        denoise: (x_t, t, condition) -> eps_hat or `Denoised`; the fraction is that of the
             conditional prediction.
         w: Guidance weight.
         condition: Condition of each sample: a pytree of arrays [B, ...], labels for instance.
@@ -53,7 +53,7 @@ def guided(
         eps, fraction = eps_and_fraction(denoise(doubled, twice(t, t), twice(condition, null)), doubled)
         eps_c, eps_u = jnp.split(eps, 2)
         eps = eps_u + w * (eps_c - eps_u)
-        return eps if fraction is None else (eps, jnp.split(fraction, 2)[0])
+        return Denoised(eps, None if fraction is None else jnp.split(fraction, 2)[0])
 
     return both
 
@@ -67,7 +67,7 @@ def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array,
     `inpaint`.
 
     Args:
-        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        denoise: (x_t, t) -> eps_hat or `Denoised`.
         schedule: Noise schedule.
         x: Data; unobserved dimensions may hold any value.
         mask: True where x is observed.
@@ -80,7 +80,7 @@ def inpainted(denoise: Denoise, schedule: Schedule, x: _Event, mask: Bool[Array,
         require_events(x=x, x_t=x_t)
         eps, fraction = eps_and_fraction(denoise(x_t, t), x_t)
         eps = jnp.where(mask, eps_from_x_0(schedule, x_t, t, x), eps)
-        return eps if fraction is None else (eps, fraction)
+        return Denoised(eps, fraction)
 
     return knowing
 
@@ -106,7 +106,7 @@ def inpaint(
 
     Args:
         key: Root of the noise.
-        denoise: (x_t, t) -> eps_hat, or (eps_hat, variance fraction).
+        denoise: (x_t, t) -> eps_hat or `Denoised`.
         schedule: Noise schedule.
         x_T: Noise, for all dimensions.
         x: Data; unobserved dimensions may hold any value.

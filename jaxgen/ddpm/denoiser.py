@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, cast
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxgen.core import PRNGKey, Spec
+from jaxgen.core import Batch, PRNGKey, Spec, Variables
 from jaxgen.ddpm.conditioning import guided
 from jaxgen.ddpm.config import Config
-from jaxgen.ddpm.process import Denoise, Denoised
+from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.schedule import Schedule
-from jaxgen.inputs import checked_label
+from jaxgen.inputs import checked_batch, checked_label, checked_variables
 
 
 class Denoiser(NamedTuple):
@@ -20,18 +20,21 @@ class Denoiser(NamedTuple):
     Attributes:
         schedule: Noise schedule.
         num_classes: Number of labels that the network knows, None for none; label num_classes stands for "no label".
-        init: (key) -> parameters.
-        outputs: (params, x_t, t, label, key_dropout=None) -> (output, eps_hat, fraction): output of the network,
+        fields: (batch) -> the fields that a model reads, checked.
+        init: (key) -> variables.
+        outputs: (variables, x_t, t, label, key_dropout=None) -> (output, eps_hat, fraction): output of the network,
             the noise it implies, and the fraction of a learned variance or None. With a key there is dropout.
-        bind: (params, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it; None
-            stands for no label. Raises ValueError for guidance without a label, or from a model that did not learn it.
+        bind: (variables, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it;
+            None stands for no label. Raises ValueError for guidance without a label, or from a model that did not learn
+            it.
     """
 
     schedule: Schedule
     num_classes: int | None
-    init: Callable[[PRNGKey], Any]
+    fields: Callable[[Batch], dict[str, Array]]
+    init: Callable[[PRNGKey], Variables]
     outputs: Callable[..., tuple[Array, Array, Array | None]]
-    bind: Callable[..., Denoise]
+    bind: Callable[..., Callable[[Array, Array], Denoised]]
 
 
 def denoiser(config: Config, spec: Spec) -> Denoiser:
@@ -48,21 +51,26 @@ def denoiser(config: Config, spec: Spec) -> Denoiser:
     embedded = None if num_classes is None else num_classes + 1
     network = config.network.network(spec, 2 if config.learned else 1, embedded, jnp.dtype(config.dtype))
 
-    def init(key: PRNGKey) -> Any:
+    def fields(batch: Batch) -> dict[str, Array]:
+        return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
+
+    def init(key: PRNGKey) -> Variables:
         t = jnp.ones((2,), jnp.int32)
         label = None if num_classes is None else t
-        return network.init(key, jnp.zeros((2, *spec.event_shape), jnp.float32), t, label, train=False)["params"]
+        return network.init(key, jnp.zeros((2, *spec.event_shape), jnp.float32), t, label, train=False)
 
     def outputs(
-        params: Any, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None
+        variables: Variables, x_t: Array, t: Array, label: Array | None, key_dropout: PRNGKey | None = None
     ) -> tuple[Array, Array, Array | None]:
         rngs = {} if key_dropout is None else {"dropout": key_dropout}
-        found = network.apply({"params": params}, x_t, t, label, train=key_dropout is not None, rngs=rngs)
+        found = network.apply(
+            checked_variables(variables, "params"), x_t, t, label, train=key_dropout is not None, rngs=rngs
+        )
         output, *rest = cast(tuple[Array, ...], found)
         eps_hat = config.prediction.eps(schedule, x_t, t, output)
         return output, eps_hat, (rest[0] + 1) / 2 if rest else None
 
-    def bind(params: Any, label: Any = None, guidance: Any = None) -> Denoise:
+    def bind(variables: Variables, label: Any = None, guidance: Any = None) -> Callable[[Array, Array], Denoised]:
         if guidance is not None and (num_classes is None or config.label_dropout == 0 or label is None):
             raise ValueError(
                 "guidance needs a label, and a model with conditional=True and label_dropout above 0, got "
@@ -70,8 +78,8 @@ def denoiser(config: Config, spec: Spec) -> Denoiser:
             )
 
         def conditioned(x_t: Array, t: Array, label: Array | None) -> Denoised:
-            _, eps_hat, fraction = outputs(params, x_t, t, label)
-            return eps_hat if fraction is None else (eps_hat, fraction)
+            _, eps_hat, fraction = outputs(variables, x_t, t, label)
+            return Denoised(eps_hat, fraction)
 
         def denoise(x_t: Array, t: Array) -> Denoised:
             unknown = None if num_classes is None else jnp.full(x_t.shape[:1], num_classes, jnp.int32)
@@ -82,4 +90,4 @@ def denoiser(config: Config, spec: Spec) -> Denoiser:
 
         return denoise
 
-    return Denoiser(schedule, num_classes, init, outputs, bind)
+    return Denoiser(schedule, num_classes, fields, init, outputs, bind)

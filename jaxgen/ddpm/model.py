@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxgen import optimizers, require
-from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, Spec
+from jaxgen import learning, require
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, Objective, PRNGKey, Spec, TrainState, Variables
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
 from jaxgen.ddpm import process
@@ -21,11 +21,11 @@ from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.denoiser import denoiser
 from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.objective import Bound, variational_bound
-from jaxgen.ddpm.process import Denoise, Denoised
+from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.sampler import noise
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.ddpm.tables import check_t
-from jaxgen.ddpm.training import State, training
+from jaxgen.ddpm.training import training_loss
 from jaxgen.draws import example_labels, example_normals, example_uniforms
 from jaxgen.events import require_floats, require_integers, require_shape
 from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_label, known_labels
@@ -43,17 +43,17 @@ class Parts(NamedTuple):
 
     Attributes:
         schedule: Noise schedule.
-        denoise: (state, x_t, t, label=None) -> eps_hat, or (eps_hat, variance fraction), each [B, *event].
-        bind: (state, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
-        bound: (key, state, batch) -> `objective.Bound` with all t, step by step: T runs of the network. For real
+        denoise: (variables, x_t, t, label=None) -> `Denoised`, eps_hat and the variance fraction, each [B, *event].
+        bind: (variables, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
+        bound: (key, variables, batch) -> `objective.Bound` with all t, step by step: T runs of the network. For real
             values it bounds the density in their own units; the derivative of the scale is in the reconstruction.
-        chain: (key, state, num, keep=..., ...) -> [kept, num, *event], the states, every `keep` steps, of the samples
-            that `sample` draws with the same arguments.
+        chain: (key, variables, num, keep=..., ...) -> [kept, num, *event], the states, every `keep` steps, of the
+            samples that `sample` draws with the same arguments.
         diffuse: (key, x, t) -> x_t of these data, [B, *event] in data space.
-        log_likelihood: (key, state, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; for grey
+        log_likelihood: (key, variables, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; for grey
             levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; for real values
             the log-density in their own units. See `flow.flow_log_prob`.
-        impute: (key, state, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
+        impute: (key, variables, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
             [B, *event] in data space; see `conditioning.inpaint`.
         measure: Description of the quantity that the bound is of.
         discrete: Whether the bound is of discrete data, so that bits/dim are meaningful.
@@ -61,7 +61,7 @@ class Parts(NamedTuple):
 
     schedule: Schedule
     denoise: Callable[..., Denoised]
-    bind: Callable[..., Denoise]
+    bind: Callable[..., Callable[[Array, Array], Denoised]]
     bound: Callable[..., Bound]
     chain: Callable[..., Array]
     diffuse: Callable[..., Array]
@@ -71,16 +71,36 @@ class Parts(NamedTuple):
     discrete: bool
 
 
-def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = None) -> GenerativeModel:
-    """Build a diffusion model for data of this spec.
+def model(
+    config: Config, spec: Spec, tx: optax.GradientTransformation | None = None
+) -> GenerativeModel[TrainState, Parts]:
+    """Build a diffusion model for data of this spec, which learns its `objective`.
 
     Args:
         config: Configuration of the model.
         spec: Description of the data.
-        tx: An optimizer instead of the config's.
+        tx: Optimizer in place of the config's; None for the config's.
 
     Returns:
-        The model; its state is a `State`.
+        The model; its state is a `TrainState` with a moving average.
+
+    Raises:
+        ValueError: A network that cannot take such data, conditional=True for data without labels, or flip=True for
+            events that are not images.
+    """
+    tx = config.optimizer.transformation() if tx is None else tx
+    return learning.model(objective(config, spec), tx, ema_decay=config.ema_decay, axis_name=config.axis_name)
+
+
+def objective(config: Config, spec: Spec) -> Objective[Parts]:
+    """Build what a diffusion model learns of data of this spec: L_simple, or L_hybrid for a learned variance.
+
+    Args:
+        config: Configuration of the model.
+        spec: Description of the data.
+
+    Returns:
+        The objective; its variables are those of the denoiser.
 
     Raises:
         ValueError: A network that cannot take such data, conditional=True for data without labels, or flip=True for
@@ -94,45 +114,33 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     clip = space.limit(spec)
     # None, for all t, unless there are more than are to be drawn.
     num_draws = config.num_draws if config.num_draws < schedule.num_timesteps - 1 else None
-    tx = config.optimizer.transformation() if tx is None else tx
-    move = training(config, spec, network, tx)
+    fields_of = network.fields
 
-    def init(key: PRNGKey, batch: Batch) -> State:
+    def init(key: PRNGKey, batch: Batch) -> Variables:
         fields_of(batch)
-        params = network.init(key)
-        # A copy: the loop donates its buffers, and none may be donated twice.
-        return State(optimizers.create(tx, params), jax.tree.map(jnp.copy, params))
+        return network.init(key)
 
-    @jax.jit
-    def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
-        require.typed_key("key", key)
-        fields = fields_of(batch)
-        return move(key, state, space.to_model(fields["x"], spec), fields.get("label"))
+    def bind(variables: Variables, label: Any = None, guidance: Any = None) -> Callable[[Array, Array], Denoised]:
+        return network.bind(variables, label, guidance)
 
-    def fields_of(batch: Batch) -> dict[str, Array]:
-        return checked_batch(batch, spec, needs=("label",) if config.conditional else (), refuses=("mask",))
-
-    def bind(state: State, label: Any = None, guidance: Any = None) -> Denoise:
-        return network.bind(state.ema_params, label, guidance)
-
-    def denoise(state: State, x_t: Any, t: Any, label: Any = None) -> Denoised:
+    def denoise(variables: Variables, x_t: Any, t: Any, label: Any = None) -> Denoised:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
-        return denoised(state, x_t, t, label)
+        return denoised(variables, x_t, t, label)
 
     @jax.jit
-    def denoised(state: State, x_t: Array, t: Array, label: Any) -> Denoised:
+    def denoised(variables: Variables, x_t: Array, t: Array, label: Any) -> Denoised:
         require_floats(x_t=x_t)
         require_shape((*jnp.shape(x_t)[:1], *event), x_t=x_t)
         require_integers(t=t)
         require_shape(x_t.shape[:1], t=t)
-        return bind(state, label)(x_t, t)
+        return bind(variables, label)(x_t, t)
 
-    def bound_of(key: Any, state: State, batch: Batch, num_draws: int | None) -> Bound:
+    def bound_of(key: Any, variables: Variables, batch: Batch, num_draws: int | None) -> Bound:
         require.typed_key("key", key)
         fields = fields_of(batch)
         found = variational_bound(
             key,
-            bind(state, fields.get("label")),
+            bind(variables, fields.get("label")),
             schedule,
             space.to_model(fields["x"], spec),
             levels=spec.levels,
@@ -144,13 +152,13 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         return found.of_data(space.log_volume(batch["x"], spec))
 
     @jax.jit
-    def bound(key: PRNGKey, state: State, batch: Batch) -> Bound:
-        return bound_of(key, state, batch, None)
+    def bound(key: PRNGKey, variables: Variables, batch: Batch) -> Bound:
+        return bound_of(key, variables, batch, None)
 
     @jax.jit
-    def evaluate(key: PRNGKey, state: State, batch: Batch) -> Metrics:
+    def evaluate(key: PRNGKey, variables: Variables, batch: Batch) -> Metrics:
         """The three terms of the negative bound; the denoising term is estimated from the t drawn for each example."""
-        found = bound_of(key, state, batch, num_draws)
+        found = bound_of(key, variables, batch, num_draws)
         return {
             "negative_bound": found.negative_bound,
             "prior": found.prior,
@@ -161,7 +169,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
     @functools.partial(jax.jit, static_argnames=("num", "sampler", "keep"))
     def draws(
         key: PRNGKey,
-        state: State,
+        variables: Variables,
         num: int,
         first: Any,
         label: Array | None,
@@ -175,13 +183,13 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         x_T = noise(key, index, event)
         variance = config.variance.fixed
         x = sampler(
-            key, bind(state, label, guidance), schedule, x_T, index=index, variance=variance, clip=clip, keep=keep
+            key, bind(variables, label, guidance), schedule, x_T, index=index, variance=variance, clip=clip, keep=keep
         )
         return space.from_model(x, spec)
 
     def chain(
         key: PRNGKey,
-        state: State,
+        variables: Variables,
         num: int,
         *,
         keep: int | None,
@@ -197,11 +205,11 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         if guidance is not None and not isinstance(guidance, jax.Array):
             require.number("guidance", guidance)
         label = checked_label(label, num, num_classes, spec.labels)
-        return draws(key, state, num, first, label, guidance, sampler, keep)
+        return draws(key, variables, num, first, label, guidance, sampler, keep)
 
     def sample(
         key: PRNGKey,
-        state: State,
+        variables: Variables,
         num: int,
         *,
         first: int = 0,
@@ -214,7 +222,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         if condition is not None:
             raise ValueError("this model takes no condition, got one")
         first = checked_draws(key, num, first)
-        return chain(key, state, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
+        return chain(key, variables, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
 
     def diffuse(key: PRNGKey, x: Any, t: Any) -> Float[Array, "b *event"]:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
@@ -229,7 +237,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
     @functools.partial(jax.jit, static_argnames="timesteps")
     def log_likelihood(
-        key: PRNGKey, state: State, batch: Batch, timesteps: tuple[int, ...] | None = None
+        key: PRNGKey, variables: Variables, batch: Batch, timesteps: tuple[int, ...] | None = None
     ) -> Float[Array, " b"]:
         require.typed_key("key", key)
         fields = fields_of(batch)
@@ -239,14 +247,14 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         if spec.levels is not None:
             width = 2 / (spec.levels - 1)
             x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
-        denoise = bind(state, fields.get("label"))
+        denoise = bind(variables, fields.get("label"))
         log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
         volume = space.log_volume(batch["x"], spec)
         return log_p + spec.num_dimensions * math.log(width) if volume is None else log_p + volume
 
     @functools.partial(jax.jit, static_argnames="sampler")
     def impute(
-        key: PRNGKey, state: State, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
+        key: PRNGKey, variables: Variables, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
     ) -> Float[Array, "b *event"]:
         require.typed_key("key", key)
         check_sampler(sampler)
@@ -258,7 +266,7 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
 
         known = inpaint(
             key,
-            bind(state, label),
+            bind(variables, label),
             schedule,
             noise(key, index, event),
             x,
@@ -288,4 +296,4 @@ def model(config: Config, spec: Spec, tx: optax.GradientTransformation | None = 
         space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
     )
-    return GenerativeModel(checked_init(init, check), step, evaluate, sample, parts)
+    return Objective(checked_init(init, check), training_loss(config, spec, network), evaluate, sample, parts)

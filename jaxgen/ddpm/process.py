@@ -13,7 +13,7 @@ one gives NaN.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.core
@@ -34,11 +34,21 @@ _Event: TypeAlias = Float[Array, "b *event"]
 Variance: TypeAlias = Callable[[Schedule], Table]
 """sigma_t^2 of the reverse process for every t of a schedule: `posterior_variance`, `beta_variance` or another."""
 
-Denoised: TypeAlias = Array | tuple[Array, Array]
-"""eps_hat, or (eps_hat, variance fraction) where the variance is learned; each [B, *event]."""
 
-Denoise: TypeAlias = Callable[[Array, Array], Denoised]
-"""(x_t [B, *event], t [B] int32) -> eps_hat, or (eps_hat, variance fraction)."""
+class Denoised(NamedTuple):
+    """Prediction of a denoiser.
+
+    Attributes:
+        eps_hat: Noise in x_t, [B, *event].
+        variance_fraction: Fraction of a learned variance, likewise; None where the variance is not learned.
+    """
+
+    eps_hat: Array
+    variance_fraction: Array | None = None
+
+
+Denoise: TypeAlias = Callable[[Array, Array], Array | Denoised]
+"""(x_t [B, *event], t [B] int32) -> eps_hat, or `Denoised`."""
 
 
 def sample_keys(key: PRNGKey, x: _Event, index: Int[Array, " b"] | None) -> Array:
@@ -323,19 +333,21 @@ def reverse(
     return _normal(x_t, mean, coefficient(table, t, x_t))
 
 
-def eps_and_fraction(denoised: Any, x_t: Array) -> tuple[Array, Array | None]:
-    """The two parts of a `Denoised`: eps_hat, and the fraction of a learned variance, None where there is none.
+def eps_and_fraction(denoised: Any, x_t: Array) -> Denoised:
+    """What a user's or a trained denoiser returned, as a `Denoised`.
 
     Raises:
         ValueError: A value that is neither an array nor a pair of arrays, integers, or a shape other than that of x_t.
     """
     parts = denoised if isinstance(denoised, tuple | list) else (denoised,)
+    if isinstance(denoised, Denoised) and denoised.variance_fraction is None:
+        parts = parts[:1]
     if len(parts) not in (1, 2) or any(part is None for part in parts):
         raise ValueError(f"denoise must return eps_hat, or (eps_hat, variance fraction), got {denoised!r}")
     for name, part in zip(("eps_hat of denoise", "variance fraction of denoise"), parts, strict=False):
         require_floats(**{name: part})
         require_shape(x_t.shape, **{name: part})
-    return parts[0], parts[1] if len(parts) == 2 else None
+    return Denoised(*parts)
 
 
 def _normal(x: _Event, mean: Array, variance: Array) -> tuple[_Event, _Event]:

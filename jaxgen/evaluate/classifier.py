@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxgen import optimizers, require
+from jaxgen import learning, optimizers, require
 from jaxgen.core import Estimate, PRNGKey, Spec, TrainState
 from jaxgen.data import Batches, Split, to_unit
 from jaxgen.data.dataset import agree
@@ -169,7 +169,7 @@ def train_classifier(
     logits: Any = jax.eval_shape(network.apply, params, first)
     if logits.shape[-1] != num_classes:
         raise ValueError(f"network must have num_classes={num_classes} logits, got {logits.shape[-1]}")
-    state = optimizers.create(optimizer.transformation(), params)
+    state = learning.create(optimizer.transformation(), params)
     # Some steps at a time, so that Ctrl-C is answered; the number of calls changes no bit.
     ends = range(min(_STEPS_PER_CALL, num_steps), num_steps + _STEPS_PER_CALL, _STEPS_PER_CALL)
     for end in counted(ends, "steps of the classifier", num_steps, _STEPS_PER_CALL):
@@ -257,7 +257,7 @@ def _trained(
             logits: Any = network.apply(params, x)
             return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]).mean()
 
-        return optimizers.update(tx, state, jax.grad(loss)(state.params))
+        return learning.update(tx, state, jax.grad(loss)(state.params))
 
     return jax.lax.while_loop(lambda state: state.step < end, step, state)
 

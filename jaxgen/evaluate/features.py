@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxgen import optimizers, require
+from jaxgen import learning, require
 from jaxgen.core import Estimate, PRNGKey
 from jaxgen.evaluate.likelihood import estimate
 from jaxgen.events import require_floats, require_integers, require_rank, require_shape
@@ -189,9 +189,9 @@ def fine_tune(
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
 
     tx = optax.adam(learning_rate)
-    state = optimizers.create(tx, {"params": params, "weights": fixed.weights, "bias": fixed.bias})
+    state = learning.create(tx, {"params": params, "weights": fixed.weights, "bias": fixed.bias})
     state = jax.lax.fori_loop(
-        0, num_steps, lambda _, state: optimizers.update(tx, state, jax.grad(cross_entropy)(state.params)), state
+        0, num_steps, lambda _, state: learning.update(tx, state, jax.grad(cross_entropy)(state.params)), state
     )
     return replace(fixed, **state.params)
 

@@ -2,7 +2,7 @@
 
     judge = evaluate.trained_judge(digits)
     real = evaluate.reference(digits, evaluate.classifier_features(judge), judge=judge)
-    scores = evaluate.fidelity(evaluate.samples(model, key, state, len(real.real.images)), real)
+    scores = evaluate.fidelity(evaluate.samples(model, key, variables, len(real.real.images)), real)
 
 No number of these stands by itself. A Fréchet distance depends on the features, on the number of samples and on what is
 compared with what; it is not 0 for samples from the data themselves. The floor is the same number with real images in

@@ -8,20 +8,20 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from jaxgen import require
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Variables
 from jaxgen.progress import counted
 from jaxgen.rehearsal import host
 
 
 def per_example(
-    model: GenerativeModel, key: PRNGKey, state: Any, split: Any, batch_size: int = 500
+    model: GenerativeModel, key: PRNGKey, variables: Variables, split: Any, batch_size: int = 500
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """What `model.evaluate` says of every example of a split, in the order of the split.
 
     Args:
         model: Any model of the contract.
         key: Root of the draws; those of example k are keyed by k, so that batch_size does not matter to them.
-        state: The model's state.
+        variables: Variables of the model, `state.variables`.
         split: Data with `evaluation_batches(batch_size)`, see `jaxgen.data.Split`.
         batch_size: Examples per call; the last batch is padded, so that one compilation serves all.
 
@@ -32,7 +32,7 @@ def per_example(
     num = len(split) if hasattr(split, "__len__") else None
     for batch in counted(split.evaluation_batches(batch_size), "examples", num, batch_size):
         real = np.asarray(batch["index"]) >= 0
-        for name, values in model.evaluate(key, state, batch).items():
+        for name, values in model.evaluate(key, variables, batch).items():
             parts.setdefault(name, []).append(host(values)[real])
     return {name: np.concatenate(values) for name, values in parts.items()}
 

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import GenerativeModel, PRNGKey
+from jaxgen.core import GenerativeModel, PRNGKey, Variables
 from jaxgen.progress import counted
 
 
 def samples(
     model: GenerativeModel,
     key: PRNGKey,
-    state: Any,
+    variables: Variables,
     num: int,
     *,
     label: Int[Array | np.ndarray, " _"] | None = None,
@@ -27,7 +27,7 @@ def samples(
     Args:
         model: Any model of the contract.
         key: Root of the draws; sample k is the same however many are drawn.
-        state: The model's state.
+        variables: Variables of the model, `state.variables`.
         num: How many.
         label: The label of each, for a model that takes labels.
         chunk: Samples per call. All calls have as many, so that one compilation serves all.
@@ -47,16 +47,16 @@ def samples(
         if label is not None:
             some = require.plain_array("label", label[first : first + chunk], np.int32)
             options["label"] = np.concatenate([some, np.repeat(some[:1], chunk - len(some))])
-        parts.append(np.asarray(model.sample(key, state, chunk, first=first, **options))[: num - first])
+        parts.append(np.asarray(model.sample(key, variables, chunk, first=first, **options))[: num - first])
     return np.concatenate(parts)
 
 
-def takes_labels(model: GenerativeModel, state: Any) -> bool:
+def takes_labels(model: GenerativeModel, variables: Variables) -> bool:
     """Whether a model samples by label; one that does not refuses a label with a ValueError. Draws nothing."""
     try:
         # A traced label: any that it could be, whether or not class 0 occurs in training.
         zero = jax.ShapeDtypeStruct((), jnp.int32)
-        jax.eval_shape(lambda state, label: model.sample(jax.random.key(0), state, 1, label=label), state, zero)
+        jax.eval_shape(lambda given, label: model.sample(jax.random.key(0), given, 1, label=label), variables, zero)
     except ValueError:
         return False
     return True

@@ -21,10 +21,10 @@ LEVELS = {
 
 
 def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:
-    """(key, state, split) -> V(D, G) and what D says of data and samples."""
+    """(key, variables, split) -> V(D, G) and what D says of data and samples."""
 
-    def found(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-        values = evaluate.per_example(model, key, state, split)
+    def found(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+        values = evaluate.per_example(model, key, variables, split)
         units = {"value": "nats; -1.386 where D cannot tell", "d_real": "probability", "d_fake": "probability"}
         return {name: evaluate.estimate(column, units[name]) for name, column in values.items()}
 
@@ -45,20 +45,20 @@ def film(dataset: Any) -> Callable[[Mapping[str, Any], str], Any]:
 def latent_path(
     model: GenerativeModel, dataset: Any, seed: int, conditional: bool = False
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of paths in z, and of test examples beside those of the z found for them.
+    """(key, variables) -> a figure of paths in z, and of test examples beside those of the z found for them.
 
     With labels each path is one of a class, and z is sought for the label of the test example.
     """
 
-    def figure(key: PRNGKey, state: Any) -> Any:
+    def figure(key: PRNGKey, variables: Any) -> Any:
         z = model.parts.prior(key, jnp.arange(6, dtype=jnp.int32))
         num = min(10, len(dataset.test))
         chosen, _ = _images.labels(dataset, conditional, 3, 3)
         said = ", classes " + ", ".join(map(dataset.spec.class_name, chosen["label"].tolist())) if conditional else ""
-        path = model.parts.interpolate(state, z[:3], z[3:], 10, **chosen)
+        path = model.parts.interpolate(variables, z[:3], z[3:], 10, **chosen)
         x = jnp.asarray(data.to_unit(dataset.test.x[:num], dataset.spec))
         own = {"label": jnp.asarray(dataset.test.label[:num])} if conditional else {}
-        _, x_hat, _ = model.parts.invert(key, state, x, **own)
+        _, x_hat, _ = model.parts.invert(key, variables, x, **own)
         return pictures.examples(
             {
                 f"on the way from one z to another, three times{said}": jnp.swapaxes(path, 0, 1).reshape(
@@ -68,7 +68,7 @@ def latent_path(
                 "G(z) of the z found for them": x_hat,
             },
             dataset.spec,
-            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}: the space of z",
+            title=f"GAN on {dataset.name} after {int(variables.step)} steps, seed {seed}: the space of z",
             columns=10,
         )
 

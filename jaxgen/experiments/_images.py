@@ -56,10 +56,10 @@ def split_off(value: int | float | None, of_mnist: int, dataset: str) -> dict[st
 
 
 def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:
-    """(key, state, split) -> the bound and its terms, in bits/dim as well where the data are discrete."""
+    """(key, variables, split) -> the bound and its terms, in bits/dim as well where the data are discrete."""
 
-    def found(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-        values = evaluate.per_example(model, key, state, split)
+    def found(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+        values = evaluate.per_example(model, key, variables, split)
         observed = values.get("observed")
         rows = of_examples(values, f"nats, {model.parts.measure}")
         if model.parts.discrete and observed is None:
@@ -109,9 +109,9 @@ def samples(spec: Spec) -> Callable[[Any, str], Any]:
 def reconstructed_and_sampled(
     model: GenerativeModel, dataset: Any, name: str, seed: int, sampled: str = "sampled, z ~ N(0, I)"
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real, reconstructed and sampled examples."""
+    """(key, variables) -> a figure of real, reconstructed and sampled examples."""
 
-    def figure(key: PRNGKey, state: Any) -> Any:
+    def figure(key: PRNGKey, variables: Any) -> Any:
         shown, num = few(dataset, 20)
         x, mask = dataset.test.x[:shown], dataset.test.mask
         real = host(data.to_unit(x, dataset.spec))
@@ -121,11 +121,11 @@ def reconstructed_and_sampled(
         return pictures.examples(
             {
                 "real (test set)": real,
-                "reconstructed": model.parts.reconstruct(state, x, mask=mask),
-                sampled: model.sample(key, state, num),
+                "reconstructed": model.parts.reconstruct(variables, x, mask=mask),
+                sampled: model.sample(key, variables, num),
             },
             dataset.spec,
-            title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
+            title=f"{name} on {dataset.name} after {int(variables.step)} steps, seed {seed}",
             columns=20,
         )
 
@@ -143,12 +143,13 @@ def beside_neighbours(
     conditional: bool = False,
     **options: Any,
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, state) -> a figure of real examples, samples, and the training examples nearest to the first samples."""
+    """(key, variables) -> a figure of real examples, samples, and the training examples nearest to the first
+    samples."""
 
-    def figure(key: PRNGKey, state: Any) -> Any:
+    def figure(key: PRNGKey, variables: Any) -> Any:
         shown, drawn = few(dataset, num)
         chosen, said = labels(dataset, conditional, drawn, num)
-        x = host(model.sample(key, state, drawn, **chosen, **options))
+        x = host(model.sample(key, variables, drawn, **chosen, **options))
         return pictures.examples(
             {
                 "real (test set)": data.to_unit(dataset.test.x[:shown], dataset.spec),
@@ -156,7 +157,7 @@ def beside_neighbours(
                 f"nearest training examples to the first {min(num, drawn)} samples": neighbours(x[:num], dataset),
             },
             dataset.spec,
-            title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
+            title=f"{name} on {dataset.name} after {int(variables.step)} steps, seed {seed}",
             columns=num,
         )
 

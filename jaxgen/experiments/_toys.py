@@ -81,10 +81,10 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
     alone = model.parts.model
     reach = float(np.abs(centres).max() + max(10 * std, 0.35 * np.abs(centres).max()))
 
-    def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-        found = _gan.estimates(model)(key, state, split)
+    def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+        found = _gan.estimates(model)(key, variables, split)
         if split is dataset.test:
-            each = model.parts.sample_each(key, state, config.samples)
+            each = model.parts.sample_each(key, variables, config.samples)
             seen = jax.vmap(lambda x: evaluate.mode_statistics(x, centres, std))(each)
             for quantity, unit in (("modes", "modes"), ("high_quality", "share"), ("reverse_kl", "nats")):
                 values = host(getattr(seen, quantity)).astype(np.float32)
@@ -92,17 +92,17 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
                 found |= {f"{quantity}/{s}": Estimate(float(v), None, unit) for s, v in enumerate(values)}
         return found
 
-    def picture(key: PRNGKey, state: Any) -> Any:
-        each = host(model.parts.sample_each(key, state, config.samples))
+    def picture(key: PRNGKey, variables: Any) -> Any:
+        each = host(model.parts.sample_each(key, variables, config.samples))
         members = {f"samples, seed {s}": x for s, x in enumerate(each)}
         return plot.scatter(
             {"data": dataset.test.x[: config.samples], **members},
-            title=f"GAN on {dataset.name} after {int(state.step)} steps",
+            title=f"GAN on {dataset.name} after {int(variables.step)} steps",
         )
 
-    def discriminators(key: PRNGKey, state: Any) -> Any:
+    def discriminators(key: PRNGKey, variables: Any) -> Any:
         """D of member 0 beside p_d / (p_d + p_g), p_g a density estimate of its samples."""
-        member = model.parts.member(state, 0)
+        member = model.parts.member(variables, 0)
         x = alone.sample(key, member, config.samples)
         ticks = np.linspace(-reach, reach, 161, dtype=np.float32)
         grid = jnp.asarray(np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2))
@@ -117,7 +117,7 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
                 "optimal D(x) = p_d / (p_d + p_g)": jax.nn.sigmoid(optimal).reshape(shape),
             },
             (-reach, reach, -reach, reach),
-            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed 0; dots: samples",
+            title=f"GAN on {dataset.name} after {int(variables.step)} steps, seed 0; dots: samples",
             points=x[:500],
             limits=(0, 1),
             label="probability that x is real",

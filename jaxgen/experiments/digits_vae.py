@@ -1,6 +1,6 @@
 """A VAE on scikit-learn's 8x8 handwritten digits: seconds on a laptop, from data to picture."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxgen import data, vae
 from jaxgen.core import GenerativeModel, Spec
@@ -32,7 +32,7 @@ class Config(Settings):
     checkpoint_every: int = 1000
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+        return vae.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed, scale=self.scale)

@@ -1,13 +1,13 @@
 """An autoencoder on MNIST: what its features are worth, and why it is no generative model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from jaxgen import autoencoder, data, evaluate, require
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec, TrainState
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Identity, Scale
 from jaxgen.experiments import _images
 from jaxgen.optimizers import Adam, Cosine
@@ -54,7 +54,7 @@ class Config(Settings):
         self.require(probe_examples=1, labels_per_class=1, label_draws=1, fine_tuning_steps=1)
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        return autoencoder.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+        return autoencoder.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
         dataset = data.load(self.data, seed=self.seed, scale=self.scale)
@@ -67,8 +67,8 @@ class Config(Settings):
         model = self.model_for(dataset.spec)
 
         def encode(params: Any, x: Any) -> Any:
-            """z, of a state that holds nothing but an encoder."""
-            return model.parts.encode(TrainState(step=0, params={"encoder": params}, opt_state=(), variables={}), x)
+            """z, by variables that hold nothing but an encoder."""
+            return model.parts.encode({"params": {"encoder": params}}, x)
 
         def flat(x: Any) -> Any:
             return x.reshape(len(x), -1)
@@ -76,14 +76,14 @@ class Config(Settings):
         def fresh(key: PRNGKey) -> Any:
             return model.init(key, {"x": train.x[:1]}).params["encoder"]
 
-        def estimates(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            return _images.of_examples(evaluate.per_example(model, key, state, split), "squared error")
+        def estimates(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            return _images.of_examples(evaluate.per_example(model, key, variables, split), "squared error")
 
-        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            found = estimates(key, state, split)
+        def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, variables, split)
             if num_classes is None or train.label is None:
                 return found
-            trained = state.params["encoder"]
+            trained = variables["params"]["encoder"]
             x, label = train.x[: self.probe_examples], train.label[: self.probe_examples]
             # A linear probe tells classes apart, and chooses its penalty on every fifth example.
             if len(np.unique(label[np.arange(len(label)) % 5 != 4])) > 1:

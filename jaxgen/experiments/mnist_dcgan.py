@@ -61,10 +61,10 @@ class Config(Settings):
         model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 
-        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            found = estimates(key, state, split)
+        def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, variables, split)
             if split is dataset.test and self.samples:
-                x = evaluate.samples(model, key, state, self.samples)
+                x = evaluate.samples(model, key, variables, self.samples)
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 

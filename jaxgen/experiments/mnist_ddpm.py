@@ -61,10 +61,10 @@ class Config(Settings):
         estimates = _ddpm.estimates(model, dataset)
         sampler = _ddpm.at_most(model, self.sampler)
 
-        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            found = estimates(key, state, split)
+        def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, variables, split)
             if split is dataset.test and self.samples:
-                x = evaluate.samples(model, key, state, self.samples, sampler=sampler)
+                x = evaluate.samples(model, key, variables, self.samples, sampler=sampler)
                 found |= _images.fidelity(x, dataset, split, self.seed, self.classifier_steps)
             return found
 

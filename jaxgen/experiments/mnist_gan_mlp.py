@@ -83,8 +83,8 @@ class Config(Settings):
         model = self.model_for(dataset.spec)
         estimates = _gan.estimates(model)
 
-        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            found = estimates(key, state, split)
+        def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, variables, split)
             if split is dataset.train or dataset.valid is None or not self.samples:
                 return found
             key_centroids, key_samples = jax.random.split(key)
@@ -96,7 +96,7 @@ class Config(Settings):
                 centroids = evaluate.kmeans_centroids(key_centroids, train, num_centroids)
                 references["of training images"] = train[: self.samples]
                 references[f"of {num_centroids} centroids"] = centroids
-            samples = np.asarray(space.seen(evaluate.samples(model, key_samples, state, self.samples), spec))
+            samples = np.asarray(space.seen(evaluate.samples(model, key_samples, variables, self.samples), spec))
             volume = space.log_volume(split.x, spec)
             window = evaluate.parzen(
                 samples,

@@ -1,7 +1,7 @@
 """The VAE of Burda et al. 2016 on binarised MNIST, with -log p(x) by 5000 importance samples."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -60,7 +60,7 @@ class Config(Settings):
         object.__setattr__(self, "valid", _images.held_out("valid", self.valid, self.held_out_of_mnist, self.data))
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        return vae.model(replace(self.model, optimizer=self.model.optimizer.lasting(self.steps)), spec)
+        return vae.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
         dataset = data.load(
@@ -73,12 +73,16 @@ class Config(Settings):
 
         estimates = _images.estimates(model, dataset)
 
-        def report(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            found = estimates(key, state, split)
+        def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            found = estimates(key, variables, split)
             if self.importance_samples:
                 values = [
                     evaluate.per_example(
-                        model._replace(evaluate=importance), jax.random.fold_in(key, k), state, split, batch_size=100
+                        model._replace(evaluate=importance),
+                        jax.random.fold_in(key, k),
+                        variables,
+                        split,
+                        batch_size=100,
                     )["nll"]
                     for k in range(self.binarisations)
                 ]
@@ -90,8 +94,8 @@ class Config(Settings):
         # Draws at a time: 50, or the largest part of it that divides their number.
         chunk = math.gcd(self.importance_samples, 50)
 
-        def importance(key: PRNGKey, state: Any, batch: Any) -> dict[str, Any]:
-            return {"nll": -model.parts.log_likelihood(key, state, batch, self.importance_samples, chunk)}
+        def importance(key: PRNGKey, variables: Any, batch: Any) -> dict[str, Any]:
+            return {"nll": -model.parts.log_likelihood(key, variables, batch, self.importance_samples, chunk)}
 
         # The decoder's bias starts at the mean of the whole training set, not of a batch.
         whole = {name: dataset.train.arrays[name] for name in ("x", "mask") if name in dataset.train.arrays}

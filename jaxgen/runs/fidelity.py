@@ -106,12 +106,13 @@ def judged(
         experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
     """
     whole, _, state = load(path, best=best, experiment=experiment)
+    model, variables = whole.model, state.variables
     num = len(real.real.images)
     train = whole.dataset.train
     label = None
-    if train.label is not None and evaluate.takes_labels(whole.model, state):
+    if train.label is not None and evaluate.takes_labels(model, variables):
         label = train.label[np.linspace(0, len(train) - 1, num).astype(int)]
-    x = evaluate.samples(whole.model, jax.random.key(seed), state, num, label=label, **whole.sampling)
+    x = evaluate.samples(model, jax.random.key(seed), variables, num, label=label, **whole.sampling)
     fidelity = evaluate.fidelity(x, real, seed=seed, label=label)
     shown = np.asarray(space.seen(x, space.for_metrics(real.dataset.spec)))
     return Judged(RunFolder(path), int(state.step), shown, fidelity, whole.sampling)

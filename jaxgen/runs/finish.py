@@ -50,7 +50,7 @@ def finish(
         results = {}
         for name, split in splits.items():
             with activity(f"report on the {name} split", enabled=progress):
-                results[name] = dict(report(key_evaluate, state, split))
+                results[name] = dict(report(key_evaluate, state.variables, split))
         folder.update(
             results={
                 split: {name: estimate._asdict() for name, estimate in values.items()}
@@ -61,7 +61,7 @@ def finish(
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
     key_picture = jax.random.fold_in(root, PICTURE)
     draws: dict[str, Callable[[], Any]] = {
-        name: functools.partial(draw, key_picture, state)
+        name: functools.partial(draw, key_picture, state.variables)
         for name, draw in {"final": experiment.picture, **experiment.pictures}.items()
     }
     film = experiment.film

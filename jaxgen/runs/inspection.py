@@ -102,7 +102,7 @@ def other_results(
             wrong.append(f"results: the data have no split {name!r}")
             continue
         with activity(f"results on the {name} split", enabled=progress):
-            again = experiment.evaluate(key, state, experiment.dataset.splits[name])
+            again = experiment.evaluate(key, state.variables, experiment.dataset.splits[name])
         if not isinstance(kept, dict):
             wrong.append(f"results, {name}: they must be estimates by name, got {str(kept)[:40]}")
             continue

@@ -218,7 +218,7 @@ def _train(
         regular = step > 0 and (step % config.checkpoint_every == 0 or step == config.steps)
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
         if regular and experiment.best is not None and dataset.valid is not None:
-            values = experiment.evaluate(key_evaluate, state, dataset.valid)
+            values = experiment.evaluate(key_evaluate, state.variables, dataset.valid)
             measured = {experiment.best: values[experiment.best].value}
             record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
             folder.append(record)
@@ -235,9 +235,9 @@ def _train(
 
     def picture(step: int, state: Any, window: Window | None) -> None:
         key = jax.random.fold_in(root, PICTURE)
-        plot.save(experiment.picture(key, state), folder.pictures / f"step_{step:08d}.png")
+        plot.save(experiment.picture(key, state.variables), folder.pictures / f"step_{step:08d}.png")
         if experiment.film is not None:
-            folder.add_frame(step, np.asarray(model.sample(key, state, experiment.film_samples)))
+            folder.add_frame(step, np.asarray(model.sample(key, state.variables, experiment.film_samples)))
 
     pictures = Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False)
     if state is not None and int(state.step) > 0 and pictures.due(step := int(state.step)):

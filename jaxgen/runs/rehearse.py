@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.core import PRNGKey
+from jaxgen.core import PRNGKey, Variables
 from jaxgen.plot import figures
 from jaxgen.rehearsal import host, rehearse
 from jaxgen.runs.settings import Experiment
@@ -40,25 +40,25 @@ def rehearsed(experiment: Experiment, key: PRNGKey, like: Any, batch: Any) -> No
     model, test = experiment.model, experiment.dataset.test
     two = test.rows(np.arange(min(2, len(test))))
 
-    def sampled(key: PRNGKey, state: Any) -> Any:
-        x = model.sample(key, state, _SHOWN, **experiment.sampling)
+    def sampled(key: PRNGKey, variables: Variables) -> Any:
+        x = model.sample(key, variables, _SHOWN, **experiment.sampling)
         return experiment.samples(host(x), "")
 
-    parts: dict[str, Callable[..., Any]] = {
-        "a step": lambda key, state: model.step(key, state, batch),
-        "the evaluation": lambda key, state: experiment.evaluate(key, state, two),
-        "the picture": experiment.picture,
-        **{f"the picture {name!r}": draw for name, draw in experiment.pictures.items()},
-        "samples": sampled,
+    parts: dict[str, tuple[Callable[..., Any], Any]] = {
+        "a step": (lambda key, state: model.step(key, state, batch), like),
+        "the evaluation": (lambda key, variables: experiment.evaluate(key, variables, two), like.variables),
+        "the picture": (experiment.picture, like.variables),
+        **{f"the picture {name!r}": (draw, like.variables) for name, draw in experiment.pictures.items()},
+        "samples": (sampled, like.variables),
     }
     if experiment.report is not None:
         report = experiment.report
-        parts["the report"] = lambda key, state: report(key, state, two)
+        parts["the report"] = (lambda key, variables: report(key, variables, two), like.variables)
     with figures.put_away(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the zeros; what is true is said again at its time
-        for name, part in parts.items():
+        for name, (part, given) in parts.items():
             try:
-                rehearse(part, key, like)
+                rehearse(part, key, given)
             except _FAULTS as error:
                 raise ValueError(f"this run would fail in {name}: {error}") from error
             except (ArithmeticError, OSError, RuntimeError):

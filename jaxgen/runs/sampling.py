@@ -139,7 +139,7 @@ def draw(
 
     def call(start: int) -> Any:
         some = {} if each is None else {"label": each[start : start + chunk]}
-        return trained.model.sample(key, trained.state, chunk, first=first + start, **{**options, **some})
+        return trained.model.sample(key, trained.state.variables, chunk, first=first + start, **{**options, **some})
 
     example = jax.eval_shape(lambda: call(0))  # what the model refuses, it refuses here
     shape, dtype = example.shape[1:], np.dtype(example.dtype)

@@ -136,4 +136,4 @@ def evaluate(
         raise ValueError(f"split must be one of {', '.join(splits)}, got {split!r}")
     key = jax.random.fold_in(jax.random.key(config.seed), EVALUATE)
     with activity(f"report on the {split} split", enabled=progress):
-        return dict((whole.report or whole.evaluate)(key, state, splits[split]))
+        return dict((whole.report or whole.evaluate)(key, state.variables, splits[split]))

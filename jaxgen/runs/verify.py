@@ -193,7 +193,7 @@ def _again(
 
         def validate(step: int, state: Any, _window: Any) -> None:
             if experiment.best is not None and dataset.valid is not None:
-                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state, dataset.valid)
+                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state.variables, dataset.valid)
                 records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
 
         with model_of_its_own():

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, state_text
+from jaxgen.core import Batch, GenerativeModel, Label, Metrics, PRNGKey, Variables, state_text
 from jaxgen.inputs import checked_draws
 
 
@@ -40,22 +40,27 @@ class Members:
         """The members' parameters, stacked."""
         return self.states.params
 
+    @property
+    def variables(self) -> Variables:
+        """The members' variables, stacked."""
+        return self.states.variables
+
 
 class Parts(NamedTuple):
     """Functions of an ensemble beyond the contract.
 
     Attributes:
-        member: (state, s) -> the state of member s, as the model itself takes it.
-        sample_each: (key, state, num) -> [members, num, *event]: the same draws z for each member.
+        member: (variables, s) -> the variables of member s, as the model itself takes them.
+        sample_each: (key, variables, num) -> [members, num, *event]: the same draws z for each member.
         model: The model of each member.
     """
 
-    member: Callable[[Members, int], Any]
+    member: Callable[[Variables, int], Variables]
     sample_each: Callable[..., Array]
     model: GenerativeModel
 
 
-def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
+def ensemble(model: GenerativeModel, num: int) -> GenerativeModel[Members, Parts]:
     """`num` members of a model as one model.
 
     Its `evaluate` gives the mean over the members; its sample k is drawn by member k mod num.
@@ -95,22 +100,22 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel:
         states, metrics = jax.vmap(model.step)(keys(key), state.states, divided(batch))
         return Members(state.step + 1, states), {name: value.mean(axis=0) for name, value in metrics.items()}
 
-    def evaluate(key: PRNGKey, state: Members, batch: Batch) -> Metrics:
-        values = jax.vmap(model.evaluate, in_axes=(0, 0, None))(keys(key), state.states, batch)
+    def evaluate(key: PRNGKey, variables: Variables, batch: Batch) -> Metrics:
+        values = jax.vmap(model.evaluate, in_axes=(0, 0, None))(keys(key), variables, batch)
         return {name: value.mean(axis=0) for name, value in values.items()}
 
-    def sample_each(key: PRNGKey, state: Members, num: int, **options: Any) -> Float[Array, "s num *event"]:
-        return jax.vmap(lambda states: model.sample(key, states, num, **options))(state.states)
+    def sample_each(key: PRNGKey, variables: Variables, num: int, **options: Any) -> Float[Array, "s num *event"]:
+        return jax.vmap(lambda of_member: model.sample(key, of_member, num, **options))(variables)
 
     def sample(
-        key: PRNGKey, state: Members, num: int, *, first: int = 0, label: Label = None, condition: Any = None
+        key: PRNGKey, variables: Variables, num: int, *, first: int = 0, label: Label = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         first = checked_draws(key, num, first)
-        each = sample_each(key, state, num, first=first, label=label, condition=condition)
+        each = sample_each(key, variables, num, first=first, label=label, condition=condition)
         return each[(first + jnp.arange(num, dtype=jnp.int32)) % each.shape[0], jnp.arange(num, dtype=jnp.int32)]
 
-    def member(state: Members, s: int) -> Any:
-        return jax.tree.map(lambda leaf: leaf[s], state.states)
+    def member(variables: Variables, s: int) -> Variables:
+        return jax.tree.map(lambda leaf: leaf[s], variables)
 
     parts = Parts(member, sample_each, model)
     return GenerativeModel(jax.jit(init), jax.jit(step), jax.jit(evaluate), sample, parts)

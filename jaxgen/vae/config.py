@@ -1,5 +1,6 @@
 """The choices of a VAE."""
 
+import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -60,3 +61,7 @@ class Config:
             raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)
+
+    def lasting(self, num_steps: int) -> "Config":
+        """This config, with a learning-rate schedule of open end set to last `num_steps` steps."""
+        return dataclasses.replace(self, optimizer=self.optimizer.lasting(num_steps))

@@ -32,7 +32,7 @@ def counter(fail_at: int = -1, value: float = np.nan) -> GenerativeModel:
 
     def init(key, batch):
         zero = jnp.zeros(())
-        return TrainState(step=jnp.int32(0), params={"w": zero, "same": zero}, opt_state=(), variables={})
+        return TrainState(step=jnp.int32(0), params={"w": zero, "same": zero}, opt_state=(), collections={})
 
     @jax.jit
     def step(key, state, batch):
