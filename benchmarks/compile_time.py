@@ -50,7 +50,7 @@ def main() -> None:
         state = jax.eval_shape(model.init, key, batch)
         if what == "step":
             return model.step.__wrapped__, (key, state, batch)  # pyright: ignore[reportFunctionMemberAccess]
-        return lambda key, state: model.sample(key, state, 16), (key, state)
+        return lambda key, state: model.sample(key, state.variables, 16), (key, state)
 
     programs = {f"step, {n} blocks per level": (n, 1000, "step") for n in (1, 2, 3)}
     programs |= {f"sample, T = {t}": (1, t, "sample") for t in (10, 100, 1000)}

@@ -29,7 +29,7 @@ def jaxgen_turns(num: int, counts: list[int]) -> dict[str, Callable[[], float]]:
     def turn_of(sampler: Any) -> Callable[[], float]:
         def turn() -> float:
             begin = time.perf_counter()
-            jax.block_until_ready(model.sample(jax.random.key(1), state, num, sampler=sampler))
+            jax.block_until_ready(model.sample(jax.random.key(1), state.variables, num, sampler=sampler))
             return num / (time.perf_counter() - begin)
 
         return turn

@@ -334,18 +334,21 @@ class Aux(NamedTuple):
     collections: Mapping[str, Any] = MappingProxyType({})
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What training minimises, per example; its gradient is taken with respect to `variables["params"]`."""
 
     def __call__(self, variables: Variables, key: PRNGKey, batch: Batch, step: Any, /) -> tuple[Array, Aux]: ...
 
 
+@runtime_checkable
 class Evaluate(Protocol):
     """Metrics [B] of a batch; draws are keyed by batch["index"]."""
 
     def __call__(self, key: PRNGKey, variables: Variables, batch: Batch, /) -> Metrics: ...
 
 
+@runtime_checkable
 class Sample(Protocol):
     """Draws in data space, [num, *event]; images lie in [0, 1]. Draw k, counted from `first`, does not depend on num.
 
@@ -358,12 +361,24 @@ class Sample(Protocol):
 
 P = TypeVar("P", covariant=True)
 S = TypeVar("S")
+R = TypeVar("R")
 
 
-class Objective(NamedTuple, Generic[P]):
+class Replaceable:
+    """Frozen dataclasses of functions, of which another one is made by `replace`."""
+
+    def replace(self: R, **changes: Any) -> R:
+        """The same functions, with others in some places."""
+        return replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    _replace = replace  # as named tuples have it
+
+
+@dataclass(frozen=True)
+class Objective(Replaceable, Generic[P]):
     """What is learned, as pure functions that know no optimizer.
 
-    An objective of the user's own is another function in one of these places: `objective._replace(loss=...)`.
+    An objective of the user's own is another function in one of these places: `objective.replace(loss=...)`.
 
     Attributes:
         init: (key, batch) -> variables: {"params": ..., and further collections of the network}.
@@ -380,7 +395,8 @@ class Objective(NamedTuple, Generic[P]):
     parts: P
 
 
-class GenerativeModel(NamedTuple, Generic[S, P]):
+@dataclass(frozen=True)
+class GenerativeModel(Replaceable, Generic[S, P]):
     """A model as pure functions, jitted by the factory that made it.
 
     Attributes:

@@ -231,13 +231,13 @@ def test_nothing_behind_a_mask_counts(half, family):
             inspect.unwrap(function)(state, x, mask=mask[..., 0])
         with pytest.raises(ValueError, match=r"mask must be bool of shape \(8, 8, 8, 1\), got float32"):
             inspect.unwrap(function)(state, x, mask=mask.astype(np.float32))
-    values, others = (model.evaluate(KEY, state, {"x": given, "mask": mask}) for given in (x, other))
+    values, others = (model.evaluate(KEY, state.variables, {"x": given, "mask": mask}) for given in (x, other))
     for name, column in values.items():
         np.testing.assert_array_equal(column, others[name])
     np.testing.assert_array_equal(values["observed"], np.full(8, 32.0))
     if family is vae:
-        line, same = (parts.interpolate(state, given, given[::-1], 3, mask=mask) for given in (x, other))
-        np.testing.assert_array_equal(line[0], parts.reconstruct(state, x, mask=mask))
+        line, same = (parts.interpolate(state.variables, given, given[::-1], 3, mask=mask) for given in (x, other))
+        np.testing.assert_array_equal(line[0], parts.reconstruct(state.variables, x, mask=mask))
         np.testing.assert_array_equal(line, same)
 
 
@@ -246,10 +246,10 @@ def test_a_diffusion_model_imputes_and_bounds_nothing_behind_a_mask(half):
     small = ddpm.Config(network=ddpm.MLP((8,), time_features=4), schedule=ddpm.Cosine(4))
     model = ddpm.model(small, data.load("digits").spec)
     state = model.init(KEY, {"x": x})
-    imputed = model.parts.impute(KEY, state, {"x": x, "mask": mask})
+    imputed = model.parts.impute(KEY, state.variables, {"x": x, "mask": mask})
     np.testing.assert_allclose(np.asarray(imputed)[mask], x[mask] / 16, atol=1e-6)
     with pytest.raises(ValueError, match='batch must hold "mask", got x'):
-        model.parts.impute(KEY, state, {"x": x})
+        model.parts.impute(KEY, state.variables, {"x": x})
     for function in (model.parts.bound, model.parts.log_likelihood):
         with pytest.raises(ValueError, match='batch must hold no "mask"'):
             function(KEY, state, {"x": x, "mask": mask})
@@ -261,7 +261,7 @@ def test_the_parts_of_a_game_check_their_arguments():
     batch = train.arrays
     state = model.init(KEY, batch)
     z, x, parts = jnp.zeros((4, 3)), jnp.zeros((4, 8, 8, 1)), model.parts
-    assert parts.generate(state, z, 3).shape == (4, 8, 8, 1)
+    assert parts.generate(state.variables, z, 3).shape == (4, 8, 8, 1)
     for function, arguments, message in [
         (parts.generate, (z[:, :2], 3), r"z must have shape \[b, 3\], got \(4, 2\)"),
         (parts.generate, (z.astype(jnp.int32), 3), "z must have a floating dtype, got int32"),

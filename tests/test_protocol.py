@@ -140,9 +140,9 @@ def test_evaluation_belongs_to_the_example_not_to_the_batch(case):
     model, dataset = case
     state = initial(case)
     batch = next(dataset.test.evaluation_batches(10))
-    values = model.evaluate(jax.random.key(3), state, batch)
+    values = model.evaluate(jax.random.key(3), state.variables, batch)
     order = np.array([7, 1, 4])
-    part = model.evaluate(jax.random.key(3), state, jax.tree.map(lambda x: x[order], dict(batch)))
+    part = model.evaluate(jax.random.key(3), state.variables, jax.tree.map(lambda x: x[order], dict(batch)))
     assert values
     for name, column in values.items():
         assert column.shape == (10,)
@@ -154,19 +154,21 @@ def test_evaluation_batches_need_one_trace(case):
     state = initial(case)
     cache = model.evaluate._cache_size()  # pyright: ignore
     for batch in dataset.valid.evaluation_batches(64):
-        model.evaluate(jax.random.key(3), state, batch)
+        model.evaluate(jax.random.key(3), state.variables, batch)
     assert model.evaluate._cache_size() - cache == 1  # pyright: ignore
 
 
 def test_sample_k_does_not_depend_on_the_batch(request, case):
     model, dataset = case
     state = initial(case)
-    many = np.asarray(model.sample(jax.random.key(5), state, 16))
+    many = np.asarray(model.sample(jax.random.key(5), state.variables, 16))
     assert many.shape == (16, *dataset.spec.event_shape)
     assert np.isfinite(many).all()
     tolerance = 1e-2 if request.node.callspec.params["case"] in COARSE else 1e-4
     for k in (0, 5, 15):
-        np.testing.assert_allclose(model.sample(jax.random.key(5), state, 1, first=k)[0], many[k], atol=tolerance)
+        np.testing.assert_allclose(
+            model.sample(jax.random.key(5), state.variables, 1, first=k)[0], many[k], atol=tolerance
+        )
     assert not np.allclose(many[0], many[1])
     if dataset.spec.levels:
         assert many.min() >= 0 and many.max() <= 1

@@ -46,7 +46,7 @@ def shapes(made: tuple[Any, Any]) -> dict[str, Any]:
     found = {
         "step": call(model.step, key, state, batches(0)),
         "evaluate": call(model.evaluate, key, state, batch),
-        "sample": call(lambda key, state: model.sample(key, state, 4), key, state),
+        "sample": call(lambda key, state: model.sample(key, state.variables, 4), key, state),
     }
     x = batch["x"]
     masked = {**batch, "mask": np.arange(x.size).reshape(x.shape) % 3 > 0}

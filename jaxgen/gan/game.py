@@ -26,6 +26,7 @@ from jaxgen.core import (
     Loss,
     Metrics,
     PRNGKey,
+    Replaceable,
     Sample,
     TrainState,
     Variables,
@@ -41,7 +42,8 @@ from jaxgen.gan.objective import value
 P = TypeVar("P", covariant=True)
 
 
-class Game(NamedTuple, Generic[P]):
+@dataclass(frozen=True)
+class Game(Replaceable, Generic[P]):
     """What the two players learn, as pure functions that know no optimizer.
 
     Variables are {"generator": {"params": ..., ...}, "discriminator": {"params": ..., ...}}.

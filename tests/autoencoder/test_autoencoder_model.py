@@ -27,7 +27,7 @@ def small(spec, **changes):
 def test_it_reconstructs_what_it_has_not_seen(trained, digits):
     model, state = trained
     x = digits.test.x / np.float32(16)
-    x_hat = np.asarray(model.parts.reconstruct(state, digits.test.x))
+    x_hat = np.asarray(model.parts.reconstruct(state.variables, digits.test.x))
     mean_alone = np.square(x - (digits.train.x / 16.0).mean(axis=0)).sum(axis=(1, 2, 3)).mean()
     assert np.square(x - x_hat).sum(axis=(1, 2, 3)).mean() < 0.3 * mean_alone
     assert x_hat.min() >= 0 and x_hat.max() <= 1
@@ -42,10 +42,10 @@ def test_what_it_decodes_from_the_normal_distribution_is_unlike_the_data(trained
     def distance(images):
         return jnp.square(images.reshape(-1, 1, 64) - x[None]).sum(axis=2).min(axis=1).mean()
 
-    z = np.asarray(model.parts.encode(state, digits.test.x))
+    z = np.asarray(model.parts.encode(state.variables, digits.test.x))
     assert np.abs(z.std(axis=0) - 1).max() > 0.5 or np.abs(z.mean(axis=0)).max() > 0.5
-    real = distance(model.parts.reconstruct(state, digits.test.x))
-    assert distance(model.sample(jax.random.key(0), state, 200)) > 1.5 * real
+    real = distance(model.parts.reconstruct(state.variables, digits.test.x))
+    assert distance(model.sample(jax.random.key(0), state.variables, 200)) > 1.5 * real
 
 
 def test_it_starts_at_the_mean_of_the_data(digits, key):
@@ -59,16 +59,20 @@ def test_evaluate_is_the_loss_per_example(digits, key):
     batch = digits.train.batches(seed=0, batch_size=32)(0)
     state = model.init(key, batch)
     _, metrics = model.step(key, state, batch)
-    np.testing.assert_allclose(model.evaluate(key, state, batch)["reconstruction"].mean(), metrics["loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        model.evaluate(key, state.variables, batch)["reconstruction"].mean(), metrics["loss"], rtol=1e-5
+    )
 
 
 def test_encode_and_decode_fit_together(trained, digits):
     model, state = trained
-    z = model.parts.encode(state, digits.test.x[:10])
+    z = model.parts.encode(state.variables, digits.test.x[:10])
     assert z.shape == (10, 8)
-    np.testing.assert_allclose(model.parts.decode(state, z), model.parts.reconstruct(state, digits.test.x[:10]), 1e-5)
+    np.testing.assert_allclose(
+        model.parts.decode(state.variables, z), model.parts.reconstruct(state.variables, digits.test.x[:10]), 1e-5
+    )
     alone = state.replace(params={"encoder": state.params["encoder"]}, opt_state=())
-    np.testing.assert_array_equal(z, model.parts.encode(alone, digits.test.x[:10]))
+    np.testing.assert_array_equal(z, model.parts.encode(alone.variables, digits.test.x[:10]))
 
 
 def test_what_was_not_observed_matters_nowhere(key):
@@ -80,7 +84,7 @@ def test_what_was_not_observed_matters_nowhere(key):
     batches = [{"x": np.where(mask, x, hidden).astype(np.float32), "mask": mask} for hidden in (np.nan, 5.0)]
     states = [model.step(key, model.init(key, batch), batch)[0] for batch in batches]
     assert train.digest(states[0]) == train.digest(states[1])
-    hidden_nan, hidden_five = (model.evaluate(key, states[0], batch)["reconstruction"] for batch in batches)
+    hidden_nan, hidden_five = (model.evaluate(key, states[0].variables, batch)["reconstruction"] for batch in batches)
     np.testing.assert_array_equal(hidden_nan, hidden_five)
     assert np.isfinite(hidden_nan).all()
 
@@ -94,9 +98,9 @@ def test_the_encoder_may_see_what_was_not_observed(key):
         model = small(Spec((6,)), see_mask=see_mask)
         state = model.init(key, {"x": np.ones((4, 6), np.float32)})
         # On the dimensions that count in both.
-        whole = model.evaluate(key, state, {"x": x, "mask": mask})["reconstruction"]
-        missing = model.evaluate(key, state, {"x": x, "mask": holes})["reconstruction"]
-        x_hat = model.parts.reconstruct(state, x)
+        whole = model.evaluate(key, state.variables, {"x": x, "mask": mask})["reconstruction"]
+        missing = model.evaluate(key, state.variables, {"x": x, "mask": holes})["reconstruction"]
+        x_hat = model.parts.reconstruct(state.variables, x)
         np.testing.assert_allclose(whole, np.square(x_hat).sum(), rtol=1e-5)
         same = np.allclose(missing, np.square(x_hat[:, 3:]).sum(), rtol=1e-5)
         assert same is not see_mask
@@ -110,7 +114,7 @@ def test_convolutions_need_space():
 def test_real_values_are_not_cut_off(key):
     model = small(Spec((6,)))
     state = model.init(key, {"x": np.full((4, 6), 7, np.float32)})
-    np.testing.assert_allclose(model.parts.decode(state, jnp.zeros((1, 4))), 7)
+    np.testing.assert_allclose(model.parts.decode(state.variables, jnp.zeros((1, 4))), 7)
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
@@ -140,4 +144,4 @@ def test_what_cannot_be_is_refused(changes, message):
 def test_an_unconditional_model_takes_no_label(trained):
     model, state = trained
     with pytest.raises(ValueError, match="unconditional"):
-        model.sample(jax.random.key(0), state, 2, label=jnp.zeros(2, jnp.int32))
+        model.sample(jax.random.key(0), state.variables, 2, label=jnp.zeros(2, jnp.int32))

@@ -53,7 +53,7 @@ def test_training_a_linear_autoencoder_reaches_it(digits, x):
     config = autoencoder.Config(latent_dim=4, hidden=(), optimizer=Adam(1e-2, schedule=Cosine(600)))
     model = autoencoder.model(config, digits.spec)
     state, _ = train.fit(model, digits.train.batches(seed=0, batch_size=256), jax.random.key(0), 600, progress=False)
-    reached = evaluate.per_example(model, jax.random.key(1), state, digits.train)["reconstruction"].mean()
+    reached = evaluate.per_example(model, jax.random.key(1), state.variables, digits.train)["reconstruction"].mean()
     exact = principal_components(x, 4).reconstruction_error
     assert exact <= reached < 1.01 * exact
 

@@ -25,13 +25,13 @@ def test_the_report_compares_features_with_pixels_and_training_with_none():
     experiment = SMALL.build()
     assert experiment.report is not None
     state = initial(experiment)
-    found = experiment.report(jax.random.key(1), state, experiment.dataset.test)
+    found = experiment.report(jax.random.key(1), state.variables, experiment.dataset.test)
     compared = ["probe_features", "probe_pixels", "fine_tuned", "from_scratch"]
     assert list(found) == ["reconstruction", *compared, "gain"]
     assert all(0 <= found[name].value <= 1 for name in compared)
     assert found["gain"].value == pytest.approx(found["fine_tuned"].value - found["from_scratch"].value)
     assert found["gain"].unit == "accuracy, 20 labels"
-    assert experiment.picture(jax.random.key(1), state) is not None
+    assert experiment.picture(jax.random.key(1), state.variables) is not None
 
 
 def test_data_without_labels_are_reconstructed_only(tmp_path):
@@ -39,7 +39,7 @@ def test_data_without_labels_are_reconstructed_only(tmp_path):
     np.save(tmp_path / "x.npy", x)
     experiment = dataclasses.replace(SMALL, data=str(tmp_path / "x.npy")).build()
     assert experiment.report is not None
-    assert list(experiment.report(jax.random.key(1), initial(experiment), experiment.dataset.test)) == [
+    assert list(experiment.report(jax.random.key(1), initial(experiment).variables, experiment.dataset.test)) == [
         "reconstruction"
     ]
 

@@ -49,17 +49,19 @@ def test_samples_are_of_classes_that_occur(family, key):
     label = example_labels(jax.random.fold_in(key, 2**32 - 1), index, 11, tuple(range(1, 11)))
     assert set(np.asarray(label).tolist()) == set(range(1, 11))
     # Another label would make another sample.
-    np.testing.assert_allclose(model.sample(key, state, 60), model.sample(key, state, 60, label=label), atol=1e-5)
-    assert evaluate.takes_labels(model, state)
+    np.testing.assert_allclose(
+        model.sample(key, state.variables, 60), model.sample(key, state.variables, 60, label=label), atol=1e-5
+    )
+    assert evaluate.takes_labels(model, state.variables)
     for wrong in (0, jnp.int32(0), [3, 0]):
         with pytest.raises(
             ValueError, match=r"label must be one that occurs in training, \(1, 2, 3, 4, 5, 6, ...\), got 0"
         ):
-            model.sample(key, state, 2, label=wrong)
+            model.sample(key, state.variables, 2, label=wrong)
     given = data.test.arrays
     asked = {
-        "gan": lambda label: model.parts.generate(state, jnp.zeros((5, 2)), label=label),
-        "ddpm": lambda label: model.parts.impute(key, state, {**given, "mask": given["x"] > 1}, label=label),
+        "gan": lambda label: model.parts.generate(state.variables, jnp.zeros((5, 2)), label=label),
+        "ddpm": lambda label: model.parts.impute(key, state.variables, {**given, "mask": given["x"] > 1}, label=label),
     }[family]
     for wrong, message in (
         (0, "label must be one that occurs in training"),
@@ -68,7 +70,9 @@ def test_samples_are_of_classes_that_occur(family, key):
         with pytest.raises(ValueError, match=message):
             asked(wrong)
     assert asked(3).shape == (5, 2)
-    assert not np.allclose(model.sample(key, state, 2, label=10), model.sample(key, state, 2, label=1), atol=1e-5)
+    assert not np.allclose(
+        model.sample(key, state.variables, 2, label=10), model.sample(key, state.variables, 2, label=1), atol=1e-5
+    )
 
 
 def test_the_draws_are_the_old_ones_where_all_occur(key):

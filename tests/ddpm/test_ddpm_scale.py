@@ -26,18 +26,18 @@ def test_densities_are_of_the_data_in_their_own_units(scale, key):
     volume = np.asarray(space.log_volume(x, spec))
     assert np.abs(volume).min() > 10
     state = model.init(key, {"x": x})
-    found, of_u = model.evaluate(key, state, {"x": x}), plain.evaluate(key, state, {"x": u})
+    found, of_u = model.evaluate(key, state.variables, {"x": x}), plain.evaluate(key, state.variables, {"x": u})
     for term, shift in (("negative_bound", volume), ("reconstruction", volume), ("denoising", 0), ("prior", 0)):
         np.testing.assert_allclose(found[term], of_u[term] - shift, rtol=1e-4, atol=1e-3)
-    found, of_u = model.parts.bound(key, state, {"x": x}), plain.parts.bound(key, state, {"x": u})
+    found, of_u = model.parts.bound(key, state.variables, {"x": x}), plain.parts.bound(key, state.variables, {"x": u})
     np.testing.assert_allclose(found.per_t[0], of_u.per_t[0] - volume, rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(found.per_t[1:], of_u.per_t[1:])
-    both = [m.parts.log_likelihood(key, state, {"x": v}) for m, v in ((model, x), (plain, u))]
+    both = [m.parts.log_likelihood(key, state.variables, {"x": v}) for m, v in ((model, x), (plain, u))]
     np.testing.assert_allclose(both[0], both[1] + volume, rtol=1e-4, atol=1e-3)
     assert model.parts.measure == "density of the data in their own units" and plain.parts.measure == "density"
     # Samples are the scaled ones brought back.
     np.testing.assert_allclose(
-        model.sample(key, state, 3), scale.inverse(plain.sample(key, state, 3)), rtol=1e-3, atol=0.1
+        model.sample(key, state.variables, 3), scale.inverse(plain.sample(key, state.variables, 3)), rtol=1e-3, atol=0.1
     )
 
 
@@ -48,9 +48,9 @@ def test_what_is_handed_out_is_in_the_units_of_the_data(scale, key):
     state, history = fit(model, dataset.train.batches(0, 16), key, 3, progress=False)
     assert 0 < history.records[-1]["loss"] < 20  # per dimension, on the scale
     x = dataset.test.x
-    assert np.asarray(model.sample(key, state, 20)).std() > 50
+    assert np.asarray(model.sample(key, state.variables, 20)).std() > 50
     mask = np.arange(x.size).reshape(x.shape) % 2 == 0
-    imputed = np.asarray(model.parts.impute(key, state, {"x": x, "mask": mask}))
+    imputed = np.asarray(model.parts.impute(key, state.variables, {"x": x, "mask": mask}))
     np.testing.assert_array_equal(imputed[mask], x[mask])
     np.testing.assert_allclose(
         model.parts.diffuse(key, jnp.asarray(x), 1),
@@ -104,5 +104,5 @@ def test_a_u_net_on_fluxes(key):
     config = ddpm.Config(schedule=ddpm.Linear(4), network=ddpm.UNet(features=8, multipliers=(1,), attention=()))
     model = ddpm.model(config, dataset.spec)
     state, _ = fit(model, dataset.train.batches(0, 8), key, 2, progress=False)
-    x = np.asarray(model.sample(key, state, 4))
+    x = np.asarray(model.sample(key, state.variables, 4))
     assert x.shape == (4, 4, 4, 1) and np.isfinite(x).all() and x.std() > 10

@@ -74,8 +74,8 @@ def test_the_average_follows_with_a_warm_up(key):
     one, _ = model.step(key, start, plane_batch(key))
     two, _ = model.step(key, one, plane_batch(key))
     for a, g0, g1, b, g2 in zip(
-        *(jax.tree.leaves(tree) for tree in (one.ema_params, start.generator.params, one.generator.params)),
-        *(jax.tree.leaves(tree) for tree in (two.ema_params, two.generator.params)),
+        *(jax.tree.leaves(tree) for tree in (one.ema["params"], start.generator.params, one.generator.params)),
+        *(jax.tree.leaves(tree) for tree in (two.ema["params"], two.generator.params)),
         strict=True,
     ):
         np.testing.assert_allclose(a, 0.1 * g0 + 0.9 * g1, rtol=1e-5, atol=1e-7)
@@ -85,7 +85,7 @@ def test_the_average_follows_with_a_warm_up(key):
 def test_no_average_is_the_generator_itself(key):
     model = gan.model(changed(ema_decay=0.0), PLANE)
     state, _ = model.step(key, model.init(key, plane_batch(key)), plane_batch(key))
-    for a, b in zip(jax.tree.leaves(state.ema_params), jax.tree.leaves(state.generator.params), strict=True):
+    for a, b in zip(jax.tree.leaves(state.ema["params"]), jax.tree.leaves(state.generator.params), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -148,15 +148,17 @@ def conditional():
 
 def test_a_label_chooses_what_is_drawn(conditional, key):
     model, state, _ = conditional
-    three = model.sample(key, state, 4, label=3)
+    three = model.sample(key, state.variables, 4, label=3)
     assert three.shape == (4, 8, 8, 1)
-    np.testing.assert_allclose(three[2], model.sample(key, state, 1, first=2, label=np.array([3]))[0], atol=1e-5)
-    assert not np.allclose(three, model.sample(key, state, 4, label=4))
+    np.testing.assert_allclose(
+        three[2], model.sample(key, state.variables, 1, first=2, label=np.array([3]))[0], atol=1e-5
+    )
+    assert not np.allclose(three, model.sample(key, state.variables, 4, label=4))
     # Without one each sample has a label of its own, whatever the batch.
-    free = model.sample(key, state, 40)
-    np.testing.assert_allclose(free[7], model.sample(key, state, 1, first=7)[0], atol=1e-5)
+    free = model.sample(key, state.variables, 40)
+    np.testing.assert_allclose(free[7], model.sample(key, state.variables, 1, first=7)[0], atol=1e-5)
     z = model.parts.prior(key, jnp.arange(40))
-    of_label = np.stack([model.parts.generate(state, z, jnp.full(40, c)) for c in range(10)])
+    of_label = np.stack([model.parts.generate(state.variables, z, jnp.full(40, c)) for c in range(10)])
     drawn = np.square(of_label - np.asarray(free)[None]).sum(axis=(2, 3, 4)).argmin(axis=0)
     assert len(set(drawn)) > 5
 
@@ -173,15 +175,15 @@ def test_a_label_chooses_what_is_drawn(conditional, key):
 def test_a_label_that_cannot_be_is_refused(conditional, label, message):
     model, state, _ = conditional
     with pytest.raises(ValueError, match=message):
-        model.sample(jax.random.key(0), state, 4, label=label)
+        model.sample(jax.random.key(0), state.variables, 4, label=label)
 
 
 def test_inversion_finds_what_the_generator_made(conditional, key):
     model = gan.model(SMALL, DIGITS)
     digits = conditional[2]
     state = model.init(key, digits.train.batches(seed=0, batch_size=8)(0))
-    x = model.sample(jax.random.key(3), state, 2)
-    _, x_hat, error = model.parts.invert(key, state, x, num_steps=200, num_starts=2)
+    x = model.sample(jax.random.key(3), state.variables, 2)
+    _, x_hat, error = model.parts.invert(key, state.variables, x, num_steps=200, num_starts=2)
     assert (error < 0.05 * np.square(x - x.mean()).sum(axis=(1, 2, 3))).all()
     np.testing.assert_allclose(np.square(x - x_hat).sum(axis=(1, 2, 3)), error, rtol=1e-3, atol=1e-6)
 
@@ -189,8 +191,10 @@ def test_inversion_finds_what_the_generator_made(conditional, key):
 def test_images_are_handed_out_in_unit_space(conditional, key):
     model, state, digits = conditional
     batch = next(digits.test.evaluation_batches(6))
-    found = model.evaluate(key, state, batch)
-    logits = model.parts.discriminate(state, jnp.asarray(batch["x"], jnp.float32) / 16, jnp.asarray(batch["label"]))
+    found = model.evaluate(key, state.variables, batch)
+    logits = model.parts.discriminate(
+        state.variables, jnp.asarray(batch["x"], jnp.float32) / 16, jnp.asarray(batch["label"])
+    )
     np.testing.assert_allclose(found["d_real"], jax.nn.sigmoid(logits), rtol=1e-5)
 
 
@@ -206,7 +210,7 @@ def test_training_moves_samples_to_the_data(key):
     )
     model = gan.model(config, points.spec)
     state, history = train.fit(model, points.train.batches(seed=0, batch_size=64), key, 1500, progress=False)
-    samples = np.asarray(model.sample(key, state, 2000))
+    samples = np.asarray(model.sample(key, state.variables, 2000))
     np.testing.assert_allclose(samples.mean(axis=0), [2.0, -1.0], atol=0.15)
     np.testing.assert_allclose(samples.std(axis=0), [0.3, 0.3], atol=0.15)
     assert abs(history.records[-1]["value"] + np.log(4)) < 0.1
@@ -261,6 +265,6 @@ def test_an_unconditional_model_takes_no_label(key):
     model = gan.model(SMALL, PLANE)
     state = model.init(key, plane_batch(key))
     with pytest.raises(ValueError, match="unconditional"):
-        model.sample(key, state, 2, label=1)
+        model.sample(key, state.variables, 2, label=1)
     with pytest.raises(ValueError, match="no condition"):
-        model.sample(key, state, 2, condition=1)
+        model.sample(key, state.variables, 2, condition=1)

@@ -22,19 +22,19 @@ def test_what_is_handed_out_is_in_the_units_of_the_data(scale, key):
     spec = dataset.spec
     model = gan.model(SMALL, spec)
     state, _ = fit(model, dataset.train.batches(0, 16), key, 3, progress=False)
-    x = np.asarray(model.sample(key, state, 20))
+    x = np.asarray(model.sample(key, state.variables, 20))
     assert 50 < np.abs(x).mean() < 1e4
     low, high = dataset.train.x.min(), dataset.train.x.max()
     if scale == ToRange():  # a tanh, as for images: nothing lies beyond the data
         assert x.min() >= low - 1e-3 * high and x.max() <= high * 1.001
     # D sees the same values whether they come as data or as samples do.
     batch = {"x": dataset.test.x}
-    logits = model.parts.discriminate(state, dataset.test.x)
-    np.testing.assert_allclose(jax.nn.sigmoid(logits), model.evaluate(key, state, batch)["d_real"], rtol=1e-5)
-    z, x_hat, error = model.parts.invert(key, state, x[:2], num_steps=30, num_starts=2)
+    logits = model.parts.discriminate(state.variables, dataset.test.x)
+    np.testing.assert_allclose(jax.nn.sigmoid(logits), model.evaluate(key, state.variables, batch)["d_real"], rtol=1e-5)
+    z, x_hat, error = model.parts.invert(key, state.variables, x[:2], num_steps=30, num_starts=2)
     squares = np.square(np.asarray(space.seen(x_hat, spec)) - space.seen(x[:2], spec)).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(error, squares, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(x_hat, model.parts.generate(state, z), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(x_hat, model.parts.generate(state.variables, z), rtol=1e-5, atol=1e-3)
 
 
 def test_images_outside_the_unit_interval_are_refused_by_discriminate_and_invert(key):
@@ -42,10 +42,13 @@ def test_images_outside_the_unit_interval_are_refused_by_discriminate_and_invert
     model = gan.model(SMALL, digits.spec)
     state = model.init(key, {"x": digits.train.x[:4]})
     x = digits.test.x[:2].astype(np.float32)
-    for ask in (lambda x: model.parts.discriminate(state, x), lambda x: model.parts.invert(key, state, x)):
+    for ask in (
+        lambda x: model.parts.discriminate(state.variables, x),
+        lambda x: model.parts.invert(key, state.variables, x),
+    ):
         with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], got 0 to 1\d; data.to_unit"):
             ask(x)
-    assert model.parts.discriminate(state, x / 16).shape == (2,)
+    assert model.parts.discriminate(state.variables, x / 16).shape == (2,)
     with pytest.raises(ValueError, match=r"x must lie in \[0, 16\], got 255"):
         model.init(key, {"x": np.full((4, 8, 8, 1), 255, np.uint8)})
 

@@ -119,7 +119,7 @@ def test_the_model_of_mnist_vae_differs_in_its_start_alone(monkeypatch, tmp_path
     runs.train(config, tmp_path / "run", progress=False)
     experiment, _, state = runs.load(tmp_path / "run")
     x, _ = runs.sample(tmp_path / "run", 3)
-    np.testing.assert_array_equal(x, experiment.model.sample(jax.random.key(1), state, 3))
+    np.testing.assert_array_equal(x, experiment.model.sample(jax.random.key(1), state.variables, 3))
 
 
 def test_an_experiment_with_build_alone_goes_through_its_data(here, monkeypatch):

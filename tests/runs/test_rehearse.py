@@ -224,14 +224,14 @@ def test_functions_that_need_values_are_left_there(monkeypatch):
     left = []
 
     def picture(key, state):
-        x = experiment.model.sample(key, state, 4)
+        x = experiment.model.sample(key, state.variables, 4)
         left.append("sampled")
         if np.asarray(x).std() > 0:
             left.append("values")
         return plot.images(x, title="mine")
 
     def score(key, state):
-        return 1 / float(rehearsal.host(experiment.model.sample(key, state, 1)).sum())
+        return 1 / float(rehearsal.host(experiment.model.sample(key, state.variables, 1)).sum())
 
     rehearsed(experiment._replace(picture=picture, pictures={"score": score}), KEY, like, batch)
     assert left == ["sampled"]

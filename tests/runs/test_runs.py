@@ -65,7 +65,7 @@ def test_a_film_shows_the_same_draws_over_the_run(tmp_path, monkeypatch):
     assert not np.allclose(frames["step 0"], frames["step 30"])
     experiment, _, state = runs.load(tmp_path / "run")
     key = jax.random.fold_in(jax.random.key(config.seed), launch.PICTURE)
-    np.testing.assert_array_equal(frames["step 30"], experiment.model.sample(key, state, 4))
+    np.testing.assert_array_equal(frames["step 30"], experiment.model.sample(key, state.variables, 4))
     assert (tmp_path / "run" / "pictures" / "film.png").stat().st_size > 1000
     folder = run_folder.RunFolder(tmp_path / "run")
     folder.rewind(10)

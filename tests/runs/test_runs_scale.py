@@ -116,7 +116,7 @@ def test_parzen_windows_are_of_the_data_in_their_own_units(flux, key):
             warnings.simplefilter("ignore")
             experiment = config.build()
         state = experiment.model.init(key, {"x": experiment.dataset.train.x[:8]})
-        report = experiment.report(key, state, experiment.dataset.test)
+        report = experiment.report(key, state.variables, experiment.dataset.test)
         found[scale] = report["Parzen of training images"]
     values = [estimate.value for estimate in found.values()]
     # 16 dimensions of exponential values with mean 500: -16 (1 + log 500) = -115 nats, windows cost some.

@@ -31,7 +31,9 @@ def test_a_member_is_the_model_trained_alone(case):
             part = part_of(i, s)
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), i), s)
             alone, _ = model.step(key, alone, part)
-        for a, b in zip(jax.tree.leaves(together.parts.member(state, s)), jax.tree.leaves(alone), strict=True):
+        for a, b in zip(
+            jax.tree.leaves(together.parts.member(state.variables, s)), jax.tree.leaves(alone), strict=True
+        ):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
@@ -39,9 +41,9 @@ def test_members_differ_and_samples_go_round(case):
     _, together, _, state = case
     weights = jax.tree.leaves(state.params)[0]
     assert not np.allclose(weights[0], weights[1])
-    each = together.parts.sample_each(jax.random.key(1), state, 7)
+    each = together.parts.sample_each(jax.random.key(1), state.variables, 7)
     assert each.shape == (3, 7, 8, 8, 1)
-    x = together.sample(jax.random.key(1), state, 4, first=3)
+    x = together.sample(jax.random.key(1), state.variables, 4, first=3)
     np.testing.assert_allclose(x, jnp.stack([each[0, 3], each[1, 4], each[2, 5], each[0, 6]]), atol=1e-5)
 
 

@@ -33,16 +33,22 @@ def test_both_estimates_reach_the_exact_value(known, name):
 def test_chunks_and_batches_do_not_matter(known):
     model, state, _, x = known
     key = jax.random.key(3)
-    whole = model.parts.log_likelihood(key, state, {"x": x, "index": jnp.arange(6, dtype=jnp.int32)}, 100, chunk=100)
-    parts = model.parts.log_likelihood(key, state, {"x": x, "index": jnp.arange(6, dtype=jnp.int32)}, 100, chunk=5)
+    whole = model.parts.log_likelihood(
+        key, state.variables, {"x": x, "index": jnp.arange(6, dtype=jnp.int32)}, 100, chunk=100
+    )
+    parts = model.parts.log_likelihood(
+        key, state.variables, {"x": x, "index": jnp.arange(6, dtype=jnp.int32)}, 100, chunk=5
+    )
     np.testing.assert_allclose(whole, parts, rtol=1e-5)
-    one = model.parts.log_likelihood(key, state, {"x": x[4:5], "index": jnp.array([4], jnp.int32)}, 100)
+    one = model.parts.log_likelihood(key, state.variables, {"x": x[4:5], "index": jnp.array([4], jnp.int32)}, 100)
     np.testing.assert_allclose(one[0], whole[4], rtol=1e-5)
 
 
 def test_the_bound_is_below_the_estimate_on_average(known):
     model, state, oracle, x = known
-    bounds = jnp.stack([-model.evaluate(jax.random.key(s), state, {"x": x})["negative_elbo"] for s in range(200)])
+    bounds = jnp.stack(
+        [-model.evaluate(jax.random.key(s), state.variables, {"x": x})["negative_elbo"] for s in range(200)]
+    )
     assert (bounds.mean(axis=0) < oracle.log_prob(x)).all()
 
 

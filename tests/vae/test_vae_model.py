@@ -24,12 +24,12 @@ def test_training_lowers_the_bound_and_reconstructs(digits):
     state, _ = train.fit(model, batches, jax.random.key(0), 400, progress=False)
 
     def bound(state):
-        return evaluate.per_example(model, jax.random.key(1), state, digits.test)["negative_elbo"].mean()
+        return evaluate.per_example(model, jax.random.key(1), state.variables, digits.test)["negative_elbo"].mean()
 
     # A model that knows only each pixel's mean needs about 27 nats, and the bias starts there.
     assert bound(state) < 25 < 27 < bound(start) < 44
     x = digits.test.x[:50]
-    error = np.square(np.asarray(model.parts.reconstruct(state, x)) - x / 16.0).mean()
+    error = np.square(np.asarray(model.parts.reconstruct(state.variables, x)) - x / 16.0).mean()
     assert error < 0.6 * np.square(x / 16.0 - (digits.train.x / 16.0).mean(axis=0)).mean()
 
 
@@ -46,7 +46,7 @@ def test_a_normal_likelihood_on_the_plane(key):
     model = small(ring.spec, likelihood=vae.Normal(0.1))
     state, history = train.fit(model, ring.train.batches(seed=0, batch_size=64), key, 300, progress=False)
     assert history["loss"][-1] < history["loss"][0]
-    assert model.sample(key, state, 5).shape == (5, 2)
+    assert model.sample(key, state.variables, 5).shape == (5, 2)
     assert model.parts.measure == "density"
 
 
@@ -55,7 +55,7 @@ def test_a_learned_scale_moves_to_the_residual(digits):
     model = small(digits.spec, likelihood=vae.Normal(1.0, learn=True), optimizer=Adam(2e-2, schedule=Cosine(600)))
     state, _ = train.fit(model, digits.train.batches(seed=0, batch_size=256), jax.random.key(0), 600, progress=False)
     sigma = float(jnp.exp(state.params["log_scale"]))
-    values = evaluate.per_example(model, jax.random.key(1), state, digits.train)
+    values = evaluate.per_example(model, jax.random.key(1), state.variables, digits.train)
     # distortion = D/2 log(2 pi sigma^2) + ||x - f||^2 / (2 sigma^2)
     square = 2 * sigma**2 * (values["distortion"].mean() - 32 * np.log(2 * np.pi * sigma**2)) / 64
     np.testing.assert_allclose(square, sigma**2, rtol=0.05)
@@ -64,10 +64,10 @@ def test_a_learned_scale_moves_to_the_residual(digits):
 def test_encode_and_decode_fit_together(digits, key):
     model = small(digits.spec)
     state = model.init(key, digits.train.batches(seed=0, batch_size=8)(0))
-    mu, log_var = model.parts.encode(state, digits.test.x[:10])
+    mu, log_var = model.parts.encode(state.variables, digits.test.x[:10])
     assert mu.shape == log_var.shape == (10, 4)
     np.testing.assert_allclose(
-        model.parts.decode(state, mu), model.parts.reconstruct(state, digits.test.x[:10]), rtol=1e-5
+        model.parts.decode(state.variables, mu), model.parts.reconstruct(state.variables, digits.test.x[:10]), rtol=1e-5
     )
 
 
@@ -79,7 +79,8 @@ def test_beta_weighs_the_rate_in_training_only(digits, key):
     _, b = weighted.step(key, state, batch)
     np.testing.assert_allclose(b["loss"] - a["loss"], 9 * a["rate"], rtol=1e-3)
     np.testing.assert_array_equal(
-        plain.evaluate(key, state, batch)["negative_elbo"], weighted.evaluate(key, state, batch)["negative_elbo"]
+        plain.evaluate(key, state.variables, batch)["negative_elbo"],
+        weighted.evaluate(key, state.variables, batch)["negative_elbo"],
     )
 
 
@@ -87,9 +88,9 @@ def test_masked_pixels_do_not_count(digits, key):
     model = small(digits.spec, likelihood=vae.Normal())
     batch = dict(next(digits.test.evaluation_batches(4)))
     state = model.init(key, batch)
-    full = model.evaluate(key, state, {**batch, "mask": np.ones((4, 8, 8, 1), bool)})
-    none = model.evaluate(key, state, {**batch, "mask": np.zeros((4, 8, 8, 1), bool)})
-    np.testing.assert_allclose(full["distortion"], model.evaluate(key, state, batch)["distortion"], rtol=1e-6)
+    full = model.evaluate(key, state.variables, {**batch, "mask": np.ones((4, 8, 8, 1), bool)})
+    none = model.evaluate(key, state.variables, {**batch, "mask": np.zeros((4, 8, 8, 1), bool)})
+    np.testing.assert_allclose(full["distortion"], model.evaluate(key, state.variables, batch)["distortion"], rtol=1e-6)
     np.testing.assert_array_equal(none["distortion"], 0)
 
 
@@ -100,7 +101,7 @@ def test_convolutions_for_images_of_any_size(key, shape):
     state = model.init(key, {"x": x})
     after, metrics = model.step(key, state, {"x": x})
     assert np.isfinite(metrics["loss"]) and metrics["grad_norm"] > 0
-    assert model.sample(key, after, 3).shape == (3, *shape)
+    assert model.sample(key, after.variables, 3).shape == (3, *shape)
 
 
 def test_one_importance_sample_is_the_bound_on_average(digits, key):
@@ -109,7 +110,7 @@ def test_one_importance_sample_is_the_bound_on_average(digits, key):
     batch = next(digits.test.evaluation_batches(20))
     state = model.init(key, batch)
     keys = jax.random.split(key, 400)
-    weighted = jnp.stack([model.parts.log_likelihood(k, state, batch, 1, chunk=1) for k in keys])
+    weighted = jnp.stack([model.parts.log_likelihood(k, state.variables, batch, 1, chunk=1) for k in keys])
     bounds = jnp.stack([-model.evaluate(k, state, batch)["negative_elbo"] for k in keys])
     error = jnp.sqrt((weighted.var(axis=0) + bounds.var(axis=0)) / 400)
     assert (jnp.abs(weighted.mean(axis=0) - bounds.mean(axis=0)) < 4.5 * error).all()
@@ -138,10 +139,10 @@ def test_interpolation_goes_from_one_reconstruction_to_the_other(digits, key):
     model = small(digits.spec)
     state = model.init(key, digits.train.batches(seed=0, batch_size=8)(0))
     a, b = digits.test.x[:3], digits.test.x[3:6]
-    path = model.parts.interpolate(state, a, b, 5)
+    path = model.parts.interpolate(state.variables, a, b, 5)
     assert path.shape == (5, 3, 8, 8, 1)
-    np.testing.assert_allclose(path[0], model.parts.reconstruct(state, a), atol=1e-5)
-    np.testing.assert_allclose(path[4], model.parts.reconstruct(state, b), atol=1e-5)
+    np.testing.assert_allclose(path[0], model.parts.reconstruct(state.variables, a), atol=1e-5)
+    np.testing.assert_allclose(path[4], model.parts.reconstruct(state.variables, b), atol=1e-5)
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
@@ -193,4 +194,4 @@ def test_an_unconditional_model_takes_no_label(digits, key):
     model = small(digits.spec)
     state = model.init(key, digits.train.batches(seed=0, batch_size=8)(0))
     with pytest.raises(ValueError, match="unconditional"):
-        model.sample(key, state, 2, label=jnp.zeros(2, jnp.int32))
+        model.sample(key, state.variables, 2, label=jnp.zeros(2, jnp.int32))

@@ -154,7 +154,7 @@ def test_training_reaches_the_oracle(trained):
     """The mean bound, its expectation over z in closed form, comes within 0.01 nats of the mean of log P(X)."""
     truth, dataset, model, state = trained
     x = jnp.asarray(dataset.test.x)
-    mu, log_var = model.parts.encode(state, dataset.test.x)
+    mu, log_var = model.parts.encode(state.variables, dataset.test.x)
     decoder = state.params["decoder"]
     learnt = LinearGaussian(weights=decoder["Dense_0"]["kernel"].T, bias=decoder["bias"], sigma=jnp.float32(0.5))
     covariance = jax.vmap(jnp.diag)(jnp.exp(log_var))
@@ -181,7 +181,7 @@ def test_trained_with_holes_imputation_reaches_the_exact_conditional():
     batches = dataset.train.batches(seed=0, batch_size=500)
     state, _ = train.fit(model, batches, jax.random.key(0), 6000, progress=False)
     test = {"x": dataset.test.x, "mask": dataset.test.mask}
-    found = np.asarray(model.parts.impute(jax.random.key(7), state, test, num_samples=20_000, chunk=500))
+    found = np.asarray(model.parts.impute(jax.random.key(7), state.variables, test, num_samples=20_000, chunk=500))
     exact = np.asarray(truth.conditional(jnp.asarray(test["x"]), jnp.asarray(test["mask"])))
     np.testing.assert_array_equal(found[test["mask"]], test["x"][test["mask"]])
     missing = ~test["mask"]

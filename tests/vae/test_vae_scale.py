@@ -38,19 +38,19 @@ def test_standardising_leaves_the_exact_log_likelihood_of_a_linear_gaussian_mode
     weights, bias = state.params["decoder"]["Dense_0"]["kernel"].T, state.params["decoder"]["bias"]
     known = LinearGaussian(weights=std * weights, bias=mean + std * bias, sigma=jnp.float32(std * sigma))
     x = np.asarray(known.sample(key, 6))
-    found = model.parts.monte_carlo(key, state, {"x": x}, num_samples=20_000, chunk=1000)
+    found = model.parts.monte_carlo(key, state.variables, {"x": x}, num_samples=20_000, chunk=1000)
     np.testing.assert_allclose(found, known.log_prob(jnp.asarray(x)), atol=0.2)
     # And exactly, draw by draw: minus five log std of what the same model says of the scaled values.
     u = np.asarray(space.to_model(x, spec))
     for part in ("log_likelihood", "monte_carlo"):
         both = [getattr(m.parts, part)(key, state, {"x": v}, num_samples=100) for m, v in ((model, x), (plain, u))]
         np.testing.assert_allclose(both[0], both[1] - 5 * np.log(std), rtol=1e-5)
-    values, of_u = model.evaluate(key, state, {"x": x}), plain.evaluate(key, state, {"x": u})
+    values, of_u = model.evaluate(key, state.variables, {"x": x}), plain.evaluate(key, state.variables, {"x": u})
     for term, shift in (("negative_elbo", 5 * np.log(std)), ("distortion", 5 * np.log(std)), ("rate", 0)):
         np.testing.assert_allclose(values[term], of_u[term] + shift, rtol=1e-5)
     # Where dimensions are missing, only the slopes of the observed ones count.
     mask = np.arange(30).reshape(6, 5) % 3 > 0
-    both = [m.evaluate(key, state, {"x": v, "mask": mask}) for m, v in ((model, x), (plain, u))]
+    both = [m.evaluate(key, state.variables, {"x": v, "mask": mask}) for m, v in ((model, x), (plain, u))]
     shift = np.log(std) * mask.sum(axis=1)
     np.testing.assert_allclose(both[0]["negative_elbo"], both[1]["negative_elbo"] + shift, rtol=1e-5)
     _, metrics = model.step(key, state, {"x": x, "mask": mask})
@@ -69,14 +69,14 @@ def test_what_is_handed_out_is_in_the_units_of_the_data(scale, options, key):
     x = dataset.test.x
     real = dataset.train.x.mean()
     shown = {
-        "samples": model.sample(key, state, 40),
-        "reconstructed": model.parts.reconstruct(state, x),
-        "interpolated": model.parts.interpolate(state, x, x[::-1], 3),
+        "samples": model.sample(key, state.variables, 40),
+        "reconstructed": model.parts.reconstruct(state.variables, x),
+        "interpolated": model.parts.interpolate(state.variables, x, x[::-1], 3),
     }
     for name, values in shown.items():
         assert 0.2 * real < np.asarray(values).mean() < 5 * real, name
     mask = np.arange(x.size).reshape(x.shape) % 2 == 0
-    imputed = np.asarray(model.parts.impute(key, state, {"x": x, "mask": mask}, num_samples=50))
+    imputed = np.asarray(model.parts.impute(key, state.variables, {"x": x, "mask": mask}, num_samples=50))
     np.testing.assert_array_equal(imputed[mask], x[mask])
     assert 0.2 * real < imputed[~mask].mean() < 5 * real
 
@@ -87,9 +87,9 @@ def test_an_autoencoder_is_in_the_units_of_the_data(key):
         autoencoder.model(autoencoder.Config(**SMALL), from_arrays(fluxes()).spec)
     model = autoencoder.model(autoencoder.Config(**SMALL), dataset.spec)
     state = model.init(key, {"x": dataset.train.x})
-    reconstructed = np.asarray(model.parts.reconstruct(state, dataset.test.x))
+    reconstructed = np.asarray(model.parts.reconstruct(state.variables, dataset.test.x))
     error = np.square(space.to_seen(dataset.test.x, dataset.spec) - space.seen(reconstructed, dataset.spec))
-    found = model.evaluate(key, state, {"x": dataset.test.x})["reconstruction"]
+    found = model.evaluate(key, state.variables, {"x": dataset.test.x})["reconstruction"]
     np.testing.assert_allclose(error.sum(axis=(1, 2, 3)), found, rtol=1e-3)
     assert reconstructed.mean() > 100
 
@@ -111,8 +111,8 @@ def test_bernoulli_outside_the_unit_interval_is_refused_before_training(x, key):
     model.init(key, {"x": x, "mask": (x >= 0) & (x <= 1)})
     # What comes later has no probability, and training stops.
     state = model.init(key, {"x": np.clip(x, 0, 1)})
-    assert np.isinf(model.evaluate(key, state, {"x": x})["negative_elbo"]).all()
-    assert np.isnan(model.evaluate(key, state, {"x": np.full_like(x, np.nan)})["negative_elbo"]).all()
+    assert np.isinf(model.evaluate(key, state.variables, {"x": x})["negative_elbo"]).all()
+    assert np.isnan(model.evaluate(key, state.variables, {"x": np.full_like(x, np.nan)})["negative_elbo"]).all()
 
     with pytest.raises(NonFiniteError):
         fit(model, itertools.chain([{"x": np.clip(x, 0, 1)}], itertools.repeat({"x": x})), key, 3, progress=False)
