@@ -20,7 +20,7 @@ from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, Learne
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.model import Parts, model
-from jaxgen.ddpm.networks import MLP, UNet
+from jaxgen.ddpm.networks import MLP, Output, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
 from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.schedule import Betas, Cosine, Linear
@@ -41,6 +41,7 @@ __all__ = [
     "LearnedVariance",
     "Linear",
     "MinSNR",
+    "Output",
     "Parts",
     "PosteriorVariance",
     "UNet",

@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from flax.core import FrozenDict
+
 from jaxgen import optimizers, require
 from jaxgen.ddpm.choices import BetaVariance, LearnedVariance, PosteriorVariance
 from jaxgen.ddpm.networks import MLP, UNet
 from jaxgen.ddpm.prediction import X0, Eps, V
 from jaxgen.ddpm.schedule import Betas, Cosine, Linear
 from jaxgen.ddpm.weighting import MinSNR, Uniform
+from jaxgen.nn.conditions import NO_CONDITIONS, Conditions, Embed, checked
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class Config:
         variance: Variance of p(x_{t-1}|x_t).
         weighting: Weight of the error at each t in the loss.
         network: Architecture of the denoiser.
-        conditional: Whether the denoiser sees the label.
+        condition: Fields of the data that the denoiser is given, by name, and how each comes in, see
+            `jaxgen.nn.conditions`; no flag.
+        conditional: Whether the denoiser sees the label, short for condition={"label": Embed(label_dropout)}.
         label_dropout: Share of the training examples whose label is withheld, so that the network also learns the
             unconditional model, which guidance needs.
         flip: Whether half of the training images are mirrored left to right.
@@ -43,6 +48,7 @@ class Config:
     variance: PosteriorVariance | BetaVariance | LearnedVariance = PosteriorVariance()
     weighting: Uniform | MinSNR = Uniform()
     network: UNet | MLP = UNet()
+    condition: Conditions = NO_CONDITIONS
     conditional: bool = False
     label_dropout: float = 0.1
     flip: bool = False
@@ -58,6 +64,13 @@ class Config:
         require.size("num_draws", self.num_draws)
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)
+        object.__setattr__(self, "condition", checked(self.condition, self.conditional))
+
+    @property
+    def conditions(self) -> Conditions:
+        """All conditions by name, the label among them where the model is conditional."""
+        label = {"label": Embed(self.label_dropout)} if self.conditional else {}
+        return FrozenDict({**label, **self.condition})
 
     @property
     def learned(self) -> LearnedVariance | None:

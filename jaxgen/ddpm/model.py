@@ -28,7 +28,8 @@ from jaxgen.ddpm.tables import check_t
 from jaxgen.ddpm.training import training_loss
 from jaxgen.draws import example_labels, example_normals, example_uniforms
 from jaxgen.events import require_floats, require_integers, require_shape
-from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_label, known_labels
+from jaxgen.inputs import checked_batch, checked_draws, checked_init
+from jaxgen.nn import condition_inputs
 
 _ALL_STEPS = Ancestral()
 
@@ -41,10 +42,14 @@ class Parts(NamedTuple):
     Arguments x and batch are in storage dtype, as the data set holds them; x_t is in model space, where grey levels lie
     in [-1, 1] and real values are scaled; results are in data space (images in [0, 1], real values in their own units).
 
+    A condition that is not given (`label=3` is short for `condition={"label": 3}`) is withheld.
+
     Attributes:
         schedule: Noise schedule.
-        denoise: (variables, x_t, t, label=None) -> `Denoised`, eps_hat and the variance fraction, each [B, *event].
-        bind: (variables, label=None, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it.
+        denoise: (variables, x_t, t, label=None, condition=None) -> `Denoised`, eps_hat and the variance fraction, each
+            [B, *event].
+        bind: (variables, label=None, guidance=None, condition=None) -> denoise(x_t, t), as every function of
+            `jaxgen.ddpm` takes it.
         bound: (key, variables, batch) -> `objective.Bound` with all t, step by step: T runs of the network. For real
             values it bounds the density in their own units; the derivative of the scale is in the reconstruction.
         chain: (key, variables, num, keep=..., ...) -> [kept, num, *event], the states, every `keep` steps, of the
@@ -53,8 +58,8 @@ class Parts(NamedTuple):
         log_likelihood: (key, variables, batch, timesteps=None) -> log p(x) by the probability flow, [B] nats; for grey
             levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; for real values
             the log-density in their own units. See `flow.flow_log_prob`.
-        impute: (key, variables, batch, sampler=Ancestral(), label=None) -> x where "mask" is True and a draw elsewhere,
-            [B, *event] in data space; see `conditioning.inpaint`.
+        impute: (key, variables, batch, sampler=Ancestral(), label=None, condition=None) -> x where "mask" is True and a
+            draw elsewhere, [B, *event] in data space; see `conditioning.inpaint`.
         measure: Description of the quantity that the bound is of.
         discrete: Whether the bound is of discrete data, so that bits/dim are meaningful.
     """
@@ -72,7 +77,7 @@ class Parts(NamedTuple):
 
 
 def model(
-    config: Config, spec: Spec, tx: optax.GradientTransformation | None = None
+    config: Config, spec: Spec, tx: optax.GradientTransformation | None = None, *, network: Any = None
 ) -> GenerativeModel[TrainState, Parts]:
     """Build a diffusion model for data of this spec, which learns its `objective`.
 
@@ -80,6 +85,7 @@ def model(
         config: Configuration of the model.
         spec: Description of the data.
         tx: Optimizer in place of the config's; None for the config's.
+        network: Network in place of the config's, see `objective`.
 
     Returns:
         The model; its state is a `TrainState` with a moving average.
@@ -89,15 +95,20 @@ def model(
             events that are not images.
     """
     tx = config.optimizer.transformation() if tx is None else tx
-    return learning.model(objective(config, spec), tx, ema_decay=config.ema_decay, axis_name=config.axis_name)
+    return learning.model(
+        objective(config, spec, network=network), tx, ema_decay=config.ema_decay, axis_name=config.axis_name
+    )
 
 
-def objective(config: Config, spec: Spec) -> Objective[Parts]:
+def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[Parts]:
     """Build what a diffusion model learns of data of this spec: L_simple, or L_hybrid for a learned variance.
 
     Args:
         config: Configuration of the model.
         spec: Description of the data.
+        network: Network in place of the config's: a linen module or a pair (init, apply), see `jaxgen.nn.network`. It
+            is called with x_t [B, *event], t [B] int32 and, if the config has conditions, their dictionary; it returns
+            the prediction [B, *event], or `networks.Output` with a variance where the config learns one.
 
     Returns:
         The objective; its variables are those of the denoiser.
@@ -108,39 +119,51 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
     """
     if config.flip and len(spec.event_shape) != 3:
         raise ValueError(f"flip=True is for images of shape (height, width, channels), got {spec.event_shape}")
-    network = denoiser(config, spec)
-    schedule, num_classes, event = network.schedule, network.num_classes, spec.event_shape
+    trained = denoiser(config, spec, network)
+    schedule, conditions, event = trained.schedule, trained.conditions, spec.event_shape
     warn_unscaled(spec, "a diffusion model")
     clip = space.limit(spec)
     # None, for all t, unless there are more than are to be drawn.
     num_draws = config.num_draws if config.num_draws < schedule.num_timesteps - 1 else None
-    fields_of = network.fields
+    fields_of = trained.fields
 
     def init(key: PRNGKey, batch: Batch) -> Variables:
         fields_of(batch)
-        return network.init(key)
+        return trained.init(key)
 
-    def bind(variables: Variables, label: Any = None, guidance: Any = None) -> Callable[[Array, Array], Denoised]:
-        return network.bind(variables, label, guidance)
+    def chosen(num: int, label: Any, condition: Any, required: bool = False) -> dict[str, Array]:
+        return condition_inputs.chosen(conditions, spec, num, label, condition, required)
 
-    def denoise(variables: Variables, x_t: Any, t: Any, label: Any = None) -> Denoised:
+    def bind(
+        variables: Variables, label: Any = None, guidance: Any = None, condition: Any = None
+    ) -> Callable[[Array, Array], Denoised]:
+        def denoise(x_t: Array, t: Array) -> Denoised:
+            return trained.bind(variables, chosen(x_t.shape[0], label, condition), guidance)(x_t, t)
+
+        return denoise
+
+    def denoise(variables: Variables, x_t: Any, t: Any, label: Any = None, condition: Any = None) -> Denoised:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
-        return denoised(variables, x_t, t, label)
+        return denoised(variables, x_t, t, chosen(_num_of(x_t), label, condition))
 
     @jax.jit
-    def denoised(variables: Variables, x_t: Array, t: Array, label: Any) -> Denoised:
+    def denoised(variables: Variables, x_t: Array, t: Array, fields: dict[str, Array]) -> Denoised:
         require_floats(x_t=x_t)
         require_shape((*jnp.shape(x_t)[:1], *event), x_t=x_t)
         require_integers(t=t)
         require_shape(x_t.shape[:1], t=t)
-        return bind(variables, label)(x_t, t)
+        return trained.bind(variables, fields)(x_t, t)
+
+    def given(fields: dict[str, Array]) -> dict[str, Array]:
+        """The conditions among the fields of a batch."""
+        return {name: fields[name] for name in conditions}
 
     def bound_of(key: Any, variables: Variables, batch: Batch, num_draws: int | None) -> Bound:
         require.typed_key("key", key)
         fields = fields_of(batch)
         found = variational_bound(
             key,
-            bind(variables, fields.get("label")),
+            trained.bind(variables, given(fields)),
             schedule,
             space.to_model(fields["x"], spec),
             levels=spec.levels,
@@ -166,25 +189,25 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
             "reconstruction": found.reconstruction,
         }
 
-    @functools.partial(jax.jit, static_argnames=("num", "sampler", "keep"))
+    @functools.partial(jax.jit, static_argnames=("num", "drawn", "sampler", "keep"))
     def draws(
         key: PRNGKey,
         variables: Variables,
         num: int,
         first: Any,
-        label: Array | None,
+        fields: dict[str, Array],
+        drawn: bool,
         guidance: Any,
         sampler: Sampler,
         keep: int | None,
     ) -> Array:
         index = first + jnp.arange(num, dtype=jnp.int32)
-        if num_classes is not None and label is None:
-            label = example_labels(jax.random.fold_in(key, _LABELS), index, num_classes, spec.labels)
+        if drawn:
+            label = example_labels(jax.random.fold_in(key, _LABELS), index, spec.num_classes or 0, spec.labels)
+            fields = {**fields, "label": label}
         x_T = noise(key, index, event)
-        variance = config.variance.fixed
-        x = sampler(
-            key, bind(variables, label, guidance), schedule, x_T, index=index, variance=variance, clip=clip, keep=keep
-        )
+        denoise, variance = trained.bind(variables, fields, guidance), config.variance.fixed
+        x = sampler(key, denoise, schedule, x_T, index=index, variance=variance, clip=clip, keep=keep)
         return space.from_model(x, spec)
 
     def chain(
@@ -195,6 +218,7 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
         keep: int | None,
         first: int = 0,
         label: Any = None,
+        condition: Any = None,
         sampler: Sampler = _ALL_STEPS,
         guidance: Any = None,
     ) -> Array:
@@ -204,8 +228,10 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
             require.size("keep", keep)
         if guidance is not None and not isinstance(guidance, jax.Array):
             require.number("guidance", guidance)
-        label = checked_label(label, num, num_classes, spec.labels)
-        return draws(key, variables, num, first, label, guidance, sampler, keep)
+        fields = chosen(num, label, condition, required=True)
+        # A label that is not spoken of is drawn; condition={"label": None} withholds it.
+        drawn = "label" in conditions and "label" not in fields and "label" not in (condition or {})
+        return draws(key, variables, num, first, fields, drawn, guidance, sampler, keep)
 
     def sample(
         key: PRNGKey,
@@ -219,10 +245,8 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
         guidance: Guidance = None,
     ) -> Float[Array, "num *event"]:
         """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
-        if condition is not None:
-            raise ValueError("this model takes no condition, got one")
-        first = checked_draws(key, num, first)
-        return chain(key, variables, num, keep=None, first=first, label=label, sampler=sampler, guidance=guidance)
+        options = {"label": label, "condition": condition, "sampler": sampler, "guidance": guidance}
+        return chain(key, variables, num, keep=None, first=first, **options)
 
     def diffuse(key: PRNGKey, x: Any, t: Any) -> Float[Array, "b *event"]:
         check_t(t, schedule.num_timesteps)  # here, where it is not yet traced
@@ -247,26 +271,36 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
         if spec.levels is not None:
             width = 2 / (spec.levels - 1)
             x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
-        denoise = bind(variables, fields.get("label"))
+        denoise = trained.bind(variables, given(fields))
         log_p = flow_log_prob(key_sign, denoise, schedule, x, index=index, timesteps=timesteps)
         volume = space.log_volume(batch["x"], spec)
         return log_p + spec.num_dimensions * math.log(width) if volume is None else log_p + volume
 
-    @functools.partial(jax.jit, static_argnames="sampler")
     def impute(
-        key: PRNGKey, variables: Variables, batch: Batch, sampler: Sampler = _ALL_STEPS, label: Any = None
+        key: PRNGKey,
+        variables: Variables,
+        batch: Batch,
+        sampler: Sampler = _ALL_STEPS,
+        label: Any = None,
+        condition: Any = None,
     ) -> Float[Array, "b *event"]:
-        require.typed_key("key", key)
         check_sampler(sampler)
         fields = checked_batch(batch, spec, needs=("mask",))
-        x, mask, index = space.to_model(fields["x"], spec), fields["mask"], fields["index"]
+        return imputed(key, variables, fields, chosen(len(fields["x"]), label, condition), sampler)
+
+    @functools.partial(jax.jit, static_argnames="sampler")
+    def imputed(
+        key: PRNGKey, variables: Variables, batch: Batch, given: dict[str, Array], sampler: Sampler
+    ) -> Float[Array, "b *event"]:
+        require.typed_key("key", key)
+        x, mask, index = space.to_model(batch["x"], spec), batch["mask"], batch["index"]
 
         def down(*arguments: Any, timesteps: None, **options: Any) -> Array:
             return sampler(*arguments, variance=config.variance.fixed, **options)
 
         known = inpaint(
             key,
-            bind(variables, label),
+            trained.bind(variables, given),
             schedule,
             noise(key, index, event),
             x,
@@ -283,17 +317,21 @@ def objective(config: Config, spec: Spec) -> Objective[Parts]:
         fields_of(batch)
         space.require_storage(batch["x"], spec)
 
-    known = functools.partial(known_labels, num_classes=num_classes, labels=spec.labels)
     parts = Parts(
         schedule,
-        known(denoise),
-        known(bind),
+        denoise,
+        bind,
         bound,
         chain,
         diffuse,
         log_likelihood,
-        known(impute),
+        impute,
         space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
     )
-    return Objective(checked_init(init, check), training_loss(config, spec, network), evaluate, sample, parts)
+    return Objective(checked_init(init, check), training_loss(config, spec, trained), evaluate, sample, parts)
+
+
+def _num_of(x: Any) -> int:
+    """Number of examples; 1 for what has no axis, which is refused later."""
+    return int(jnp.shape(x)[0]) if jnp.ndim(x) else 1

@@ -6,18 +6,20 @@
 An architecture is a frozen dataclass of numbers, a choice of the config, that builds the network for given data.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.nn import TimeEmbedding, UNet
+from jaxgen.nn import Conditions, ConditionVector, TimeEmbedding, UNet
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS
 
-__all__ = ["MLP", "Architecture", "UNet"]
+__all__ = ["MLP", "Architecture", "Output", "UNet"]
 
 
 class Architecture(Protocol):
@@ -27,13 +29,28 @@ class Architecture(Protocol):
         """Raise ValueError if the network cannot take such data."""
         ...
 
-    def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
-        """The module (x_t [B, *event], t [B], label [B] or None, train) -> `outputs` arrays [B, *event], float32.
+    def network(
+        self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any, conditions: Conditions = NO_CONDITIONS
+    ) -> nn.Module:
+        """The module (x_t [B, *event], t [B], label [B] or None, train, forms) -> `outputs` arrays like x_t, float32.
 
         `num_classes` counts the label that stands for "no label" too, and is None for a network that takes no labels.
-        With `train` there is dropout, if any (random stream "dropout").
+        `forms` are the further conditions (`jaxgen.nn.conditions.given`). With `train` there is dropout, if any (random
+        stream "dropout").
         """
         ...
+
+
+class Output(NamedTuple):
+    """What the network of a diffusion model returns; a network of the user's own may return the first array alone.
+
+    Attributes:
+        prediction: What the config's `prediction` says: the noise, x_0 or v, [B, *event].
+        variance: Where the variance is learned, its logarithm between the two bounds, -1 to 1, [B, *event].
+    """
+
+    prediction: Array
+    variance: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +75,10 @@ class MLP:
     def check(self, spec: Spec) -> None:
         """Accept every spec: dense layers take events of any shape."""
 
-    def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
-        return Dense(self, spec, outputs, num_classes, dtype)
+    def network(
+        self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any, conditions: Conditions = NO_CONDITIONS
+    ) -> nn.Module:
+        return Dense(self, spec, outputs, num_classes, dtype, conditions)
 
 
 class Dense(nn.Module):
@@ -71,6 +90,7 @@ class Dense(nn.Module):
         outputs: Number of output arrays of the event's shape.
         num_classes: Number of labels, "no label" included; None without labels.
         dtype: Dtype of the computation; the output is float32.
+        conditions: Conditions besides the label, by name.
     """
 
     config: MLP
@@ -78,16 +98,23 @@ class Dense(nn.Module):
     outputs: int = 1
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "b *event"],
-        t: Real[Array, " b"],
+        t: Int[Array, " b"],
         label: Int[Array, " b"] | None,
         train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
     ) -> tuple[Array, ...]:
-        embedding = TimeEmbedding(self.config.time_features, self.num_classes, self.dtype)(t, label)
+        width = 4 * self.config.time_features
+        vector = None
+        if self.conditions:
+            vector = ConditionVector(self.conditions, self.spec, width, dtype=self.dtype, name="conditions")(forms)
+            vector = None if vector is None else nn.Dense(width, dtype=self.dtype, name="from_conditions")(vector)
+        embedding = TimeEmbedding(self.config.time_features, self.num_classes, self.dtype)(t, label, vector)
         h = x.reshape(x.shape[0], -1).astype(self.dtype)
         for width in self.config.hidden:
             told = nn.Dense(width, use_bias=False, dtype=self.dtype)(embedding)

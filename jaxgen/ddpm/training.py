@@ -3,6 +3,7 @@
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps,     t spread evenly over the batch of all devices
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from jaxgen.ddpm.denoiser import Denoiser
 from jaxgen.ddpm.objective import hybrid_loss, simple_loss
 from jaxgen.ddpm.process import diffuse
 from jaxgen.ddpm.weighting import stratified_t
+from jaxgen.nn import Concat, condition_inputs
 
 
 def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
@@ -43,23 +45,29 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
         )
         return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(config.axis_name) * num, num)
 
+    def mirror(mirrored: Array, x: Array) -> Array:
+        return jnp.where(mirrored, jnp.flip(x, axis=2), x)
+
+    def mirror_images(mirrored: Array, forms: Mapping[str, Array]) -> dict[str, Array]:
+        """Conditions that are images are mirrored with x."""
+        images = {name for name, condition in denoiser.conditions.items() if isinstance(condition, Concat)}
+        return {name: mirror(mirrored, form) if name in images else form for name, form in forms.items()}
+
     def loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Float[Array, " b"], Aux]:
         del step
         fields = denoiser.fields(batch)
-        x_0, label = space.to_model(fields["x"], spec), fields.get("label")
+        x_0, num = space.to_model(fields["x"], spec), len(fields["x"])
         key_t, key = jax.random.split(key)
         key_flip, key = jax.random.split(key)
         key_eps, key_label, key_dropout = jax.random.split(key, 3)
+        forms = condition_inputs.for_training(key_label, denoiser.conditions, spec, fields, num)
         if config.flip:
-            mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), shape=(x_0.shape[0], 1, 1, 1))
-            x_0 = jnp.where(mirrored, jnp.flip(x_0, axis=2), x_0)
-        t = drawn_t(key_t, x_0.shape[0])
-        if label is not None:
-            withheld = jax.random.bernoulli(key_label, jnp.float32(config.label_dropout), label.shape)
-            label = jnp.where(withheld, jnp.int32(denoiser.num_classes), label)
+            mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), shape=(num, 1, 1, 1))
+            x_0, forms = mirror(mirrored, x_0), mirror_images(mirrored, forms)
+        t = drawn_t(key_t, num)
         eps = jax.random.normal(key_eps, x_0.shape, x_0.dtype)
         x_t = diffuse(schedule, x_0, t, eps)
-        output, eps_hat, fraction = denoiser.outputs(variables, x_t, t, label, key_dropout)
+        output, (eps_hat, fraction), changed = denoiser.predict(variables, x_t, t, forms, key_dropout)
         error = simple_loss(config.prediction.target(schedule, x_0, t, eps), output)
         losses = config.weighting(schedule, t, config.prediction) * error
         if learned is not None and fraction is not None:
@@ -67,6 +75,6 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
                 losses, schedule, x_0, x_t, t, eps_hat, fraction, levels=spec.levels, weight=learned.weight
             )
         # Means per dimension, as in the papers.
-        return losses / spec.num_dimensions, Aux({"squared_error": error / spec.num_dimensions})
+        return losses / spec.num_dimensions, Aux({"squared_error": error / spec.num_dimensions}, changed)
 
     return loss

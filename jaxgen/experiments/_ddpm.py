@@ -39,14 +39,14 @@ def estimates(model: GenerativeModel, dataset: Any) -> Callable[[PRNGKey, Any, A
 def uncurated(
     model: GenerativeModel, dataset: Any, seed: int, conditional: bool = False
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, variables) -> a figure of the samples k = 0 .. 99, by the whole generative process."""
+    """(key, state) -> a figure of the samples k = 0 .. 99, by the whole generative process."""
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
+    def figure(key: PRNGKey, state: Any) -> Any:
         chosen, said = _images.labels(dataset, conditional, 100, 10)
         return pictures.examples(
-            {"": model.sample(key, variables, 100, **chosen)},
+            {"": model.sample(key, state.variables, 100, **chosen)},
             dataset.spec,
-            title=f"DDPM on {dataset.name} after {int(variables.step)} steps, seed {seed}: samples k = 0 .. 99{said}, "
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {seed}: samples k = 0 .. 99{said}, "
             f"{model.parts.schedule.num_timesteps} steps each",
             columns=10,
         )
@@ -57,15 +57,15 @@ def uncurated(
 def film_strip(
     model: GenerativeModel, dataset: Any, num: int = 8, moments: int = 12, conditional: bool = False
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, variables) -> a figure of the way down: a row for each sample, of points a panel for each moment."""
+    """(key, state) -> a figure of the way down: a row for each sample, of points a panel for each moment."""
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
+    def figure(key: PRNGKey, state: Any) -> Any:
         num_timesteps, event = model.parts.schedule.num_timesteps, dataset.spec.event_shape
         grid = len(event) > 1
         drawn = num if grid else 50 * num
         chosen, said = _images.labels(dataset, conditional, drawn, drawn)
         said = said.replace("columns", "rows")
-        chain = model.parts.chain(key, variables, drawn, keep=-(-num_timesteps // moments), **chosen)
+        chain = model.parts.chain(key, state.variables, drawn, keep=-(-num_timesteps // moments), **chosen)
         title = f"DDPM on {dataset.name}: from x_T, t = {num_timesteps} (left), to x_0, k = 0 .. {drawn - 1}{said}"
         if grid:
             groups = {"": jnp.swapaxes(chain, 0, 1).reshape(-1, *event)}
@@ -82,8 +82,8 @@ def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNG
 
     shown = min(num, len(dataset.test))
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
-        bound = model.parts.bound(key, variables, dataset.test.rows(np.arange(shown)).arrays)
+    def figure(key: PRNGKey, state: Any) -> Any:
+        bound = model.parts.bound(key, state.variables, dataset.test.rows(np.arange(shown)).arrays)
         costs = host(bound.per_t).mean(axis=1)
         scale, unit = 1.0, f"nats, {model.parts.measure}"
         if model.parts.discrete:
@@ -98,7 +98,7 @@ def terms(model: GenerativeModel, dataset: Any, num: int = 32) -> Callable[[PRNG
                 },
                 "prior and all steps from T down to t": {"": (t, below)},
             },
-            title=f"DDPM on {dataset.name} after {int(variables.step)} steps: the terms of the bound, "
+            title=f"DDPM on {dataset.name} after {int(state.step)} steps: the terms of the bound, "
             f"{shown} test examples",
             x_label="t",
             y_label=unit,

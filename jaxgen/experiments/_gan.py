@@ -45,20 +45,20 @@ def film(dataset: Any) -> Callable[[Mapping[str, Any], str], Any]:
 def latent_path(
     model: GenerativeModel, dataset: Any, seed: int, conditional: bool = False
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, variables) -> a figure of paths in z, and of test examples beside those of the z found for them.
+    """(key, state) -> a figure of paths in z, and of test examples beside those of the z found for them.
 
     With labels each path is one of a class, and z is sought for the label of the test example.
     """
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
+    def figure(key: PRNGKey, state: Any) -> Any:
         z = model.parts.prior(key, jnp.arange(6, dtype=jnp.int32))
         num = min(10, len(dataset.test))
         chosen, _ = _images.labels(dataset, conditional, 3, 3)
         said = ", classes " + ", ".join(map(dataset.spec.class_name, chosen["label"].tolist())) if conditional else ""
-        path = model.parts.interpolate(variables, z[:3], z[3:], 10, **chosen)
+        path = model.parts.interpolate(state.variables, z[:3], z[3:], 10, **chosen)
         x = jnp.asarray(data.to_unit(dataset.test.x[:num], dataset.spec))
         own = {"label": jnp.asarray(dataset.test.label[:num])} if conditional else {}
-        _, x_hat, _ = model.parts.invert(key, variables, x, **own)
+        _, x_hat, _ = model.parts.invert(key, state.variables, x, **own)
         return pictures.examples(
             {
                 f"on the way from one z to another, three times{said}": jnp.swapaxes(path, 0, 1).reshape(
@@ -68,7 +68,7 @@ def latent_path(
                 "G(z) of the z found for them": x_hat,
             },
             dataset.spec,
-            title=f"GAN on {dataset.name} after {int(variables.step)} steps, seed {seed}: the space of z",
+            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {seed}: the space of z",
             columns=10,
         )
 

@@ -109,9 +109,9 @@ def samples(spec: Spec) -> Callable[[Any, str], Any]:
 def reconstructed_and_sampled(
     model: GenerativeModel, dataset: Any, name: str, seed: int, sampled: str = "sampled, z ~ N(0, I)"
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, variables) -> a figure of real, reconstructed and sampled examples."""
+    """(key, state) -> a figure of real, reconstructed and sampled examples."""
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
+    def figure(key: PRNGKey, state: Any) -> Any:
         shown, num = few(dataset, 20)
         x, mask = dataset.test.x[:shown], dataset.test.mask
         real = host(data.to_unit(x, dataset.spec))
@@ -121,11 +121,11 @@ def reconstructed_and_sampled(
         return pictures.examples(
             {
                 "real (test set)": real,
-                "reconstructed": model.parts.reconstruct(variables, x, mask=mask),
-                sampled: model.sample(key, variables, num),
+                "reconstructed": model.parts.reconstruct(state.variables, x, mask=mask),
+                sampled: model.sample(key, state.variables, num),
             },
             dataset.spec,
-            title=f"{name} on {dataset.name} after {int(variables.step)} steps, seed {seed}",
+            title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=20,
         )
 
@@ -143,13 +143,13 @@ def beside_neighbours(
     conditional: bool = False,
     **options: Any,
 ) -> Callable[[PRNGKey, Any], Any]:
-    """(key, variables) -> a figure of real examples, samples, and the training examples nearest to the first
+    """(key, state) -> a figure of real examples, samples, and the training examples nearest to the first
     samples."""
 
-    def figure(key: PRNGKey, variables: Any) -> Any:
+    def figure(key: PRNGKey, state: Any) -> Any:
         shown, drawn = few(dataset, num)
         chosen, said = labels(dataset, conditional, drawn, num)
-        x = host(model.sample(key, variables, drawn, **chosen, **options))
+        x = host(model.sample(key, state.variables, drawn, **chosen, **options))
         return pictures.examples(
             {
                 "real (test set)": data.to_unit(dataset.test.x[:shown], dataset.spec),
@@ -157,7 +157,7 @@ def beside_neighbours(
                 f"nearest training examples to the first {min(num, drawn)} samples": neighbours(x[:num], dataset),
             },
             dataset.spec,
-            title=f"{name} on {dataset.name} after {int(variables.step)} steps, seed {seed}",
+            title=f"{name} on {dataset.name} after {int(state.step)} steps, seed {seed}",
             columns=num,
         )
 

@@ -92,17 +92,17 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
                 found |= {f"{quantity}/{s}": Estimate(float(v), None, unit) for s, v in enumerate(values)}
         return found
 
-    def picture(key: PRNGKey, variables: Any) -> Any:
-        each = host(model.parts.sample_each(key, variables, config.samples))
+    def picture(key: PRNGKey, state: Any) -> Any:
+        each = host(model.parts.sample_each(key, state.variables, config.samples))
         members = {f"samples, seed {s}": x for s, x in enumerate(each)}
         return plot.scatter(
             {"data": dataset.test.x[: config.samples], **members},
-            title=f"GAN on {dataset.name} after {int(variables.step)} steps",
+            title=f"GAN on {dataset.name} after {int(state.step)} steps",
         )
 
-    def discriminators(key: PRNGKey, variables: Any) -> Any:
+    def discriminators(key: PRNGKey, state: Any) -> Any:
         """D of member 0 beside p_d / (p_d + p_g), p_g a density estimate of its samples."""
-        member = model.parts.member(variables, 0)
+        member = model.parts.member(state.variables, 0)
         x = alone.sample(key, member, config.samples)
         ticks = np.linspace(-reach, reach, 161, dtype=np.float32)
         grid = jnp.asarray(np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2))
@@ -117,7 +117,7 @@ def experiment(config: Config, centres: np.ndarray, std: float) -> Experiment:
                 "optimal D(x) = p_d / (p_d + p_g)": jax.nn.sigmoid(optimal).reshape(shape),
             },
             (-reach, reach, -reach, reach),
-            title=f"GAN on {dataset.name} after {int(variables.step)} steps, seed 0; dots: samples",
+            title=f"GAN on {dataset.name} after {int(state.step)} steps, seed 0; dots: samples",
             points=x[:500],
             limits=(0, 1),
             label="probability that x is real",

@@ -61,17 +61,17 @@ class Config(Settings):
         solver = _ddpm.at_most(model, ddpm.DPMSolver(20))
         reach = 1.15 * float(np.abs(shown).max())
 
-        def picture(key: PRNGKey, variables: Any) -> Any:
+        def picture(key: PRNGKey, state: Any) -> Any:
             return plot.scatter(
                 {
                     "data": shown,
-                    "samples": model.sample(key, variables, 2000),
-                    f"DPM-Solver++, {solver.num_steps} steps": model.sample(key, variables, 2000, sampler=solver),
+                    "samples": model.sample(key, state.variables, 2000),
+                    f"DPM-Solver++, {solver.num_steps} steps": model.sample(key, state.variables, 2000, sampler=solver),
                 },
-                title=f"DDPM on {dataset.name} after {int(variables.step)} steps, seed {self.seed}",
+                title=f"DDPM on {dataset.name} after {int(state.step)} steps, seed {self.seed}",
             )
 
-        def score(key: PRNGKey, variables: Any) -> Any:
+        def score(key: PRNGKey, state: Any) -> Any:
             """The field at several levels, over the data at that level."""
             schedule = model.parts.schedule
             ticks = np.linspace(-reach, reach, 25, dtype=np.float32)
@@ -84,12 +84,12 @@ class Config(Settings):
             fields, points = {}, {}
             for name, t in levels.items():
                 eps, _ = ddpm.process.eps_and_fraction(
-                    model.parts.denoise(variables, x_t, jnp.full(len(x_t), t, jnp.int32)), x_t
+                    model.parts.denoise(state.variables, x_t, jnp.full(len(x_t), t, jnp.int32)), x_t
                 )
                 fields[name] = ddpm.prediction.score_from_eps(schedule, t, eps).reshape(grid.shape)
                 points[name] = model.parts.diffuse(key, jnp.asarray(shown), t)
             box = (-reach, reach, -reach, reach)
-            title = f"score of q(x_t) as learnt from {dataset.name}, {int(variables.step)} steps; dots: x_t"
+            title = f"score of q(x_t) as learnt from {dataset.name}, {int(state.step)} steps; dots: x_t"
             return plot.arrows(fields, box, title=title, points=points)
 
         return Experiment(

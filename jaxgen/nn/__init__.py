@@ -4,10 +4,11 @@ All are stateless but batch and spectral normalisation, which keep variables bes
 """
 
 from jaxgen.nn.attention import CrossAttention, SelfAttention
-from jaxgen.nn.condition_layers import Context, EmbedConditions, TokenConditions
+from jaxgen.nn.condition_layers import ConditionVector, Context, EmbedConditions, TokenConditions
 from jaxgen.nn.conditions import Concat, Condition, Conditions, CrossAttend, Embed
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
+from jaxgen.nn.network import Network, network
 from jaxgen.nn.normalisation import BatchNorm, GroupNorm
 from jaxgen.nn.phases import channels_to_phases, phases_to_channels
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
@@ -20,6 +21,7 @@ __all__ = [
     "BatchNorm",
     "Concat",
     "Condition",
+    "ConditionVector",
     "Conditions",
     "Context",
     "Conv",
@@ -32,6 +34,7 @@ __all__ = [
     "Embed",
     "EmbedConditions",
     "GroupNorm",
+    "Network",
     "SelfAttention",
     "SpectralConv",
     "SpectralDense",
@@ -44,6 +47,7 @@ __all__ = [
     "conv_general_dilated",
     "fourier_embedding",
     "halvings",
+    "network",
     "phases_to_channels",
     "sinusoidal_embedding",
 ]

@@ -3,6 +3,7 @@
     vector = EmbedConditions(conditions, spec, width)(forms)           [B, width], beside an embedding of the time, say
     x = concatenated(x, conditions, forms)                             further channels of the input
     tokens = TokenConditions(conditions, spec, width)(forms)           a context for `jaxgen.nn.CrossAttention`
+    vector = ConditionVector(conditions, spec, width)(forms)           all of them in one vector
 
 Each is None, or leaves x as it is, where no condition is of its kind, and then has no parameters.
 """
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.nn.conditions import Conditions, CrossAttend, Embed
+from jaxgen.nn.conditions import Concat, Conditions, CrossAttend, Embed
 
 
 class EmbedConditions(nn.Module):
@@ -94,6 +95,42 @@ class TokenConditions(nn.Module):
             kept = jnp.ones(form.shape[:2], jnp.bool_) if condition.padding is None else form != condition.padding
             masks.append(kept)
         return Context(jnp.concatenate(tokens, axis=1), jnp.concatenate(masks, axis=1)) if tokens else None
+
+
+class ConditionVector(nn.Module):
+    """All conditions as one vector, for networks that start or end with a vector: decoders, generators, dense layers.
+
+    Classes and vectors are embedded, images flattened, and the tokens of a sequence averaged by learned weights.
+
+    Attributes:
+        conditions: Conditions by name.
+        spec: Description of the data.
+        width: Length of an embedding, and of the tokens' average.
+        images: Whether `Concat` conditions are part of it; not where they are channels of the input already.
+        dtype: Dtype of the computation; parameters stay float32.
+    """
+
+    conditions: Conditions
+    spec: Spec
+    width: int
+    images: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, forms: Mapping[str, Array]) -> Float[Array, "b _"] | None:
+        embedded = EmbedConditions(self.conditions, self.spec, self.width, self.dtype, name="embedded")(forms)
+        parts = [] if embedded is None else [embedded]
+        for name, condition in sorted(self.conditions.items()):
+            if self.images and isinstance(condition, Concat):
+                parts.append(forms[name].reshape(forms[name].shape[0], -1).astype(self.dtype))
+        context = TokenConditions(self.conditions, self.spec, self.width, self.dtype, name="tokens")(forms)
+        if context is not None:
+            scores = nn.Dense(1, use_bias=False, dtype=self.dtype, name="weights")(context.tokens)[..., 0]
+            # A sequence of padding alone has the weight 0 everywhere, not an average of nothing.
+            weights = nn.softmax(scores.astype(jnp.float32), axis=-1, where=context.mask)
+            weights = jnp.where(context.mask, weights, 0.0)
+            parts.append((weights[..., None] * context.tokens.astype(jnp.float32)).sum(axis=1).astype(self.dtype))
+        return jnp.concatenate(parts, axis=-1) if parts else None
 
 
 def _embedded(form: Array, num_values: int | None, width: int, dtype: Any, name: str) -> Array:

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jaxtyping import Array, Bool
 
 from jaxgen import require
@@ -145,6 +146,30 @@ Condition: TypeAlias = Embed | Concat | CrossAttend
 Conditions: TypeAlias = Mapping[str, Condition]
 """Conditions by the names of their fields: the label or a further field of the data."""
 
+NO_CONDITIONS: Conditions = FrozenDict()
+
+NO_FORMS: Mapping[str, Array] = FrozenDict()
+
+
+def checked(conditions: Any, conditional: bool = False) -> Conditions:
+    """The conditions of a config, made hashable.
+
+    Args:
+        conditions: Conditions by name.
+        conditional: Whether the config has the label as a condition by another field.
+
+    Raises:
+        ValueError: No mapping of names to conditions, or the label twice.
+    """
+    if not isinstance(conditions, Mapping):
+        raise ValueError(f"condition must be a mapping of names to conditions, got {type(conditions).__name__}")
+    for name, condition in conditions.items():
+        if not isinstance(condition, Embed | Concat | CrossAttend):
+            raise ValueError(f"condition[{name!r}] must be Embed(), Concat() or CrossAttend(), got {condition!r}")
+    if conditional and "label" in conditions:
+        raise ValueError('condition must not hold "label" where conditional=True, which is the same')
+    return FrozenDict(conditions)
+
 
 def check(conditions: Conditions, spec: Spec) -> None:
     """Refuse conditions that data of this spec cannot meet.
@@ -156,9 +181,7 @@ def check(conditions: Conditions, spec: Spec) -> None:
     Raises:
         ValueError: A name that is no field of the data, a field that does not go with its condition, or no condition.
     """
-    for name, condition in conditions.items():
-        if not isinstance(condition, Embed | Concat | CrossAttend):
-            raise ValueError(f"condition[{name!r}] must be Embed(), Concat() or CrossAttend(), got {condition!r}")
+    for name, condition in checked(conditions).items():
         condition.check(name, spec.field(name), spec.event_shape)
 
 

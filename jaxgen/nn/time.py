@@ -62,7 +62,7 @@ def fourier_embedding(
 
 
 class TimeEmbedding(nn.Module):
-    """Embedding of the time and, where there are classes, the class, for every block of a network.
+    """Embedding of the time and, where there are classes, the class, for every block of a network; a vector is added.
 
     Attributes:
         features: Length of the sinusoidal embedding; the output is four times as long.
@@ -77,12 +77,16 @@ class TimeEmbedding(nn.Module):
     scale: float = 1.0
 
     @nn.compact
-    def __call__(self, t: Real[Array, " b"], label: Int[Array, " b"] | None) -> Float[Array, "b _"]:
+    def __call__(
+        self, t: Real[Array, " b"], label: Int[Array, " b"] | None, vector: Float[Array, "b _"] | None = None
+    ) -> Float[Array, "b _"]:
         width = 4 * self.features
         h = sinusoidal_embedding(t, self.features, self.scale).astype(self.dtype)
         h = nn.Dense(width, dtype=self.dtype)(nn.swish(nn.Dense(width, dtype=self.dtype)(h)))
         if self.num_classes is not None:
             h = h + nn.Embed(self.num_classes, width, dtype=self.dtype)(label)
+        if vector is not None:
+            h = h + vector
         # Every block would apply swish first.
         return nn.swish(h)
 

@@ -10,6 +10,7 @@ Nothing here counts the spatial dimensions, and sizes are halved rounding up (`j
 images of odd sizes and volumes pass as well.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,9 @@ from jaxtyping import Array, Float, Int, Real
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.nn.attention import SelfAttention
+from jaxgen.nn.attention import CrossAttention, SelfAttention
+from jaxgen.nn.condition_layers import EmbedConditions, TokenConditions
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
 from jaxgen.nn.convolution import Conv
 from jaxgen.nn.normalisation import GroupNorm
 from jaxgen.nn.phases import channels_to_phases, phases_to_channels
@@ -114,9 +117,11 @@ class UNet:
             fit = tuple(-(-n // self.patch) * self.patch for n in spec.event_shape[:-1])
             raise ValueError(f"patch={self.patch} must divide the size, got {spec.event_shape[:-1]}; {fit} would fit")
 
-    def network(self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any) -> nn.Module:
+    def network(
+        self, spec: Spec, outputs: int, num_classes: int | None, dtype: Any, conditions: Conditions = NO_CONDITIONS
+    ) -> nn.Module:
         """Build the module, see `Network`, for events of this spec."""
-        return Network(self, outputs, num_classes, dtype)
+        return Network(self, outputs, num_classes, dtype, spec, conditions)
 
 
 class ResidualBlock(nn.Module):
@@ -158,17 +163,24 @@ class Network(nn.Module):
 
     t counts steps, in hundreds or thousands; real t in [0, 1] is given as 1000 t (see `sinusoidal_embedding`).
 
+    Further conditions come in as `jaxgen.nn.conditions` has them: vectors beside the embedding of t, images as channels
+    of x, and tokens by attention after every attention of x to itself.
+
     Attributes:
         config: Sizes of the U-Net.
         outputs: Number of output arrays of the event's shape.
         num_classes: Number of labels, "no label" included; None without labels.
         dtype: Dtype of the computation; the output is float32.
+        spec: Description of the data, where there are further conditions.
+        conditions: Conditions besides the label, by name.
     """
 
     config: UNet
     outputs: int = 1
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    spec: Spec | None = None
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
     def __call__(
@@ -177,20 +189,31 @@ class Network(nn.Module):
         t: Real[Array, " b"],
         label: Int[Array, " b"] | None,
         train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
     ) -> tuple[Array, ...]:
         config, dtype, window = self.config, self.dtype, (3,) * (x.ndim - 2)
         # (Argument 3, counted from self, is train, which is no array.)
         block = nn.remat(ResidualBlock, static_argnums=(3,)) if config.remat else ResidualBlock
-        embedding = TimeEmbedding(config.features, self.num_classes, dtype)(t, label)
+        channels = x.shape[-1] * config.patch ** (x.ndim - 2)
+        vector, context = None, None
+        if self.conditions and self.spec is not None:
+            vector = EmbedConditions(self.conditions, self.spec, 4 * config.features, dtype, name="vector")(forms)
+            context = TokenConditions(self.conditions, self.spec, config.features, dtype, name="context")(forms)
+            x = concatenated(x, self.conditions, forms)
+        embedding = TimeEmbedding(config.features, self.num_classes, dtype)(t, label, vector)
 
         # Explicit names, so that parameters are called the same with and without remat.
         def through(h: Array, level: int, name: str) -> Array:
             h = block(config.widths[level], config, dtype, name=f"{name}_block")(h, embedding, train)
-            if level not in config.attention:
-                return h
-            return SelfAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_attention")(h)
+            return attended(h, name) if level in config.attention else h
 
-        channels = x.shape[-1] * config.patch ** (x.ndim - 2)
+        def attended(h: Array, name: str) -> Array:
+            h = SelfAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_attention")(h)
+            if context is None:
+                return h
+            cross = CrossAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_cross_attention")
+            return cross(h, context.tokens, context.mask)
+
         blocks = (config.patch,) * (x.ndim - 2)
         h = phases_to_channels(x.astype(dtype), blocks, 1)
         levels = range(len(config.widths))
@@ -206,7 +229,7 @@ class Network(nn.Module):
                 across.append(h)
 
         h = block(config.widths[-1], config, dtype, name="middle_0_block")(h, embedding, train)
-        h = SelfAttention(config.num_heads, config.num_groups, dtype, name="middle_attention")(h)
+        h = attended(h, "middle")
         h = block(config.widths[-1], config, dtype, name="middle_1_block")(h, embedding, train)
 
         for level in reversed(levels):

@@ -7,9 +7,11 @@ the user has named the experiment that it comes from (`home`, see `jaxgen.runs.n
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
+
+from flax.core import FrozenDict
 
 from jaxgen.runs.names import class_of, name_of
 from jaxgen.spelling import nearest
@@ -19,7 +21,7 @@ def to_json(value: Any, home: ModuleType | None = None) -> Any:
     """A config as JSON types.
 
     Args:
-        value: A dataclass whose fields are JSON types, tuples, None or such dataclasses.
+        value: A dataclass whose fields are JSON types, tuples, mappings of names, None or such dataclasses.
         home: Module of the run's experiment, if it is outside jaxgen.
 
     Raises:
@@ -28,6 +30,8 @@ def to_json(value: Any, home: ModuleType | None = None) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name), home) for f in dataclasses.fields(value)}
         return {"type": name_of(type(value), home), **fields}
+    if isinstance(value, Mapping):
+        return {"mapping": {name: to_json(item, home) for name, item in value.items()}}
     if isinstance(value, list | tuple):
         return [to_json(item, home) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
@@ -50,6 +54,8 @@ def from_json(tree: Any, home: ModuleType | None = None) -> Any:
         return tuple(from_json(item, home) for item in tree)
     if not isinstance(tree, dict):
         return tree
+    if tree.keys() == {"mapping"} and isinstance(tree["mapping"], dict):
+        return FrozenDict({name: from_json(item, home) for name, item in tree["mapping"].items()})
     kind = class_of(tree.get("type"), home)
     known = [field.name for field in dataclasses.fields(kind)]
     for name in tree:
@@ -94,6 +100,8 @@ def _renamed(tree: Any, home: ModuleType | None) -> Any:
         return [_renamed(item, home) for item in tree]
     if not isinstance(tree, dict):
         return tree
+    if tree.keys() == {"mapping"} and isinstance(tree["mapping"], dict):
+        return FrozenDict({name: from_json(item, home) for name, item in tree["mapping"].items()})
     tree = {name: _renamed(value, home) for name, value in tree.items()}
     try:
         return {**tree, "type": name_of(class_of(tree.get("type"), home), home)}

@@ -61,7 +61,7 @@ def finish(
     title = f"{Path(folder.path).name}, {config.steps} steps, seed {config.seed}"
     key_picture = jax.random.fold_in(root, PICTURE)
     draws: dict[str, Callable[[], Any]] = {
-        name: functools.partial(draw, key_picture, state.variables)
+        name: functools.partial(draw, key_picture, state)
         for name, draw in {"final": experiment.picture, **experiment.pictures}.items()
     }
     film = experiment.film

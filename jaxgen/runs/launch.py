@@ -235,7 +235,7 @@ def _train(
 
     def picture(step: int, state: Any, window: Window | None) -> None:
         key = jax.random.fold_in(root, PICTURE)
-        plot.save(experiment.picture(key, state.variables), folder.pictures / f"step_{step:08d}.png")
+        plot.save(experiment.picture(key, state), folder.pictures / f"step_{step:08d}.png")
         if experiment.film is not None:
             folder.add_frame(step, np.asarray(model.sample(key, state.variables, experiment.film_samples)))
 

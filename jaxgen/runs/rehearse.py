@@ -47,8 +47,8 @@ def rehearsed(experiment: Experiment, key: PRNGKey, like: Any, batch: Any) -> No
     parts: dict[str, tuple[Callable[..., Any], Any]] = {
         "a step": (lambda key, state: model.step(key, state, batch), like),
         "the evaluation": (lambda key, variables: experiment.evaluate(key, variables, two), like.variables),
-        "the picture": (experiment.picture, like.variables),
-        **{f"the picture {name!r}": (draw, like.variables) for name, draw in experiment.pictures.items()},
+        "the picture": (experiment.picture, like),
+        **{f"the picture {name!r}": (draw, like) for name, draw in experiment.pictures.items()},
         "samples": (sampled, like.variables),
     }
     if experiment.report is not None:

@@ -24,7 +24,7 @@ class Experiment(NamedTuple):
         model: The model.
         dataset: The data, see `jaxgen.data.Dataset`.
         evaluate: (key, variables, split) -> estimates by name, for a `jaxgen.data.Split`; quick, for every checkpoint.
-        picture: (key, variables) -> a figure of what the model does.
+        picture: (key, state) -> a figure of what the model does.
         samples: (samples, title) -> a figure of samples.
         report: The same for the end of the run and `jaxgen evaluate`, where it may take its time; None for
             `evaluate`.
@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
         film_samples: Samples per moment.
         levels: By metric, the name and height of a line that its curve is held against.
         beside: By estimate, the training metric whose panel of the curves it shares where the names differ.
-        pictures: Further pictures at the end, by file name: (key, variables) -> a figure.
+        pictures: Further pictures at the end, by file name: (key, state) -> a figure.
     """
 
     model: GenerativeModel

@@ -124,7 +124,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32(digits, key):
     after, _ = jax.eval_shape(model.step, key, state, batch)
     assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
     assert "bf16" in str(jax.make_jaxpr(model.step)(key, state, batch))
-    assert jax.eval_shape(model.evaluate, key, state, batch)["reconstruction"].dtype == jnp.float32
+    assert jax.eval_shape(model.evaluate, key, state.variables, batch)["reconstruction"].dtype == jnp.float32
 
 
 @pytest.mark.parametrize(

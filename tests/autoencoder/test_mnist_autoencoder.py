@@ -31,7 +31,7 @@ def test_the_report_compares_features_with_pixels_and_training_with_none():
     assert all(0 <= found[name].value <= 1 for name in compared)
     assert found["gain"].value == pytest.approx(found["fine_tuned"].value - found["from_scratch"].value)
     assert found["gain"].unit == "accuracy, 20 labels"
-    assert experiment.picture(jax.random.key(1), state.variables) is not None
+    assert experiment.picture(jax.random.key(1), state) is not None
 
 
 def test_data_without_labels_are_reconstructed_only(tmp_path):

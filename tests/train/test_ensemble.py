@@ -32,7 +32,7 @@ def test_a_member_is_the_model_trained_alone(case):
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), i), s)
             alone, _ = model.step(key, alone, part)
         for a, b in zip(
-            jax.tree.leaves(together.parts.member(state.variables, s)), jax.tree.leaves(alone), strict=True
+            jax.tree.leaves(together.parts.member(state.variables, s)), jax.tree.leaves(alone.variables), strict=True
         ):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 

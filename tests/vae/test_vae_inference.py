@@ -26,7 +26,7 @@ def known():
 @pytest.mark.parametrize("name", ["log_likelihood", "monte_carlo"])
 def test_both_estimates_reach_the_exact_value(known, name):
     model, state, oracle, x = known
-    estimate = getattr(model.parts, name)(jax.random.key(2), state, {"x": x}, num_samples=20_000)
+    estimate = getattr(model.parts, name)(jax.random.key(2), state.variables, {"x": x}, num_samples=20_000)
     np.testing.assert_allclose(estimate, oracle.log_prob(x), atol=0.2)
 
 

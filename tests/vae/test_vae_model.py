@@ -111,7 +111,7 @@ def test_one_importance_sample_is_the_bound_on_average(digits, key):
     state = model.init(key, batch)
     keys = jax.random.split(key, 400)
     weighted = jnp.stack([model.parts.log_likelihood(k, state.variables, batch, 1, chunk=1) for k in keys])
-    bounds = jnp.stack([-model.evaluate(k, state, batch)["negative_elbo"] for k in keys])
+    bounds = jnp.stack([-model.evaluate(k, state.variables, batch)["negative_elbo"] for k in keys])
     error = jnp.sqrt((weighted.var(axis=0) + bounds.var(axis=0)) / 400)
     assert (jnp.abs(weighted.mean(axis=0) - bounds.mean(axis=0)) < 4.5 * error).all()
 

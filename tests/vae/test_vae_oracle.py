@@ -193,7 +193,7 @@ def test_missing_values_may_be_anything(trained):
     x, mask = dataset.test.x[:5], np.arange(30).reshape(5, 6) % 3 > 0
     batches = [{"x": np.where(mask, x, np.float32(fill)), "mask": mask} for fill in (0.0, 1e6, np.nan)]
     for use in (model.parts.impute, model.parts.log_likelihood):
-        values = [np.asarray(use(jax.random.key(0), state, batch, 50)) for batch in batches]
+        values = [np.asarray(use(jax.random.key(0), state.variables, batch, 50)) for batch in batches]
         np.testing.assert_array_equal(values[0], values[1])
         np.testing.assert_array_equal(values[0], values[2])
     after = [model.step(jax.random.key(0), state, batch)[0] for batch in batches]

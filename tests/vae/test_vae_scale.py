@@ -43,7 +43,9 @@ def test_standardising_leaves_the_exact_log_likelihood_of_a_linear_gaussian_mode
     # And exactly, draw by draw: minus five log std of what the same model says of the scaled values.
     u = np.asarray(space.to_model(x, spec))
     for part in ("log_likelihood", "monte_carlo"):
-        both = [getattr(m.parts, part)(key, state, {"x": v}, num_samples=100) for m, v in ((model, x), (plain, u))]
+        both = [
+            getattr(m.parts, part)(key, state.variables, {"x": v}, num_samples=100) for m, v in ((model, x), (plain, u))
+        ]
         np.testing.assert_allclose(both[0], both[1] - 5 * np.log(std), rtol=1e-5)
     values, of_u = model.evaluate(key, state.variables, {"x": x}), plain.evaluate(key, state.variables, {"x": u})
     for term, shift in (("negative_elbo", 5 * np.log(std)), ("distortion", 5 * np.log(std)), ("rate", 0)):
