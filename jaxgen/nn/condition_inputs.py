@@ -61,7 +61,8 @@ def chosen(
             of range (of traced values unchecked), a label that occurs in no training example.
     """
     if condition is not None and not isinstance(condition, Mapping):
-        raise ValueError(f"condition must be a mapping of names to values, no condition is without one, got {type(condition).__name__}")
+        kind = type(condition).__name__
+        raise ValueError(f"condition must be a mapping of names to values, no condition is without one, got {kind}")
     asked = {name: value for name, value in (condition or {}).items() if value is not None}
     if label is not None:
         if "label" not in conditions:
