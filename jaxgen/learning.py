@@ -133,7 +133,12 @@ def moving_average(decay: float, before: TrainState, after: TrainState, average:
     """
     n = updates_made(before).astype(jnp.float32)
     keep = jnp.minimum(jnp.float32(decay), (1 + n) / (10 + n)) if decay else jnp.float32(0)
-    moved = optax.incremental_update(of, average, 1 - keep)
+
+    def towards(new: Any, old: Any) -> Any:
+        # Counters and other collections of integers have no average: the average has their last value.
+        return optax.incremental_update(new, old, 1 - keep) if jnp.issubdtype(new.dtype, jnp.floating) else new
+
+    moved = jax.tree.map(towards, of, average)
     if not decay or updates_made(before) is before.step:  # every step is an update
         return moved
     updated = updates_made(after) > updates_made(before)
