@@ -31,13 +31,16 @@ class Config(Settings):
         dataset = data.load(self.data, seed=self.seed)
         model = self.model_for(dataset.spec)
 
-        def measured(key: PRNGKey, state: Any, split: Any) -> dict[str, Estimate]:
-            return evaluate.estimates(evaluate.per_example(model, key, state, split), "nats")
+        def measured(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
+            return evaluate.estimates(evaluate.per_example(model, key, variables, split), "nats")
 
         def picture(key: PRNGKey, state: Any) -> Any:
             x = dataset.test.x[:20]
-            groups = {"real": data.to_unit(x, dataset.spec), "reconstructed": model.parts.reconstruct(state, x)}
-            return samples(model.sample(key, state, 40), "VAE", **groups)
+            groups = {
+                "real": data.to_unit(x, dataset.spec),
+                "reconstructed": model.parts.reconstruct(state.variables, x),
+            }
+            return samples(model.sample(key, state.variables, 40), "VAE", **groups)
 
         def samples(x: Any, title: str, **above: Any) -> Any:
             return plot.examples({**above, "sampled": x}, title=title, columns=20)

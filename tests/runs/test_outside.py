@@ -81,7 +81,7 @@ HELPER = """
 from jaxgen import evaluate, plot
 
 def measured(model):
-    return lambda key, state, split: evaluate.estimates(evaluate.per_example(model, key, state, split), "nats")
+    return lambda key, variables, split: evaluate.estimates(evaluate.per_example(model, key, variables, split), "nats")
 
 def shown(x, title):
     return plot.examples({"": x}, title=title)
@@ -90,7 +90,7 @@ LATER = """
 from helper import shown
 
 def drawn(model):
-    return lambda key, state: shown(model.sample(key, state, 4), "samples")
+    return lambda key, state: shown(model.sample(key, state.variables, 4), "samples")
 """
 
 
