@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from jaxgen import require
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Variables
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey
 from jaxgen.progress import counted
 from jaxgen.rehearsal import host
 
 
 def per_example(
-    model: GenerativeModel, key: PRNGKey, variables: Variables, split: Any, batch_size: int = 500
+    model: GenerativeModel, key: PRNGKey, variables: Any, split: Any, batch_size: int = 500
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """What `model.evaluate` says of every example of a split, in the order of the split.
 

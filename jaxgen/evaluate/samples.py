@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
-from jaxgen.core import GenerativeModel, PRNGKey, Variables
+from jaxgen.core import GenerativeModel, PRNGKey
 from jaxgen.progress import counted
 
 
 def samples(
     model: GenerativeModel,
     key: PRNGKey,
-    variables: Variables,
+    variables: Any,
     num: int,
     *,
     label: Int[Array | np.ndarray, " _"] | None = None,
@@ -51,7 +51,7 @@ def samples(
     return np.concatenate(parts)
 
 
-def takes_labels(model: GenerativeModel, variables: Variables) -> bool:
+def takes_labels(model: GenerativeModel, variables: Any) -> bool:
     """Whether a model samples by label; one that does not refuses a label with a ValueError. Draws nothing."""
     try:
         # A traced label: any that it could be, whether or not class 0 occurs in training.

@@ -49,6 +49,7 @@ class Embed:
 
     def __post_init__(self):
         require.number("dropout", self.dropout, 0, below=1)
+        require.fields(self)
 
     def check(self, name: str, field: Field, event_shape: tuple[int, ...]) -> None:
         """Raise ValueError for a field that is neither one value nor a vector of reals, grey levels or bools."""
@@ -84,6 +85,7 @@ class Concat:
 
     def __post_init__(self):
         require.number("dropout", self.dropout, 0, below=1)
+        require.fields(self)
 
     def check(self, name: str, field: Field, event_shape: tuple[int, ...]) -> None:
         """Raise ValueError for a field that is larger than x, of another number of axes, or of classes."""
@@ -121,7 +123,8 @@ class CrossAttend:
     def __post_init__(self):
         require.number("dropout", self.dropout, 0, below=1)
         if self.padding is not None:
-            require.integer("padding", self.padding, 0)
+            require.size("padding", self.padding, 0)
+        require.fields(self)
 
     def check(self, name: str, field: Field, event_shape: tuple[int, ...]) -> None:
         """Raise ValueError for a field that is no sequence of tokens [L] or vectors [L, n], or has no such padding."""

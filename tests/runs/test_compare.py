@@ -90,9 +90,9 @@ def test_what_the_experiment_asks_of_the_sampler_is_asked_and_said(two, tmp_path
     def load(path, **options):
         experiment, config, state = original(path, **options)
 
-        def sample(key, state, num, flavour=None, **rest):
+        def sample(key, variables, num, flavour=None, **rest):
             asked.append(flavour)
-            return experiment.model.sample(key, state.variables, num, **rest)
+            return experiment.model.sample(key, variables, num, **rest)
 
         model = experiment.model._replace(sample=sample)
         return experiment._replace(model=model, sampling={"flavour": "lemon"}), config, state
