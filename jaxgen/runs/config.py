@@ -100,8 +100,6 @@ def _renamed(tree: Any, home: ModuleType | None) -> Any:
         return [_renamed(item, home) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    if tree.keys() == {"mapping"} and isinstance(tree["mapping"], dict):
-        return FrozenDict({name: from_json(item, home) for name, item in tree["mapping"].items()})
     tree = {name: _renamed(value, home) for name, value in tree.items()}
     try:
         return {**tree, "type": name_of(class_of(tree.get("type"), home), home)}
