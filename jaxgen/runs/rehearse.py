@@ -38,6 +38,11 @@ def rehearsed(experiment: Experiment, key: PRNGKey, like: Any, batch: Any) -> No
         ValueError: Something would fail: its name, and why.
     """
     model, test = experiment.model, experiment.dataset.test
+    if not hasattr(like, "variables"):
+        raise ValueError(
+            f"the state of a model must have variables, what inference reads of it, such as core.TrainState, got "
+            f"{type(like).__name__}"
+        )
     two = test.rows(np.arange(min(2, len(test))))
 
     def sampled(key: PRNGKey, variables: Variables) -> Any:

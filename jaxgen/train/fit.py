@@ -91,6 +91,11 @@ def fit(
     with interruption(tell=progress and sys.stderr.isatty()) as signal:
         if state is None:
             state = model.init(jax.random.fold_in(key, INIT), batches(0))
+            if not hasattr(state, "step"):
+                raise ValueError(
+                    f"init must return a state with the number of its steps, state.step (int32 []), such as "
+                    f"core.TrainState, got {type(state).__name__}"
+                )
         elif not hasattr(state, "step"):
             raise ValueError(f"state must be a state of this model, got {type(state).__name__}")
         elif int(state.step) < num_steps:

@@ -146,6 +146,12 @@ def test_an_argument_is_refused_by_name(arguments, message):
         inspect.unwrap(train.fit)(**given)  # as it is without the tests' checks of types
 
 
+def test_a_state_without_its_step_is_refused():
+    model = counter()._replace(init=lambda key, batch: {"w": np.zeros(())})
+    with pytest.raises(ValueError, match=r"init must return a state with the number of its steps.*got dict"):
+        train.fit(model, Feed(), KEY, 3, progress=False)
+
+
 def small(latent_dim=2, lr=1e-3):
     config = vae.Config(latent_dim, (8,), optimizer=vae.Config().optimizer.__class__(lr))
     digits = data.load("digits")
