@@ -41,11 +41,11 @@ from jaxgen import number, require
 PRNGKey: TypeAlias = Key[Array, ""]
 
 Batch: TypeAlias = Mapping[str, Any]
-"""What a step or an evaluation sees of the data, leading axis B.
+"""Data of one step or one evaluation, leading axis B.
 
 "x" [B, *event] in storage dtype; optional "label" [B] int32, "mask" [B, *event] bool (True = observed) and
 "index" [B] int32: the position in the data set, -1 for the padding of the last evaluation batch. Further fields
-[B, ...] have names of their own, "low" or "caption" say; `Spec.fields` describes them.
+[B, ...] have names of their own, for instance "low" or "caption"; `Spec.fields` describes them.
 """
 
 RESERVED = ("x", "label", "mask", "index")
@@ -336,7 +336,7 @@ class Aux(NamedTuple):
 
 @runtime_checkable
 class Loss(Protocol):
-    """What training minimises, per example; its gradient is taken with respect to `variables["params"]`."""
+    """Loss that training minimises, per example; its gradient is taken with respect to `variables["params"]`."""
 
     def __call__(self, variables: Variables, key: PRNGKey, batch: Batch, step: Any, /) -> tuple[Array, Aux]: ...
 
@@ -376,9 +376,9 @@ class Replaceable:
 
 @dataclass(frozen=True)
 class Objective(Replaceable, Generic[P]):
-    """What is learned, as pure functions that know no optimizer.
+    """An objective of learning, as pure functions that know no optimizer.
 
-    An objective of the user's own is another function in one of these places: `objective.replace(loss=...)`.
+    For an objective of your own replace one of these functions: `objective.replace(loss=...)`.
 
     Attributes:
         init: (key, batch) -> variables: {"params": ..., and further collections of the network}.
@@ -406,7 +406,7 @@ class GenerativeModel(Replaceable, Generic[S, P]):
         sample: (key, variables, num, *, first=0, label=None, condition=None, ...) -> [num, *event] in data space, see
             `Sample`.
         parts: The family's own functions of variables. Training never reads them.
-        objective: What `step` learns, for a training loop of the user's own: an `Objective`, or the two losses of a
+        objective: Objective of `step`, for a training loop of the user's own: an `Objective`, or the two losses of a
             game.
     """
 
@@ -445,9 +445,9 @@ class Estimate(NamedTuple):
     """A number that was measured.
 
     Attributes:
-        value: The number; the mean, where it is one over examples.
-        standard_error: Of that mean, None where there is none to give.
-        unit: As in "nats" or "bits/dim", with the measure where it matters.
+        value: The number; a mean, if it is taken over examples.
+        standard_error: Standard error of the mean, None where there is none.
+        unit: Unit, such as "nats" or "bits/dim", with the measure where it matters.
     """
 
     value: float

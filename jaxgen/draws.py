@@ -57,8 +57,8 @@ def example_labels(
 def coarse_uniforms(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Uniform draws from the 65,536 numbers (i + 1/2) / 65,536, for half the random bits of `jax.random.uniform`.
 
-    What is compared with a probability p is then right to within 2^-17, and random bits are a good part of a small
-    network's training step.
+    A draw falls below p with a probability that is within 2^-17 of p. Random bits take a good part of the time of a
+    small network's training step.
 
     Returns:
         Draws in (0, 1), float32 of the given shape; neither end is met.

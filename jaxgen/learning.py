@@ -35,7 +35,7 @@ def model(
     """A model that learns an objective by gradient descent.
 
     Args:
-        objective: What is learned: a family's own, or one of the user's.
+        objective: Objective to learn: a family's own, or one of the user's.
         tx: Optimizer.
         ema_decay: Decay per update of the moving average of parameters and running statistics, which evaluation and
             sampling use, in [0, 1); None for no average.
@@ -189,7 +189,7 @@ def shared_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:
 
 
 def _checked(result: Any) -> tuple[jax.Array, Aux]:
-    """What a loss returned, if it is what a step can use.
+    """Check that a step can use the result of a loss, and return it.
 
     Raises:
         ValueError: Anything but floating losses [B] with an `Aux`.

@@ -228,7 +228,7 @@ def _of_kind(name: str, value: Any, annotation: Any) -> None:
     plain = {int: integer, float: number}
     found = [option for option in options if option in plain]
     if found and not {str, bool} & set(options):
-        # (Of int | float the wider.)
+        # (float for int | float: it allows both.)
         plain[float if float in found else int](name, value)
     elif options == [bool] and not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}")

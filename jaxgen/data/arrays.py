@@ -72,8 +72,8 @@ def from_arrays(
         scale: How models see real values, see `jaxgen.data.scale`.
 
     Raises:
-        ValueError: What `Split` and `Dataset` refuse, labels or integers of a field far beyond the number of those that
-            occur, or fractions that leave a set without an example.
+        ValueError: Arguments that `Split` or `Dataset` refuses, labels or integers of a field far beyond the number of
+            those that occur, or fractions that leave a set without an example.
     """
     x, mask = _unmasked(x, mask)
     whole = Split(x, label, mask, fields, condition=condition)

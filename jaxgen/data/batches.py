@@ -84,9 +84,9 @@ class Batches:
         return _batch(self, jnp.asarray(step, jnp.uint32))
 
     def feed(self, first: int, num: int) -> "Batches":
-        """What a compiled loop over steps first .. first + num - 1 is given, to be called as `feed(step)`.
+        """Batches of steps first .. first + num - 1 for a compiled loop, which calls the result as `feed(step)`.
 
-        Data that lie on the device are all there for any step: itself. `Stream` loads a block of steps.
+        Here it is the object itself, since data on the device hold every step. `Stream` loads a block of steps.
         """
         del first, num
         return self

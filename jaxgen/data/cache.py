@@ -35,8 +35,8 @@ def cached(path: Path, source: str, decode: Callable[[], Mapping[str, np.ndarray
 
     Args:
         path: A name ending in .npz.
-        source: What the arrays are made from, as a checksum.
-        decode: Makes the arrays.
+        source: Checksum of the data that the arrays are made from.
+        decode: Function that makes the arrays.
 
     Returns:
         The arrays by name. A cache that cannot be read or written costs time and a warning, nothing else.

@@ -1,4 +1,4 @@
-"""What the sources refuse, each with the argument, the rule and the value received.
+"""Checks of the data; each error names the argument, the rule and the value received.
 
 Nothing is cast silently: a float64 array that becomes float32, or NaN that trains for a day, is found here.
 """

@@ -56,7 +56,7 @@ class Split:
         """The split of these columns by name, as `arrays` has them.
 
         Raises:
-            ValueError: What `Split` refuses.
+            ValueError: Columns that `Split` refuses.
         """
         return cls(**further.gathered(columns))
 
@@ -68,7 +68,7 @@ class Split:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """What the split has, by the names that a batch uses."""
+        """Arrays that the split has, by the names that a batch uses."""
         columns = {"x": self.x, "label": self.label, "mask": self.mask, **self.fields}
         return {name: column for name, column in columns.items() if column is not None}
 
@@ -121,12 +121,12 @@ class Dataset:
     """Splits of one kind of data.
 
     Args:
-        name: What it is called in a run's folder and in tables.
-        spec: Description that every split keeps. Which labels occur in training is filled in where the spec
-            does not say; of real values the statistics are measured.
-        train: What models learn from.
-        test: What a figure is measured on, once.
-        valid: What choices are made on; None if there is none.
+        name: Name in a run's folder and in tables.
+        spec: Description that every split keeps. Where it does not say which labels occur in training, they are
+            filled in; the statistics of real values are measured.
+        train: Training split.
+        test: Test split, used once, for the final figures.
+        valid: Validation split, on which choices are made; None if there is none.
 
     Raises:
         ValueError: A split that the spec does not describe.

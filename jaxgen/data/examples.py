@@ -25,8 +25,8 @@ class Examples:
     Args:
         source: `source[i]` is x of example i, or a mapping of "x" and "label", "mask" and the fields of
             the spec. It is called by several threads at once.
-        spec: What every example must be.
-        index: Which examples of the source, in which order; None for all.
+        spec: Description that every example must meet.
+        index: Indices of the examples in the source, in order; None for all.
 
     Raises:
         ValueError: No example.

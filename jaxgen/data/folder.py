@@ -134,7 +134,7 @@ def from_folder(
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: What `open_folder` refuses, or more pixels than 8 GiB or half the memory that is available.
+        ValueError: A folder that `open_folder` refuses, or more pixels than 8 GiB or half the memory that is available.
     """
     splits = open_folder(path, fields=fields, size=size, crop=crop, valid=valid, test=test, seed=seed)
     fits_into_memory(str(path), splits)

@@ -27,7 +27,7 @@ _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "RGB": 3, "P": 3}  # by what Pillow call
 _UPPER, _LOWER = "RGB;16B", "RGB;16L"
 # How a whole file ends. Who reads no more than the header would not miss it.
 _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
-# What Pillow raises on files that were cut short, altered or are something else.
+# Errors that Pillow raises on files that were cut short, altered or are something else.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 

@@ -43,8 +43,8 @@ def from_iterator(batches: Any, batch_size: int | None = None) -> "IteratorBatch
         batch_size: Examples that make a batch, where the items are single examples; None where they are batches.
 
     Raises:
-        ValueError: What is no iterable of dictionaries; an item without "x", of another kind than the first, or with
-            arrays that a `Split` refuses (when it is read).
+        ValueError: Batches that are no iterable of dictionaries; an item without "x", of another kind than the first,
+            or with arrays that a `Split` refuses (when it is read).
     """
     if isinstance(batches, Mapping | str | bytes | np.ndarray | jax.Array | Dataset | Split) or not (
         isinstance(batches, Iterable) or _is_sequence(batches)

@@ -43,9 +43,9 @@ def contents(
 
     Args:
         dataset: Name of the data set at TFDS.
-        files: What is needed.
-        folder: Where the user has them; None for $JAXGEN_DATA_DIR, and without that a download.
-        cache_folder: Downloads are kept in its `downloads`.
+        files: Files to read.
+        folder: Folder in which the user has them; None for $JAXGEN_DATA_DIR, and without that a download.
+        cache_folder: Folder whose `downloads` keeps the downloads.
 
     Raises:
         FileNotFoundError: A folder without the files, or none and no way to download.

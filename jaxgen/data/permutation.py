@@ -45,7 +45,7 @@ def permute(position: UInt32[Array, "*b"], n: int, round_keys: UInt32[Array, "r 
     Args:
         position: Positions within the epoch, below n (traced, so unchecked).
         n: Number of examples.
-        round_keys: Of the epoch, [r]; or [r, *b], where positions belong to several epochs.
+        round_keys: Round keys of the epoch, [r]; or [r, *b], where positions belong to several epochs.
 
     Returns:
         Indices of examples, below n.

@@ -27,7 +27,7 @@ from jaxgen.data.folder import fits_into_memory
 from jaxgen.data.pairs import image_size
 
 FORMAT = "array_record"
-"""Of the formats of TFDS one that can be read at any place."""
+"""Format of TFDS whose records can be read in any order."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +35,7 @@ class Records:
     """The source behind `open_tfds`: records[i] is {"x" [H, W, C], "label"} and the further fields asked for.
 
     Attributes:
-        records: What `tfds.data_source` returns.
+        records: Data source that `tfds.data_source` returns.
         image: Name of the image in a record.
         label: Name of the label in a record, None without.
         size: See `images.resized`.
@@ -130,7 +130,7 @@ def from_tfds(
 
     Raises:
         ImportError: See `open_tfds`.
-        ValueError: What `open_tfds` refuses, or more pixels than 8 GiB or half the memory that is available.
+        ValueError: A data set that `open_tfds` refuses, or more pixels than 8 GiB or half the memory that is available.
         ConnectionError: The download failed.
     """
     size = image_size(size, crop)
@@ -157,7 +157,7 @@ def from_tfds(
 
 
 def tfds_names() -> list[str]:
-    """What TFDS has, nothing if it is not installed."""
+    """Names of the data sets of TFDS, none if it is not installed."""
     if importlib.util.find_spec("tensorflow_datasets") is None:
         return []
     import tensorflow_datasets as tfds  # an optional dependency, half a second of imports
@@ -219,7 +219,7 @@ def _splits(
     fields: Mapping[str, str] | None,
     num_values: Mapping[str, int] | None,
 ) -> dict[str, Examples]:
-    """What TFDS gives of "train", "valid" and "test"."""
+    """The examples of TFDS for each of "train", "valid" and "test" that it has."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features.items())

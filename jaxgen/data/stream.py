@@ -37,8 +37,8 @@ class Block:
     """The batches of L consecutive steps, as a pytree: an argument of the compiled loop.
 
     Attributes:
-        rows: What `Batches` returns, each [L, B, ...].
-        first: The first of the steps, int32 [].
+        rows: Arrays of a batch as `Batches` returns it, each [L, B, ...].
+        first: First of the steps, int32 [].
     """
 
     rows: Any
@@ -58,10 +58,10 @@ class Stream:
 
     Args:
         examples: `examples[i]` is a dict of arrays, as `jaxgen.data.Examples` has it.
-        seed: Of the order, 0 .. 2^32 - 1: the order of `Batches` of that seed.
+        seed: Seed of the order, 0 .. 2^32 - 1; `Batches` with the same seed has the same order.
         batch_size: B, at most the number of examples.
         block_steps: L, the steps of a block; None for what 64 MiB hold, at most 128.
-        num_threads: How many examples are read and decoded at once.
+        num_threads: Number of examples that are read and decoded at once.
         mesh: Devices that share each batch, by its rows. Each process reads the rows of its own devices only.
 
     Raises:

@@ -8,8 +8,8 @@ Names of splits are known in any case and spelling ("Train", "testing", "train_i
 that looks like a split and stands elsewhere, or of which it is not clear which split it is, is refused: as a label it
 would put test images among the training ones.
 
-What lies deeper counts to the label it lies in. Images count in the order of their paths, so that an index means
-the same image on every machine. Hidden files and what is no image by its name are passed over.
+Images in deeper folders belong to the label above them. Images are ordered by their paths, so that an index means the
+same image on every machine. Hidden files and files that are not named as images are skipped.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the experiments with diffusion models share."""
+"""Parts that the experiments with diffusion models share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -122,9 +122,9 @@ def experiment(
     Args:
         model: The model.
         dataset: Its data.
-        seed: Named in the pictures.
-        report: What is measured at the end; None for the bound alone.
-        sampler: Sampler of the thousands that are measured; None for the whole generative process.
+        seed: Seed to name in the pictures.
+        report: Measurements at the end of the run; None for the bound alone.
+        sampler: Sampler of the thousands of samples that are measured; None for the whole generative process.
         conditional: Whether the model takes labels.
     """
     quick = at_most(model, QUICK)

@@ -1,4 +1,4 @@
-"""What the experiments with GANs share."""
+"""Parts that the experiments with GANs share."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ LEVELS = {
     "d_fake": ("1/2", 0.5),
     "diversity": ("as the data", 1.0),
 }
-"""What the curves of a GAN are held against."""
+"""Reference lines for the curves of a GAN: name and height, by metric."""
 
 
 def estimates(model: GenerativeModel) -> Callable[[PRNGKey, Any, Any], dict[str, Estimate]]:

@@ -27,7 +27,7 @@ class Config(Settings):
         num: Points drawn for training; 5,000 for validation and 10,000 for testing besides.
         members: Seeds trained side by side in one program; the batch is divided among them.
         samples: Draws that the modes are counted in.
-        model: Of the GAN.
+        model: Configuration of the GAN.
     """
 
     at_hand = (*Settings.at_hand, "samples")

@@ -20,7 +20,7 @@ class Config(Settings):
     Args:
         data: Name of a data set of images; see `jaxgen.data.load` for where they come from.
         scale: Scale of real values (float32); grey levels have their own.
-        model: Of the diffusion model.
+        model: Configuration of the diffusion model.
     """
 
     data: str = "cifar10"

@@ -17,7 +17,7 @@ class Config(Settings):
     Args:
         data: Name of a data set of images, or a .npy or .npz file.
         scale: Scale of real values (float32); grey levels have their own.
-        model: Of the diffusion model.
+        model: Configuration of the diffusion model.
     """
 
     data: str = "digits"

@@ -16,7 +16,7 @@ class Config(_toys.Config):
     between modes. The penalty is strong until every mode is found, then falls so that D sees how narrow they are.
 
     Args:
-        model: Of the GAN.
+        model: Configuration of the GAN.
     """
 
     toy = "grid"

@@ -26,7 +26,7 @@ class Config(Settings):
             has.
         label_draws: Draws of these; the standard error of an accuracy is over them.
         fine_tuning_steps: Updates of a classifier, whether its encoder was trained before or not.
-        model: Of the autoencoder.
+        model: Configuration of the autoencoder.
 
     Raises:
         ValueError: A number below 1; when built, more labels of each class than there are.

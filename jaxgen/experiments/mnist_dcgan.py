@@ -20,7 +20,7 @@ class Config(Settings):
         scale: Scale of real values (float32); grey levels have their own.
         samples: Draws that the classifier looks at; 0 for none.
         classifier_steps: Updates of the classifier, which is trained at the end.
-        model: Of the GAN.
+        model: Configuration of the GAN.
 
     Raises:
         ValueError: A negative number of samples, or no updates.

@@ -21,7 +21,7 @@ class Config(Settings):
         samples: Draws that the classifier and the distances look at; 0 for none.
         sampler: Sampler of these draws and of those of `jaxgen compare`; it makes no more steps than the model has.
         classifier_steps: Updates of the classifier, which is trained at the end.
-        model: Of the diffusion model.
+        model: Configuration of the diffusion model.
 
     Raises:
         ValueError: A negative number of samples, or no updates.

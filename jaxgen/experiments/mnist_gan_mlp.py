@@ -26,7 +26,7 @@ class Config(Settings):
         samples: Draws that the Parzen windows are around; 0 for no Parzen figure.
         centroids: Clusters of k-means that are measured beside them, as if they were samples; unless given no more than
             there are training images.
-        model: Of the GAN.
+        model: Configuration of the GAN.
 
     Raises:
         ValueError: A negative number of samples, or another below 1.

@@ -25,8 +25,8 @@ class Config(Settings):
         valid: Training images that are held out, as a number of them or a fraction; none unless given, as in the
             published protocol.
         importance_samples: Draws per test image for -log p(x) at the end; 0 reports the bound alone.
-        binarisations: Over how many binarisations of the test images it is averaged.
-        model: Of the VAE; `--model.num-samples 5 --model.no-path-gradient` makes it the IWAE.
+        binarisations: Binarisations of the test images that -log p(x) is averaged over.
+        model: Configuration of the VAE; `--model.num-samples 5 --model.no-path-gradient` makes it the IWAE.
 
     Raises:
         ValueError: A negative number of images or samples, or no binarisation.

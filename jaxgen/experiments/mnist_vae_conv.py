@@ -17,7 +17,7 @@ class Config(mnist_vae.Config):
     Args:
         valid: Training images that are held out, as a number of them or a fraction; unless given 10,000 of MNIST and
             Fashion-MNIST, and a tenth of other data that come without a validation set.
-        model: Of the VAE.
+        model: Configuration of the VAE.
     """
 
     held_out_of_mnist: ClassVar[int] = 10_000

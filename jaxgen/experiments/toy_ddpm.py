@@ -22,7 +22,7 @@ class Config(Settings):
     Args:
         data: "swiss_roll", "two_moons", "ring" or "grid".
         num: Points drawn for training; 2,000 for validation and 5,000 for testing besides.
-        model: Of the diffusion model.
+        model: Configuration of the diffusion model.
     """
 
     data: str = "swiss_roll"

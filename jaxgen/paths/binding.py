@@ -1,4 +1,4 @@
-"""What solvers and samplers take, made of a network, of what it predicts and of the path it was trained on.
+"""Functions that solvers and samplers take, made of a network, its prediction and the path it was trained on.
 
 A network is any function (x_t [B, *event], t [B]) -> [B, *event]: a bound method of a module, or a closure over
 parameters. Guidance comes before (`jaxgen.paths.guidance`); limits come after, as a function around the denoiser:

@@ -159,7 +159,7 @@ def descend(move: Callable[..., tuple[Array, Any]], x: Array, tables: tuple, kee
         x: States to start from.
         tables: Arrays with a row for each step.
         keep: Whether all states are returned, along a new first axis.
-        memory: What a step hands to the next, beside x.
+        memory: Value that each step passes to the next, beside x; this one is passed to the first.
     """
 
     def step(carry: tuple[Array, Any], now: tuple) -> tuple[tuple[Array, Any], Array | None]:
