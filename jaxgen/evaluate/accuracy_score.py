@@ -29,14 +29,14 @@ def classification_accuracy_score(
 ) -> Estimate:
     """Accuracy on real images of a classifier that was trained on samples.
 
-    Put the same of as many real images beside it: there are no other bounds.
+    Compare it with the accuracy after training on as many real images: there are no other bounds.
 
     Args:
-        key: Of the classifier's parameters and of the order of the samples.
-        samples: The model's, in [0, 1].
-        label: The labels that they were sampled for.
+        key: Key of the classifier's parameters and of the order of the samples.
+        samples: Samples of the model, in [0, 1].
+        label: Labels that they were sampled for.
         x_test: Real images in [0, 1].
-        label_test: Their classes.
+        label_test: Classes of the real images.
         num_classes: Number of classes.
         bounded: Whether images must lie in [0, 1]; False for real values, all on one scale.
         options: Further arguments of `train_classifier`.

@@ -36,7 +36,7 @@ class ImageClassifier(nn.Module):
 
     Attributes:
         num_classes: Number of classes.
-        channels: Of each level, multiples of 8.
+        channels: Number of channels of each level, multiples of 8.
         num_features: Width of the last layer but one.
     """
 
@@ -69,9 +69,9 @@ class TrainedClassifier:
     at a batch at a time, so that memory is bounded.
 
     Attributes:
-        params: What was learnt.
+        params: Trained parameters of the network.
         network: `ImageClassifier`, or any module with its two methods.
-        spec: What the training images are.
+        spec: Description of the training images.
         bounded: Whether float32 images must lie in [0, 1].
     """
 
@@ -131,9 +131,9 @@ def train_classifier(
         min 1/B sum_i -log softmax(logits(x_i))[label_i]
 
     Args:
-        key: Of the initial parameters and of the order of the data; nothing else is random.
+        key: Key of the initial parameters and of the order of the data; nothing else is random.
         x: Training images: uint8 of 0 .. levels - 1, or float32 in [0, 1].
-        label: Their classes, 0 .. num_classes - 1.
+        label: Classes of the images, 0 .. num_classes - 1.
         num_classes: Number of classes.
         levels: Number of grey levels of uint8 images, which needs it; None for float32.
         bounded: Whether float32 images must lie in [0, 1]; False for real values, as they are or scaled.
@@ -223,7 +223,7 @@ def class_kl(
 
     A finite number of images has a floor: n draws of q itself come to (k - 1) / (2 n) on average, with a standard
     deviation of sqrt((k - 1) / 2) / n, to first order in 1/n (2 n KL is then chi-squared of k - 1 degrees of freedom).
-    Of 10,000 images in ten classes that is 0.00045 +- 0.00021 nats.
+    For 10,000 images in ten classes this is 0.00045 +- 0.00021 nats.
 
     Args:
         shares: p, of the model's samples (`class_histogram`).

@@ -45,13 +45,14 @@ def linear_probe(
     penalty. Nothing is random.
 
     Args:
-        features_train: What the regression learns from.
-        labels_train: Its classes.
-        features_test: What it is tested on.
-        labels_test: Its classes.
-        strengths: Of the penalty, to choose from: every fifth training example is held out for the choice, after
-            which all are used. Pixels need a stronger penalty than a few features; one for both would flatter one.
-        max_iterations: Of L-BFGS; scikit-learn warns when they were too few.
+        features_train: Features of the training examples.
+        labels_train: Classes of the training examples.
+        features_test: Features of the test examples.
+        labels_test: Classes of the test examples.
+        strengths: Strengths of the penalty to choose from: every fifth training example is held out for the choice,
+            after which all are used. Pixels need a stronger penalty than a few features; the same strength for both
+            would favour one of them.
+        max_iterations: Largest number of iterations of L-BFGS; scikit-learn warns when they were too few.
 
     Returns:
         Accuracy with its standard error over test examples.
@@ -115,11 +116,11 @@ class Classifier:
         logits = standardised(encode(params, x)) W + b
 
     Attributes:
-        params: The encoder's.
-        weights: W [f, num_classes].
-        bias: b [num_classes].
-        centre: Subtracted from the features, [f].
-        spread: What they are then divided by, [f].
+        params: Parameters of the encoder.
+        weights: Weights W [f, num_classes].
+        bias: Bias b [num_classes].
+        centre: Vector that is subtracted from the features, [f].
+        spread: Divisor of the centred features, [f].
     """
 
     params: Any
@@ -158,12 +159,12 @@ def fine_tune(
 
     Args:
         encode: (params, x) -> features.
-        params: Where the encoder starts.
-        x: The labelled examples, few enough for one batch.
-        labels: Their classes.
+        params: Parameters that the encoder starts from.
+        x: Labelled examples, few enough for one batch.
+        labels: Classes of the examples.
         num_classes: Number of classes.
         num_steps: Updates.
-        learning_rate: Of Adam.
+        learning_rate: Learning rate of Adam.
 
     Returns:
         The classifier.
@@ -200,7 +201,7 @@ def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_cla
     """Indices of as many examples of every class, drawn without replacement: [per_class * number of classes].
 
     Args:
-        key: Of the draw.
+        key: Key of the draw.
         labels: Classes of all examples.
         per_class: Examples of each class.
 
@@ -238,9 +239,9 @@ def few_label_accuracy(
     compared draw by draw.
 
     Args:
-        key: Of the draws.
+        key: Key of the draws.
         encode: (params, x) -> features.
-        initial: (key) -> where the encoder starts: trained parameters, whatever the key, or fresh ones.
+        initial: (key) -> parameters that the encoder starts from: trained ones, whatever the key, or fresh ones.
         train: Split with x and label, of which few labels are drawn.
         test: Split with x and label.
         num_classes: Number of classes.

@@ -59,13 +59,13 @@ class FewSamplesWarning(UserWarning):
 
 
 class Fidelity(NamedTuple):
-    """What `fidelity` found.
+    """Result of `fidelity`.
 
     Attributes:
-        scores: By metric, in the order of `BETTER`; some are missing without a classifier or without labels.
+        scores: Score by metric, in the order of `BETTER`; some are missing without a classifier or without labels.
         histogram: Shares of the classes in the samples, None without a classifier.
         histogram_of_real: Shares of the classes in the references, by the same classifier.
-        notes: What is to be said of the numbers, one line each.
+        notes: Remarks on the numbers, one line each.
     """
 
     scores: Mapping[str, Score]
@@ -89,12 +89,12 @@ def fidelity(
     Args:
         samples: Images as models sample them: in [0, 1], or real values in their own units, which are then seen on the
             scale of the data. As many as the references.
-        real: What they are compared with.
-        seed: Of the subsets and halves, and of a classifier trained on the samples.
-        label: The labels that the samples were drawn for, if any: the classification accuracy score needs them.
+        real: Real images to compare the samples with.
+        seed: Seed of the subsets and halves, and of a classifier trained on the samples.
+        label: Labels that the samples were drawn for, if any: the classification accuracy score needs them.
 
     Raises:
-        ValueError: Images of another kind or number, or what the metrics refuse.
+        ValueError: Images of another kind or number, or images that the metrics refuse.
     """
     require.seed("seed", seed)
     spec = for_metrics(real.dataset.spec)
@@ -190,7 +190,7 @@ def _floors(real: Reference, seed: int, *, with_labels: bool) -> dict[str, Estim
 
     def found() -> dict[str, np.ndarray]:
         label = floor.label if with_labels else None
-        # Of training images the nearest is the image itself: there the floor is that of the held-out ones.
+        # A training image is nearest to itself: for this metric the floor is that of the held-out images.
         values = _measured(floor.images, floor.features, label, real, seed, neighbours_of=real.held_out)
         return {
             name: np.array([e.value, np.nan if e.standard_error is None else e.standard_error])

@@ -52,11 +52,11 @@ def kernel_distance(
     fewer than twice subset_size examples have subsets of half the smaller set.
 
     Args:
-        key: Of the choice of subsets.
+        key: Key of the choice of subsets.
         x: Features of the samples.
         reference: Features of the data.
-        num_subsets: How many subsets, at least 2.
-        subset_size: Examples of each set in each, at least 2.
+        num_subsets: Number of subsets, at least 2.
+        subset_size: Examples of each set in a subset, at least 2.
 
     Returns:
         MMD^2 without a unit (the features are divided by the square root of d alone). It may be negative.

@@ -16,7 +16,7 @@ from jaxgen.rehearsal import host
 def per_example(
     model: GenerativeModel, key: PRNGKey, variables: Any, split: Any, batch_size: int = 500
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """What `model.evaluate` says of every example of a split, in the order of the split.
+    """Metrics that `model.evaluate` gives for each example of a split, in the order of the split.
 
     Args:
         model: Any model of the contract.

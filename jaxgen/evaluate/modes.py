@@ -17,7 +17,7 @@ from jaxgen.events import require_floats, require_rank
 
 
 class ModeStatistics(NamedTuple):
-    """What samples make of the modes.
+    """Coverage of the modes by samples.
 
     Attributes:
         modes: Number of modes with at least one high-quality sample, int32 [].

@@ -25,11 +25,11 @@ _ROWS = 4096
 
 
 class Moments(NamedTuple):
-    """What a normal distribution fitted to features needs of them.
+    """Moments of features that define the normal distribution fitted to them.
 
     Attributes:
         count: Number of examples.
-        mean: [d].
+        mean: Mean of the features, [d].
         scatter: Sum of the products of the deviations from the mean, [d, d].
     """
 

@@ -5,8 +5,8 @@ time, as matrix products:
 
     ||x - s||^2 = ||x||^2 - 2 <x, s> + ||s||^2,     both taken relative to the mean of the references
 
-What the three terms lose by cancellation is bounded; where it could change which reference is nearest, the distances
-are computed again from the differences.
+The error of cancellation between the three terms is bounded; where it could change which reference is nearest, the
+distances are computed again from the differences.
 """
 
 import math
@@ -46,14 +46,14 @@ def nearest(
 ) -> Nearest:
     """The k nearest references of each example, exactly.
 
-        argmin_j ||x_i - s_j||,  of equal distances the one of the lowest j
+        argmin_j ||x_i - s_j||,  the lowest j where distances are equal
 
     Distances are those of the differences in float64, so that copies have distance 0. References that are equal to
     rounding (a collapsed generator's samples) are correct too, but take much longer.
 
     Args:
         x: Examples.
-        reference: What they are compared with, in the same unit: both floating, or both integers.
+        reference: References, in the unit of the examples: both floating, or both integers.
         k: Number of neighbours.
         block_values: Distances in memory at a time. Only time depends on it.
 
@@ -77,7 +77,7 @@ def nearest(
         column += block.columns.start
         exact = squared_distances(x, reference, row + block.rows.start, column, block_values)
 
-        # What was nearest so far and what may be nearer, sorted by example, then distance, then index.
+        # The nearest so far and those that may be nearer, sorted by example, then distance, then index.
         num = len(reach)
         rows = np.concatenate([np.repeat(np.arange(num), k), row])
         candidates = np.concatenate([indices[block.rows].ravel(), column])
@@ -93,9 +93,9 @@ class Distances(NamedTuple):
     """Distances of a set of examples to their nearest training example.
 
     Attributes:
-        mean: With its standard error over examples.
-        median: Half of the examples lie nearer.
-        smallest: That of the example which lies nearest; 0 is a copy.
+        mean: Mean distance, with its standard error over examples.
+        median: Median distance.
+        smallest: Smallest distance; 0 is a copy.
     """
 
     mean: Estimate
@@ -138,7 +138,7 @@ def memorisation(
         block_values: See `nearest`.
 
     Returns:
-        Distances in the unit of the data. Of the training examples as many as are held out are looked at, evenly
+        Distances in the unit of the data. As many training examples as there are held-out ones are looked at, evenly
         spaced.
 
     Raises:
@@ -148,7 +148,7 @@ def memorisation(
         raise ValueError(f"train must hold at least two examples, got {len(train)}")
     train = require.plain_array("train", train)
     spaced = np.linspace(0, len(train) - 1, min(len(held_out), len(train))).astype(int)
-    # Of the two nearest to a training example one is at distance 0: itself, or a copy with itself beyond.
+    # The nearest to a training example is itself or a copy of it, at distance 0: the second is the one to measure.
     others = nearest(train[spaced], train, 2, block_values=block_values).distances[:, 1]
     return Memorisation(
         samples=_summary(nearest(samples, train, block_values=block_values).distances[:, 0]),

@@ -118,7 +118,7 @@ def parzen(
     """The published protocol: the width from held-out images, the figure from test images.
 
     Args:
-        samples: Of the model, 10,000 in the published figures; pixels in [0, 1].
+        samples: Samples of the model, 10,000 in the published figures; pixels in [0, 1].
         x_valid: Held-out training images, 1,000 in the published figures.
         x_test: Test images, 10,000 in the published figures.
         references: Sets to be measured as if they were samples, by name: as many training images say what a perfect
@@ -163,11 +163,11 @@ def parzen(
 
 
 def kmeans_centroids(key: PRNGKey, x: Float[Array | np.ndarray, "n ..."], k: int) -> Float[np.ndarray, "k ..."]:
-    """Means of k clusters of the data, by scikit-learn's k-means over minibatches, begun at random examples.
+    """Means of k clusters of the data, by scikit-learn's k-means over mini-batches, begun at random examples.
 
     Args:
-        key: Of the beginning and the minibatches.
-        x: The data.
+        key: Key of the first centroids and of the mini-batches.
+        x: Examples of the data.
         k: Number of clusters.
 
     Returns:

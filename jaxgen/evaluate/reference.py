@@ -32,11 +32,11 @@ class RealImages:
     """Images of the data set, seen through features.
 
     Attributes:
-        name: As in "mnist test".
-        images: In [0, 1], or real values on their scale.
-        label: Their classes, None without.
-        features: [n, d].
-        moments: Of the features.
+        name: Name, such as "mnist test".
+        images: Images in [0, 1], or real values on their scale.
+        label: Classes of the images, None without.
+        features: Features of the images, [n, d].
+        moments: Moments of the features.
     """
 
     name: str
@@ -52,14 +52,14 @@ class Reference:
 
     Attributes:
         dataset: The data.
-        features: What images are looked at through.
-        judge: What says which class an image is of, None for no histogram of classes.
+        features: Features in which images are compared.
+        judge: Classifier for the histogram of classes, None for no histogram.
         real: The references.
         floor: As many other real images.
         train: All training images, likewise.
         held_out: Images that no model was trained on: the references, or those of the floor if the references are
             training images.
-        cache: Folder of what is kept.
+        cache: Folder in which results are kept.
     """
 
     dataset: Any
@@ -84,7 +84,7 @@ class Reference:
         )
 
     def kept(self, what: str, found: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """What was computed of this reference before, or now."""
+        """Results for this reference by the name `what`: kept ones, or those that `found` computes now."""
         of_sets = f"{self.real.name}, {self.floor.name}, {len(self.real.images)}"
         return _kept(self.cache, f"{name_of_seen(self.dataset)} {self.features.digest} {of_sets} {what}", found)
 
@@ -126,12 +126,12 @@ def reference(
 
     Args:
         dataset: Images, see `jaxgen.data.Dataset`.
-        features: What they are looked at through.
-        judge: A classifier for the histogram of classes.
-        num: How many; None for as many as there are, 10,000 at most.
-        split: Where they are from: "test" compares with what no model has seen; "train" is the custom of published
-            Fréchet distances, and lets a model that copies look its best.
-        cache: Where what is computed is kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
+        features: Features in which images are compared.
+        judge: Classifier for the histogram of classes.
+        num: Number of references; None for as many as there are, 10,000 at most.
+        split: Split that they are from: "test" compares with images that no model has seen; "train" is the custom of
+            published Fréchet distances, and lets a model that copies look its best.
+        cache: Folder in which results are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
 
     Raises:
         ValueError: A split that is not there, data that are no images, or not in [0, 1] where the features need it, or

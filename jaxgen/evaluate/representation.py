@@ -35,8 +35,8 @@ class Features:
     Args:
         extract: Images [b, h, w, c], float32 in [0, 1], or real values on their scale (`jaxgen.data.to_seen`) ->
             features [b, d], one row for each image by itself.
-        name: What it is called in tables.
-        digest: Digest of all that it depends on: of a network's parameters (`jaxgen.digest`), say.
+        name: Name in tables.
+        digest: Digest of all that it depends on: of a network's parameters, for instance (`jaxgen.digest`).
         bounded: Whether images must lie in [0, 1]; False where it takes all real values.
 
     Raises:
@@ -56,8 +56,8 @@ class Features:
         """Features of images, a batch of one size at a time (the last is filled up), float32.
 
         Raises:
-            ValueError: What are no images, or not in [0, 1] where they must be; features that are not [n, d] or not
-                finite.
+            ValueError: Arrays that are no images, or not in [0, 1] where they must be; features that are not [n, d] or
+                not finite.
         """
         (x,) = image_sets(images=images, bounded=self.bounded)
         parts = []
@@ -101,11 +101,11 @@ def trained_judge(
 
     Args:
         dataset: Images with labels, see `jaxgen.data.Dataset`.
-        seed: Of its parameters and of the order of the data.
-        num_steps: Of training, see `train_classifier`.
+        seed: Seed of its parameters and of the order of the data.
+        num_steps: Training steps, see `train_classifier`.
         network: `ImageClassifier(num_classes)` unless given.
-        cache: Where its parameters are kept, under the data's fingerprint; None for $JAXGEN_CACHE_DIR or the user's
-            cache folder.
+        cache: Folder in which its parameters are kept, under the data's fingerprint; None for $JAXGEN_CACHE_DIR or the
+            user's cache folder.
 
     Raises:
         ValueError: Data without labels, or that are not images.

@@ -10,16 +10,16 @@ from jaxgen.core import Estimate
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what numbers were measured: two compare only if these are equal.
+    """Conditions of a measurement: two numbers are comparable only if these are equal.
 
     Attributes:
         num: Number of samples, of reference images, and of images of each set of the floor.
-        reference: What the samples were compared with, as in "mnist test".
-        floor_of: What stands in the samples' place for the floor, as in "mnist valid".
-        fingerprint: Of the data.
+        reference: Images that the samples were compared with, such as "mnist test".
+        floor_of: Images that take the samples' place for the floor, such as "mnist valid".
+        fingerprint: Fingerprint of the data.
         features: Name of the features.
         digest: Digest of the features.
-        seed: Of the subsets and of the classifiers that are trained on samples.
+        seed: Seed of the subsets and of the classifiers that are trained on samples.
     """
 
     num: int
@@ -43,11 +43,11 @@ class Score:
 
     Attributes:
         value: The number, with its standard error where there is one.
-        floor: The same of real images in the samples' place: what a model that draws from the data would get.
+        floor: The number for real images in the samples' place, which a model that draws from the data would get.
         better: Which way is better; "near" for what is best near the floor.
         bias: Expected excess over the value of infinitely many samples and references, None where it is not known or
             where there is none.
-        conditions: Under what it was measured.
+        conditions: Conditions of the measurement.
     """
 
     value: Estimate

@@ -94,12 +94,12 @@ def same_config(folder: RunFolder, config: Settings, meta: dict[str, Any]) -> No
 
 
 def other_experiment(folder: RunFolder, config: Settings, *, since_the_start: bool = False) -> str:
-    """What to say where a run's experiment outside jaxgen has another text than it was trained by; "" otherwise.
+    """Message that the text of a run's experiment outside jaxgen has changed since it was trained; "" if it has not.
 
     Args:
         folder: The run.
         config: The config that the run is used with.
-        since_the_start: Whether to compare with the text of all stages, not of the last alone.
+        since_the_start: Whether to compare with the texts of all stages, not of the last alone.
     """
     own = outside.entry_of(type(config))
     kept = [stage.get("experiment") for stage in stages(folder.manifest)]

@@ -36,16 +36,16 @@ _METRICS = {
         "accuracy score", "higher", "accuracy on real images of a classifier trained on labelled samples alone",
     ),
 }  # fmt: skip
-"""By metric: what it is called in tables, which way is better, what it is."""
+"""Name in tables, better direction and meaning, by metric."""
 
 
 class Comparison(NamedTuple):
-    """What `compare` made.
+    """Result of `compare`.
 
     Attributes:
-        results: By name of the run.
-        text: The table and what is to be said of it.
-        files: comparison.txt, comparison.png and comparison.html.
+        results: Metrics by name of the run.
+        text: The table and the remarks on it.
+        files: Paths of comparison.txt, comparison.png and comparison.html.
     """
 
     results: Mapping[str, evaluate.Fidelity]
@@ -99,12 +99,12 @@ def compare(
     """Compare the samples of several runs on the same data.
 
     Args:
-        paths: The runs' folders.
-        num: How many samples of each; None for as many as there are references, 10,000 at most.
-        seed: Of the draws, and of what is random in the metrics.
+        paths: Folders of the runs.
+        num: Number of samples of each run; None for as many as there are references, 10,000 at most.
+        seed: Seed of the draws, and of the random choices in the metrics.
         best: Take the best checkpoints instead of the last.
-        split: Where the references are from.
-        features: None for the library's own classifier, or pixels where there are no labels.
+        split: Split that the references are from.
+        features: `evaluate.Features`; None for the library's own classifier, or pixels where there are no labels.
         experiment: Experiments outside jaxgen that runs are of, see `resume`: one, or several.
         out: Folder for the text, the picture and the page.
         progress: Whether to say what is being done.

@@ -81,7 +81,7 @@ def completed(tree: Any, home: ModuleType | None = None) -> Any:
 
 
 def difference(old: Any, new: Any, at: str = "") -> list[str]:
-    """What differs between two JSON trees, one line per field, as in "model.latent_dim: 8 -> 16"."""
+    """Differences between two JSON trees, one line per field, as in "model.latent_dim: 8 -> 16"."""
     if isinstance(old, dict) and isinstance(new, dict):
         lines = []
         for name in [*old, *(n for n in new if n not in old)]:

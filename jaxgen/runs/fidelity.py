@@ -22,10 +22,10 @@ class Judged(NamedTuple):
 
     Attributes:
         folder: The run.
-        step: Of the state that was sampled.
+        step: Step of the state that was sampled.
         samples: Images in [0, 1], or real values on the scale that they are seen on.
-        fidelity: The numbers.
-        sampling: What `sample` was asked for besides; see `Experiment`.
+        fidelity: Metrics of the samples.
+        sampling: Further options that `sample` was called with; see `Experiment`.
     """
 
     folder: RunFolder
@@ -61,14 +61,14 @@ def reference(
     experiment: Source | None = None,
     progress: bool = False,
 ) -> evaluate.Reference:
-    """What the samples of a run, and of all others on the same data, are compared with.
+    """Real images to compare with the samples of a run, and of all other runs on the same data.
 
     Args:
         path: The run's folder.
-        num: How many samples and references, see `evaluate.reference`.
-        split: Where the references are from.
-        features: What images are looked at through. None for the library's own classifier, trained on the training
-            split at the first call and then kept; for data without labels, which have none, for the pixels.
+        num: Number of samples and of references, see `evaluate.reference`.
+        split: Split that the references are from.
+        features: Features in which images are compared. None for the library's own classifier, trained on the training
+            split at the first call and then kept; for data without labels, which have no classifier, the pixels.
         experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         progress: Whether to say what is being done.
 
@@ -94,14 +94,14 @@ def reference(
 def judged(
     path: Path, real: evaluate.Reference, *, seed: int = 0, best: bool = False, experiment: Source | None = None
 ) -> Judged:
-    """Draw a run's samples and look at them.
+    """Draw a run's samples and measure them.
 
-    A model that takes labels is asked for those of evenly spaced training images, the data's own shares.
+    A model that takes labels is given those of evenly spaced training images: the labels have the data's shares.
 
     Args:
         path: The run's folder.
-        real: What its samples are compared with.
-        seed: Of the draws, and of what is random in the metrics.
+        real: Real images to compare its samples with.
+        seed: Seed of the draws, and of the random choices in the metrics.
         best: Take the best checkpoint instead of the last.
         experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
     """
@@ -133,10 +133,10 @@ def fidelity(
 
     Args:
         path: The run's folder.
-        num: How many samples; None for as many as there are references, 10,000 at most.
-        seed: Of the draws, and of what is random in the metrics.
+        num: Number of samples; None for as many as there are references, 10,000 at most.
+        seed: Seed of the draws, and of the random choices in the metrics.
         best: Take the best checkpoint instead of the last.
-        split: Where the references are from.
+        split: Split that the references are from.
         features: `evaluate.Features`; None for the library's own classifier, or pixels where there are no labels.
         experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
         progress: Whether to say what is being done.

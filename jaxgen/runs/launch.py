@@ -34,7 +34,7 @@ EARLY = (0, 1, 2, 4, 8, 16, 32, 64)
 
 
 class Outcome(NamedTuple):
-    """What a run came to.
+    """Outcome of a run.
 
     Attributes:
         state: The state at the end.

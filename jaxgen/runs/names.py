@@ -76,7 +76,7 @@ def class_of(name: Any, home: ModuleType | None = None) -> type:
 
 
 def _found(name: str) -> Any:
-    """What there is at a path, in the nearest module; else what a package on the way exports by the last name."""
+    """The object at a path, in the nearest module; else the one that a package on the way exports by the last name."""
     *path, last = name.split(".")
     places = []
     for depth in range(1, len(path) + 1):
@@ -98,7 +98,7 @@ def _module(name: str) -> ModuleType | None:
 
 
 def _attribute(place: Any, names: str) -> Any:
-    """What a module holds by a name, or by several for a class within a class."""
+    """The attribute of a module by its name, or by dotted names for a class within a class."""
     for name in names.split("."):
         if isinstance(place, ModuleType) and place.__name__.partition(".")[0] != "jaxgen":
             place = vars(place).get(name)  # a module's own `__getattr__` may import

@@ -1,4 +1,4 @@
-"""What every experiment lets its user set, and what an experiment is."""
+"""Settings that every experiment has, and the parts of an experiment."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Experiment(NamedTuple):
         report: The same for the end of the run and `jaxgen evaluate`, where it may take its time; None for
             `evaluate`.
         best: Name of the estimate on the validation split whose smallest value marks the best checkpoint.
-        sampling: Options of the model's `sample` where thousands are drawn to be measured, a faster sampler say.
+        sampling: Options of the model's `sample` where thousands are drawn to be measured, such as a faster sampler.
         film: (samples by moment, title) -> a figure of how the samples of one key changed over the run; drawn at the
             end from the moments at which pictures were taken. None for no film.
         film_samples: Samples per moment.

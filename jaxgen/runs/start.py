@@ -108,8 +108,9 @@ def first_state(
         first: The state, where it is known.
 
     Raises:
-        FileNotFoundError: It is not kept, and the run that it came from is gone.
-        ValueError: That run has gone on since, or what is kept is not what the run started from.
+        FileNotFoundError: The state is not kept, and the run that it came from is gone.
+        ValueError: The run that it came from has gone on since, or the state that is kept is not the one that this run
+            started from.
     """
     like = jax.eval_shape(model.init, root, batch)
     with Checkpoints(folder.path / "start", keep=1) as checkpoints:

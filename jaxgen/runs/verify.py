@@ -23,12 +23,12 @@ from jaxgen.train.program import model_of_its_own
 
 
 class Report(NamedTuple):
-    """What verification found.
+    """Result of a verification.
 
     Attributes:
         equal: Steps up to the first difference whose digests are equal.
         parted: The first step with another digest, None if all are equal.
-        differences: What differs in data, versions, device and flags, one line each.
+        differences: Differences in data, versions, device and flags, one line each.
         wrong: Checkpoints, records and results that are not the run's, one line each.
         unseen: Parts that were not looked at, one line each.
         interrupted: Name of the signal that ended it early, or None.
