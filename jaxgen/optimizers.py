@@ -6,7 +6,6 @@ Any other `optax.GradientTransformation` can be passed to the model's factory in
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import optax
 
@@ -68,12 +67,6 @@ class Cosine:
             decay_steps=self.decay_steps,
             end_value=peak * self.final,
         )
-
-
-class Optimizer(Protocol):
-    """Interface that a model's config needs of its optimizer."""
-
-    def transformation(self) -> optax.GradientTransformation: ...
 
 
 @dataclass(frozen=True)

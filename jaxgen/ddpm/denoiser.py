@@ -9,7 +9,7 @@ from jaxtyping import Array
 from jaxgen.core import Batch, PRNGKey, Spec, Variables
 from jaxgen.ddpm.conditioning import guided
 from jaxgen.ddpm.config import Config
-from jaxgen.ddpm.networks import Output
+from jaxgen.ddpm.networks import Architecture, Output
 from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.events import require_floats, require_shape
@@ -147,11 +147,12 @@ def _checked(result: Any, x_t: Array, config: Config) -> Output:
 
 def _shipped(config: Config, spec: Spec) -> Network:
     """The config's network, to which the label comes by itself."""
-    config.network.check(spec)
+    architecture: Architecture = config.network
+    architecture.check(spec)
     rest = {name: condition for name, condition in config.conditions.items() if name != "label"}
     labels = spec.num_classes + 1 if "label" in config.conditions and spec.num_classes else None
     outputs, dtype = 2 if config.learned else 1, jnp.dtype(config.dtype)
-    module = of_linen(config.network.network(spec, outputs, labels, dtype, **({"conditions": rest} if rest else {})))
+    module = of_linen(architecture.network(spec, outputs, labels, dtype, **({"conditions": rest} if rest else {})))
 
     def init(key: PRNGKey, x_t: Array, t: Array, forms: Forms) -> Variables:
         return module.init(key, x_t, t, forms.get("label"), **further(forms))
