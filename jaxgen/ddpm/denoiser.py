@@ -22,10 +22,10 @@ Forms = Mapping[str, Array]
 
 
 class Predicted(NamedTuple):
-    """What the network says of x_t.
+    """Result of the network for x_t.
 
     Attributes:
-        output: Its output, the quantity that the config's `prediction` names.
+        output: Output of the network, the quantity that the config's `prediction` names.
         denoised: Noise that this implies, and the fraction of a learned variance.
         collections: Further collections of the network that have changed in training.
     """
@@ -127,7 +127,7 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
 
 
 def _checked(result: Any, x_t: Array, config: Config) -> Output:
-    """What a network returned, if it is what the config asks for.
+    """Result of a network, if it is as the config asks for.
 
     Raises:
         ValueError: Another number of arrays, or another shape than that of x_t.

@@ -42,11 +42,11 @@ class Architecture(Protocol):
 
 
 class Output(NamedTuple):
-    """What the network of a diffusion model returns; a network of the user's own may return the first array alone.
+    """Result of the network of a diffusion model; a network of the user's own may return the first array alone.
 
     Attributes:
-        prediction: What the config's `prediction` says: the noise, x_0 or v, [B, *event].
-        variance: Where the variance is learned, its logarithm between the two bounds, -1 to 1, [B, *event].
+        prediction: Quantity that the config names: the noise, x_0 or v, [B, *event].
+        variance: Place of the learned log-variance between its two bounds, -1 to 1, [B, *event].
     """
 
     prediction: Array

@@ -334,7 +334,7 @@ def reverse(
 
 
 def eps_and_fraction(denoised: Any, x_t: Array) -> Denoised:
-    """What a user's or a trained denoiser returned, as a `Denoised`.
+    """Result of a user's or a trained denoiser as a `Denoised`.
 
     Raises:
         ValueError: A value that is neither an array nor a pair of arrays, integers, or a shape other than that of x_t.

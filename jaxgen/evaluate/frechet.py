@@ -56,7 +56,7 @@ def frechet_distance(
         common = np.linalg.svd(_factor(a, cov_a).T @ _factor(b, cov_b), compute_uv=False).sum()
     difference = a.mean - b.mean
     distance = float(difference @ difference + traces - 2 * common)
-    # Rounding error of d products in each entry, and of the means on their own scale.
+    # Rounding error of d products in each entry of the covariances.
     rounding = 16 * np.finfo(np.float64).eps * len(a.mean) * traces
     return distance if distance > rounding else 0.0
 

@@ -4,7 +4,7 @@
     evaluation      fields of the batch
     samples         label=3, condition={"low": images}: one value for all, or one for each
 
-What is left out is withheld, if the model has learned to go without it.
+A condition that is left out is withheld, if the model has learned to go without it.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def chosen(
     condition: Any = None,
     required: bool = True,
 ) -> dict[str, Array]:
-    """What a caller gives of the conditions of `num` samples, checked, one value for each sample.
+    """Conditions of `num` samples as a caller gives them, checked, one value for each sample.
 
     Args:
         conditions: Conditions of the model, by name.

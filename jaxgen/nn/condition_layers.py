@@ -51,7 +51,7 @@ class EmbedConditions(nn.Module):
 
 
 class Context(NamedTuple):
-    """What `jaxgen.nn.CrossAttention` attends to.
+    """Sequence that `jaxgen.nn.CrossAttention` attends to.
 
     Attributes:
         tokens: Vectors of the tokens.
@@ -136,7 +136,7 @@ class ConditionVector(nn.Module):
 def _embedded(form: Array, num_values: int | None, width: int, dtype: Any, name: str) -> Array:
     """Integers by a table that knows "withheld", vectors by a dense layer; to be called within a compact module."""
     if jnp.issubdtype(form.dtype, jnp.integer) and num_values is not None:
-        # Of unit variance, as the rest of a network's input.
+        # Unit variance, as the rest of a network's input has.
         init = nn.initializers.normal(1.0)
         return nn.Embed(num_values + 1, width, dtype=dtype, embedding_init=init, name=name)(form)
     return nn.Dense(width, dtype=dtype, name=name)(form.astype(dtype))

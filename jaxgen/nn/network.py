@@ -8,7 +8,7 @@ A module of flax linen is taken as it is. Anything else (equinox, flax nnx, haik
     init     (key, *inputs)             -> parameters, a pytree of arrays
     apply    (parameters, *inputs)      -> output; with an argument "key" it is given one in training, else None
 
-What the inputs and the output are belongs to the family; the last input is the dictionary of conditions
+The family says what the inputs and the output are; the last input is the dictionary of conditions
 (`jaxgen.nn.conditions`) where the model has some, and is left out where it has none.
 """
 
