@@ -1,6 +1,7 @@
 # Everything is made from Python (3.11 or newer) and make alone, into .venv.
 #   make demo                 train a VAE, a GAN and a diffusion model on handwritten digits and compare them
 #   make lecture              every equation on one page, with its function, its tests' results and a picture
+#   make equations            write the map of docs/equations.toml into docs/equations.md and the families' docstrings
 #   make test                 the tests, in minutes; `make test-all` adds the slow ones
 #   make install JAX=cuda13   choose the accelerator build of JAX (cpu, cuda12, cuda13, tpu)
 PYTHON ?= python3
@@ -15,7 +16,7 @@ else
 EXTRA := jax[$(JAX)]
 endif
 
-.PHONY: install demo lecture test test-all lint clean
+.PHONY: install demo lecture equations test test-all lint clean
 
 install: .venv/.installed-$(JAX)
 
@@ -31,6 +32,9 @@ demo: install
 
 lecture: install
 	$(BIN)/python notebooks/lecture_page.py --out lecture.html
+
+equations: install
+	$(BIN)/python notebooks/equation_map.py
 
 # -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
 # worksteal: neighbours stay together, so that a fixture or a compiled program of a module is made once.

@@ -2,7 +2,7 @@
 
     python notebooks/lecture_page.py --out lecture.html
 
-The entries are in lecture.toml. The page is not made, and the command fails, if a public function that is an equation
+The entries are in docs/equations.toml. The page is not made, and the command fails, if a public function that is an equation
 has no entry or no test, if an entry names what does not exist, or if one of its tests does not pass.
 """
 
@@ -16,7 +16,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,6 +28,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
+import equation_map  # noqa: E402
 import lecture_drawings  # noqa: E402
 
 from jaxgen.plot import page  # noqa: E402
@@ -53,8 +53,8 @@ PAGES = ("objective", "penalties", "prediction", "process", "schedule", "sampler
 
 
 def entries():
-    """What lecture.toml says, in its order."""
-    return tomllib.loads((ROOT / "notebooks" / "lecture.toml").read_text())["equation"]
+    """The entries of docs/equations.toml that are on the page, in its order."""
+    return equation_map.on_the_page(equation_map.entries())
 
 
 def equations():
@@ -77,7 +77,7 @@ def faults(found, required):
     lines = []
     covered = {name for entry in found for name in entry["functions"]}
     for name in sorted(set(required) - covered):
-        lines.append(f"{name} is an equation and has no entry in lecture.toml")
+        lines.append(f"{name} is an equation and has no entry in docs/equations.toml")
     for entry in found:
         if not entry["tests"]:
             lines.append(f"{', '.join(entry['functions'])} has no test")

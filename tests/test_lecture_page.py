@@ -48,7 +48,7 @@ def test_what_is_missing_is_named(made):
         "picture": "nothing",
     }
     assert made.faults([entry], ["distributions.normal_kl", "gan.objective.value"]) == [
-        "gan.objective.value is an equation and has no entry in lecture.toml",
+        "gan.objective.value is an equation and has no entry in docs/equations.toml",
         "distributions.none does not exist",
         "tests/test_distributions.py::test_none does not exist",
         "there is no drawing 'nothing'",

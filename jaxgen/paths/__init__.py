@@ -1,17 +1,23 @@
 """Gaussian paths x_t = alpha(t) x_0 + sigma(t) eps over real t: what every diffusion and flow model shares.
 
-    alpha(t), sigma(t), their derivatives, log SNR    Linear, Cosine, LinearBeta, VarianceExploding, Tabulated
-    x_t; eps, x_0, v, velocity, score                 prediction.diffuse, .ends_from_..., .velocity_from_ends
-    what a network predicts                           Eps, X0, V, Velocity, Preconditioned (EDM)
-    a network as a velocity or a denoiser             bound_velocity, bound_denoiser
-    where t is drawn in training                      stratified_times of Uniform, LogitNormal, LogNormal
-    where a sampler stops                             even_times, karras_times, log_snr_times
-    dx / dt = u(x, t), from noise to data             euler, heun
-    steps by the denoised data                        dpm_solver_pp, ancestral
-    the flow with noise put back (EDM)                churned
-    classifier-free guidance                          guided
-    log p(x) by the change of variables               flow_log_prob
-    data for which all of this is known               oracle.gaussian, oracle.GaussianMixture
+    equation                                              here
+    alpha(t), sigma(t), their derivatives, log SNR        path.Linear, .Cosine, .LinearBeta, .VarianceExploding,
+                                                            tabulated.Tabulated
+    x_t; eps, x_0, v, velocity, score                     prediction.diffuse, .ends_from_eps, .ends_from_x_0,
+                                                            .ends_from_v, .ends_from_velocity, .ends_from_score,
+                                                            .v_from_ends, .velocity_from_ends, .score_from_ends
+    what a network predicts                               as a choice of a model prediction.Eps, .X0, .V, .Velocity;
+                                                            between EDM's scalings preconditioning.Preconditioned
+    a network as a velocity or a denoiser                 binding.bound_velocity, .bound_denoiser
+    where t is drawn in training                          times.stratified_times of .Uniform, .LogitNormal, .LogNormal
+    where a sampler stops                                 times.even_times, .karras_times, .log_snr_times
+    samplers along any path: by the probability flow, or  steps by the denoised data: sampler.ancestral, .dpm_solver_pp;
+    with noise                                              the flow with noise put back (EDM): .churned; dx/dt =
+                                                            u(x,t), from noise to data: ode.euler, .heun; their start
+                                                            sampler.noise
+    classifier-free guidance along any path               guidance.guided
+    d log p / dt = -div dx / dt                           flow.flow_log_prob
+    data for which all of this is known                   oracle.gaussian, .GaussianMixture
 
 Nothing here knows a network or a family: a model is any function of (x_t [B, *event], t [B]). The lecture's chain of
 integer steps is in `jaxgen.ddpm`; its schedules are paths, sampled at T points (`Tabulated`).
