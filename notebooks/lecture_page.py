@@ -2,8 +2,8 @@
 
     python notebooks/lecture_page.py --out lecture.html
 
-The entries are in docs/equations.toml. The page is not made, and the command fails, if a public function that is an equation
-has no entry or no test, if an entry names what does not exist, or if one of its tests does not pass.
+The entries are in docs/equations.toml. The page is not made, and the command fails, if a public function that is an
+equation has no entry or no test, if an entry names what does not exist, or if one of its tests does not pass.
 """
 
 import argparse
