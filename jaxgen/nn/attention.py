@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxgen import require
 from jaxgen.nn.normalisation import GroupNorm
+from jaxgen.nn.precision import wide
 
 
 class SelfAttention(nn.Module):
@@ -17,7 +18,7 @@ class SelfAttention(nn.Module):
 
         x + W softmax(Q K^T / sqrt(d)) V,     Q, K, V from the normalised x
 
-    W starts at zero, so that the block starts as the identity. The softmax is computed in float32 for every dtype.
+    W starts at zero, so that the block starts as the identity. The softmax is computed in float32 at least.
 
     Attributes:
         num_heads: Number of heads; each attends by itself, with an equal share of the channels.
@@ -41,7 +42,7 @@ class SelfAttention(nn.Module):
         h = GroupNorm(self.num_groups, dtype=self.dtype)(x).reshape(batch, positions, channels)
         heads = nn.Dense(3 * channels, dtype=self.dtype)(h).reshape(batch, positions, 3, self.num_heads, width)
         q, k, v = (heads[:, :, i] for i in range(3))
-        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32) / math.sqrt(width)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=wide(self.dtype)) / math.sqrt(width)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         h = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, positions, channels)
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)

@@ -1,57 +1,34 @@
-"""Convolutions whose gradients are as fast inside a loop as outside, on a CPU too.
+"""One convolution for every network: differentiable in both modes to any order, and fast inside a loop on a CPU.
 
-XLA's CPU compiler has a fast convolution for one order of the axes only: input [batch, *space, in], kernel
-[*space, in, out]. It transposes convolutions in another order into that one, but only at the top level of a program:
-in the body of a loop or a branch it compiles them to a plain nest of loops (github.com/jax-ml/jax/issues/12868). Both
-gradients that JAX derives for a convolution are in another order, so a training step that is fast by itself is many
-times slower inside `lax.scan`.
+A convolution is bilinear, and its gradients are the other two derivatives of one trilinear form,
 
-Both gradients are convolutions themselves. Here they are written as such in the fast order, the transpositions made
-explicitly and the smaller operand sliding over the larger, by a function that uses itself: its gradients of every order
-stay in the fast order. On other devices everything is lax's own, which the compilers there recognise.
+    T(x, kernel, g) = <g, convolution(x, kernel)>:     y = dT/dg,     dT/dx,     dT/dkernel
 
-On top of that each convolution takes the form that is fastest for it: `_by_phases` where strides divide the kernel and
-for transposed convolutions, `_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand,
-`_fast` elsewhere.
+each of them bilinear again in the two that are left. They are one primitive here, whose `slot` says by which of the
+three T is differentiated: forward mode needs no more than bilinearity, reverse mode and every further order leads from
+one slot to another. A primitive is lowered by platform: `jaxgen.nn.cpu.convolution` has the forms that XLA's CPU
+compiler runs fast, on GPU and TPU all three are lax's own, which the compilers there recognise.
 
-Milliseconds per convolution and both gradients, by itself / inside a scan, by `benchmarks/convolution.py --repetitions
-3`; jax 0.10.2, 2 cores, medians:
-
-                                                lax            here
-    32 x 28 x 28, 64 -> 64, 3x3               77 / 2300      58 / 57
-    32 x 14 x 14, 128 -> 128, 3x3             38 / 1170      37 / 35
-    64 x 28 x 28, 1 -> 32, 3x3 stride 2      2.3 / 4.6      1.9 / 1.9
-    64 x 14 x 14, 32 -> 64, 3x3 stride 2     6.8 / 49       4.8 / 4.7
-    64 x 14 x 14, 64 -> 128, 4x4 stride 2     20 / 298       21 / 21
-    64 x 28 x 28, 32 -> 1, 3x3               9.0 / 28       3.8 / 3.7
-    64 x 7 x 7, 64 -> 32, 4x4 transposed      34 / 102      7.2 / 7.0
+(`jax.custom_vjp` would forbid forward mode, and with it `jax.jvp` and `jax.hessian` of whatever network this is in.)
 """
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from jaxgen import require
-from jaxgen.nn.phases import channels_to_phases, cut, phases_to_channels
+from jaxgen.nn import cpu
+from jaxgen.nn.cpu import convolution as forms
+from jaxgen.nn.cpu.convolution import Window
 from jaxgen.nn.sums import add_bias
-
-
-class _Window(NamedTuple):
-    """Movement of a kernel over an input: one entry per spatial dimension, as in `lax.conv_general_dilated`."""
-
-    strides: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    lhs_dilation: tuple[int, ...]
-    rhs_dilation: tuple[int, ...]
-    precision: Any
 
 
 def conv_general_dilated(
@@ -67,8 +44,7 @@ def conv_general_dilated(
 ) -> Float[Array, "..."]:
     """`lax.conv_general_dilated`, with gradients that stay fast inside a loop on a CPU.
 
-    Values and gradients are those of `lax.conv_general_dilated`, in reverse mode to any order. Forward mode
-    (`jax.jvp`, `jax.hessian`) is not defined.
+    Values and derivatives are those of `lax.conv_general_dilated`, in both modes and to any order.
 
     Args:
         lhs: Input.
@@ -90,7 +66,7 @@ def conv_general_dilated(
     rhs_dilation = tuple(rhs_dilation or (1,) * spatial)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     undefined = isinstance(padding, str) and any(d != 1 for d in lhs_dilation)  # lax raises the error
-    if numbers != _channels_last(spatial) or not 1 <= spatial <= 3 or feature_group_count != 1 or undefined:
+    if numbers != forms.channels_last(spatial) or not 1 <= spatial <= 3 or feature_group_count != 1 or undefined:
         return lax.conv_general_dilated(
             lhs,
             rhs,
@@ -103,219 +79,115 @@ def conv_general_dilated(
             precision=precision,
         )
     if isinstance(padding, str):
-        extents = [_extent(k, d) for k, d in zip(rhs.shape[:-2], rhs_dilation, strict=True)]
+        extents = [forms.extent(k, d) for k, d in zip(rhs.shape[:-2], rhs_dilation, strict=True)]
         padding = lax.padtype_to_pads(lhs.shape[1:-1], extents, window_strides, padding)
     pairs = tuple((int(low), int(high)) for low, high in padding)
-    return _convolution(lhs, rhs, _Window(tuple(window_strides), pairs, lhs_dilation, rhs_dilation, precision))
+    return _convolve(lhs, rhs, Window(tuple(window_strides), pairs, lhs_dilation, rhs_dilation, precision))
 
 
-def _channels_last(spatial: int) -> lax.ConvDimensionNumbers:
-    """Dimension numbers of lax for input and output [b, *space, c] and kernel [*space, in, out]."""
-    last = spatial + 1
-    image = (0, last, *range(1, last))
-    return lax.ConvDimensionNumbers(image, (last, spatial, *range(spatial)), image)
+convolution_p = Primitive("jaxgen_convolution")
+"""dT by one of its three arguments, of the two others, in this order:
+
+    slot "y"        (x, kernel) -> y        [b, *space, i], [*window, i, o] -> [b, *out, o]
+    slot "x"        (g, kernel) -> dT/dx
+    slot "kernel"   (x, g) -> dT/dkernel
+
+`space` holds the spatial sizes of x and of the kernel. `mapped`: both arguments, and what comes out, have one more axis
+in front, over which the convolutions run side by side.
+"""
 
 
-def _extent(size: int, dilation: int) -> int:
-    """Length of `size` points that are `dilation` apart."""
-    return (size - 1) * dilation + 1
-
-
-def _native(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.strides,
-        window.padding,
-        window.lhs_dilation,
-        window.rhs_dilation,
-        _channels_last(x.ndim - 2),
-        precision=window.precision,
+def _convolve(x: Any, kernel: Any, window: Window) -> Any:
+    return convolution_p.bind(
+        x, kernel, slot="y", window=window, space=(x.shape[1:-1], kernel.shape[:-2]), mapped=False
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolution(
-    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
-) -> Float[Array, "b *out o"]:
-    points_x, points_k = math.prod(x.shape[1:-1]), math.prod(kernel.shape[:-2])
-    # The fast convolution copies the operand that the other slides over, once per output point: where both are equally
-    # large (in a kernel's gradient), the one with fewer channels is chosen for it.
-    few = points_k == points_x > 1 and kernel.shape[-1] < min(x.shape[0], _FEW + 1)
-    plain = max(*window.strides, *window.lhs_dilation, *window.rhs_dilation) == 1
-    transposed = _one_sided(window) and max(window.lhs_dilation) > 1
-    if _splits(window, kernel.shape) or (transposed and points_k <= points_x):
-        on_cpu = _by_phases
-    elif plain and kernel.shape[-1] <= _FEW_OUTPUTS and points_k <= _FEW_TAPS:
-        on_cpu = _by_taps
-    elif points_k > points_x or few:
-        on_cpu = _exchanged
-    else:
-        on_cpu = _fast
-    on_cpu, elsewhere = partial(on_cpu, window=window), partial(_native, window=window)
-    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
+def _native(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
+    """The same by lax alone."""
+    if mapped:
+        return jax.vmap(partial(_native, slot=slot, window=window, space=space, mapped=False))(a, b)
+    if slot == "y":
+        return forms.native(a, b, window)
+    if slot == "x":
+        x = jax.ShapeDtypeStruct((a.shape[0], *space[0], b.shape[-2]), a.dtype)
+        return jax.linear_transpose(partial(forms.native, kernel=b, window=window), x)(a)[0]
+    kernel = jax.ShapeDtypeStruct((*space[1], a.shape[-1], b.shape[-1]), a.dtype)
+    return jax.linear_transpose(partial(forms.native, a, window=window), kernel)(b)[0]
 
 
-def _fast(x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window) -> Float[Array, "..."]:
-    """The same convolution, in a form that XLA's CPU compiler gives to the faster of its two libraries.
-
-    In two dimensions the compiler gives convolutions to YNNPACK, which with more than a few channels takes longer than
-    Eigen, unless the input is dilated. So all distances along the first dimension are doubled, and every other point is
-    empty or not needed: the sums are the same, and Eigen's loop skips the empty points.
-    """
-    if x.ndim == 4 and max(window.lhs_dilation) == 1 and min(kernel.shape[-2:]) >= _FEW:
-        (low, high), *others = window.padding
-        window = window._replace(
-            strides=(2 * window.strides[0], *window.strides[1:]),
-            padding=((2 * low, 2 * high), *others),
-            lhs_dilation=(2, 1),
-            rhs_dilation=(2 * window.rhs_dilation[0], *window.rhs_dilation[1:]),
-        )
-    return _native(x, kernel, window)
+def _on_cpu(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
+    """The same in the forms that XLA's CPU compiler runs fast."""
+    if mapped:
+        return jax.vmap(partial(_on_cpu, slot=slot, window=window, space=space, mapped=False))(a, b)
+    if slot == "y":
+        return forms.convolution(a, b, window, _convolve)
+    if slot == "x":
+        return forms.gradient_x(a, b, space[0], window, _convolve)
+    return forms.gradient_kernel(a, b, space[1], window, _convolve)
 
 
-def _one_sided(window: _Window) -> bool:
-    """Whether there are strides, or a transposed convolution, but not both, and no holes in the kernel."""
-    return max(window.rhs_dilation) == 1 and min(max(window.strides), max(window.lhs_dilation)) == 1
+_NEXT = {"y": ("x", "kernel"), "x": ("y", "kernel"), "kernel": ("x", "y")}
+"""The slots that lead to the cotangents of the first and the second argument."""
 
 
-def _splits(window: _Window, kernel_shape: tuple[int, ...]) -> bool:
-    """Whether the kernel holds a whole number of points per step of a stride, or of a transposed convolution."""
-    steps = window.strides if max(window.lhs_dilation) == 1 else window.lhs_dilation
-    whole = all(k % s == 0 for k, s in zip(kernel_shape[:-2], steps, strict=True))
-    return _one_sided(window) and max(steps) > 1 and whole
+def _transposed(place: int) -> Callable[..., Any]:
+    """The cotangent of the first or the second argument: <ct, dT/dslot> is T again, with ct in that slot."""
+
+    def rule(ct: Any, a: Any, b: Any, *, slot: str, **geometry: Any) -> Any:
+        held = b if place == 0 else a
+        # In the order of (x, kernel, g), of which each slot takes the two that are not its own.
+        names = {"y": ("x", "kernel"), "x": ("g", "kernel"), "kernel": ("x", "g")}
+        arguments = {slot if slot != "y" else "g": ct, names[slot][1 - place]: held}
+        target = _NEXT[slot][place]
+        return convolution_p.bind(*(arguments[name] for name in names[target]), slot=target, **geometry)
+
+    return rule
 
 
-def _by_phases(
-    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
-) -> Float[Array, "b *out o"]:
-    """The same convolution with stride 1 and without dilation: `_splits` must hold unless it is transposed.
-
-    With stride s, the points m = s j + e of x that have the same phase e = 0..s-1 are channels of one point j; so are
-    those of the kernel, k = s a + e. Then y_n = sum_{a, e} x_{s (n + a) + e} kernel_{s a + e} is of stride 1. In a
-    transposed convolution the outputs have phases, u = s j - e: y_u = sum_a x_{j + a} kernel_{s a + e}. Its native form
-    multiplies zeros, s - 1 of s per dimension; it is also the gradient for x of the strided convolution.
-    """
-    ones = (1,) * (x.ndim - 2)
-    plain = _Window(ones, ((0, 0),) * len(ones), ones, ones, window.precision)
-    lows = [low for low, _ in window.padding]
-    size = jax.eval_shape(partial(_native, window=window), x, kernel).shape[1:-1]
-    if max(window.strides) > 1:
-        steps = window.strides
-        lengths = [s * (n - 1) + k for s, n, k in zip(steps, size, kernel.shape, strict=False)]
-        x = cut(x, [-low for low in lows], lengths)
-        return _convolution(phases_to_channels(x, steps, 1), phases_to_channels(kernel, steps, 0), plain)
-    steps = window.lhs_dilation
-    kernel = jnp.pad(kernel, [*((0, -k % s) for k, s in zip(kernel.shape, steps, strict=False)), (0, 0), (0, 0)])
-    # u runs from -low on, so j from ceil(-low / s) on; u has the place s j + (s - 1 - e) = u + s - 1 among the outputs.
-    first = [-(low // s) for low, s in zip(lows, steps, strict=True)]
-    last = [-((low - n + 1) // s) for low, n, s in zip(lows, size, steps, strict=True)]
-    taps = [k // s for k, s in zip(kernel.shape, steps, strict=False)]
-    # (Padding rather than a padded copy of x, whose gradient would be computed at the padding too.)
-    ends = [end + a - n for end, a, n in zip(last, taps, x.shape[1:-1], strict=True)]
-    padded = plain._replace(padding=tuple((-begin, end) for begin, end in zip(first, ends, strict=True)))
-    kernel = phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
-    y = channels_to_phases(_convolution(x, kernel, padded), steps)
-    return cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
+def _batched(arguments: Any, axes: Any, *, slot: str, mapped: bool, **geometry: Any) -> tuple[Any, int]:
+    """One argument with a further axis: it joins the batch or the channels, and comes out of them again. Both: the
+    convolutions run side by side."""
+    bind = partial(convolution_p.bind, slot=slot, **geometry)
+    if None not in axes:
+        (a, b) = (jnp.moveaxis(v, axis, 0) for v, axis in zip(arguments, axes, strict=True))
+        if not mapped:
+            return bind(a, b, mapped=True), 0
+        joined = (v.reshape(-1, *v.shape[2:]) for v in (a, b))
+        out = bind(*joined, mapped=True)
+        return out.reshape(a.shape[:2] + out.shape[1:]), 0
+    place = 0 if axes[1] is None else 1
+    # Counted without the mapped axis: where the argument has, and where the output gets, what is independent.
+    (own, out_at) = {
+        ("y", 0): (0, 0), ("y", 1): (-1, -1), ("x", 0): (0, 0), ("x", 1): (-2, -1), ("kernel", 0): (-1, -2),
+        ("kernel", 1): (-1, -1),
+    }[slot, place]  # fmt: skip
+    v, num = arguments[place], arguments[place].shape[axes[place]]
+    own = own + mapped if own == 0 else own + v.ndim - 1
+    v = jnp.moveaxis(v, axes[place], own)
+    v = v.reshape(*v.shape[:own], num * v.shape[own + 1], *v.shape[own + 2 :])
+    out = bind(*((v, arguments[1]) if place == 0 else (arguments[0], v)), mapped=mapped)
+    at = out_at + mapped if out_at == 0 else out_at + out.ndim
+    return out.reshape(*out.shape[:at], num, -1, *out.shape[at + 1 :]), at
 
 
-def _by_taps(
-    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
-) -> Float[Array, "b *out o"]:
-    """The same convolution of stride 1 as one matrix product with all points of the kernel, and a sum of shifts.
-
-    For few output channels, where Eigen's copies cost more than its products.
-    """
-    taps, outputs = kernel.shape[:-2], kernel.shape[-1]
-    lengths = [n + low + high for n, (low, high) in zip(x.shape[1:-1], window.padding, strict=True)]
-    x = cut(x, [-low for low, _ in window.padding], lengths)
-    size = [n - k + 1 for n, k in zip(lengths, taps, strict=True)]
-    matrix = jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
-    wide = jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
-    products = jnp.matmul(x, matrix, precision=window.precision, preferred_element_type=wide)
-    products = products.reshape(*x.shape[:-1], -1, outputs)
-    y = sum(
-        products[(slice(None), *(slice(a, a + n) for a, n in zip(tap, size, strict=True)), place)]
-        for place, tap in enumerate(itertools.product(*map(range, taps)))
-    )
-    return jnp.asarray(y, x.dtype)
+@partial(jax.jit, static_argnames=("slot", "window", "space", "mapped"))
+def _by_itself(a: Any, b: Any, **parameters: Any) -> Any:
+    return convolution_p.bind(a, b, **parameters)
 
 
-_FEW = 16  # channels: up to here exchanging was faster (tried with 1 to 64), and YNNPACK no slower than Eigen
-_FEW_OUTPUTS, _FEW_TAPS = 4, 32  # tried with 1 to 8 outputs of 4 to 25 taps
+def _abstract(a: Any, b: Any, **parameters: Any) -> Any:
+    out = jax.eval_shape(partial(_native, **parameters), *(jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b)))
+    return a.update(shape=out.shape, dtype=out.dtype)
 
 
-def _exchanged(
-    x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], window: _Window
-) -> Float[Array, "b *out o"]:
-    """The same convolution with x sliding over the kernel; the reversed output is turned back.
-
-    XLA does this itself for a kernel that is larger than its input, but leaves the fast order in doing so.
-    """
-    y = jax.eval_shape(partial(_native, window=window), x, kernel)
-    # With m, k, n the positions in x, kernel and y: k = m - n + low = m + (end - n) - (end - low), end the last n.
-    padding = tuple(
-        (n - 1 - low, m - k + low) for m, k, n, low in _fine_lengths(window, x.shape, kernel.shape, y.shape)
-    )
-    exchanged = window._replace(padding=padding, lhs_dilation=window.rhs_dilation, rhs_dilation=window.lhs_dilation)
-    space = tuple(range(1, x.ndim - 1))
-    turned = _fast(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
-    return jnp.flip(turned.swapaxes(0, -1), space)
-
-
-def _fine_lengths(window, x_shape, kernel_shape, y_shape):
-    """Lengths of x, kernel and output with all dilations and strides, and the low padding, per spatial dimension."""
-    length_x = map(_extent, x_shape[1:-1], window.lhs_dilation)
-    length_k = map(_extent, kernel_shape[:-2], window.rhs_dilation)
-    length_y = map(_extent, y_shape[1:-1], window.strides)
-    return zip(length_x, length_k, length_y, [low for low, _ in window.padding], strict=True)
-
-
-def _forward(x, kernel, window):
-    # Not `_native`: gradients of higher order differentiate this function.
-    return _convolution(x, kernel, window), (x, kernel)
-
-
-def _backward(window, residuals, g):
-    on_cpu, elsewhere = partial(_explicit_gradients, window), partial(_native_gradients, window)
-    return lax.platform_dependent(*residuals, g, cpu=on_cpu, default=elsewhere)
-
-
-_convolution.defvjp(_forward, _backward)
-
-
-def _native_gradients(window, x, kernel, g):
-    _, pullback = jax.vjp(partial(_native, window=window), x, kernel)
-    return pullback(g)
-
-
-def _explicit_gradients(
-    window: _Window, x: Float[Array, "b *space i"], kernel: Float[Array, "*window i o"], g: Float[Array, "b *out o"]
-) -> tuple[Float[Array, "b *space i"], Float[Array, "*window i o"]]:
-    """Both gradients of <g, convolution(x, kernel)>, as convolutions.
-
-    Along one dimension, with m, k, n the positions in x, kernel and y (x spread out by `lhs_dilation`, the kernel by
-    `rhs_dilation`, y by the strides) and p the padding before x,
-
-        <g, y> = sum_{n, k} g_n x_{n + k - p} kernel_k
-
-    so the gradient for x slides the kernel over g, turned around, and that for the kernel slides g over x, with the
-    batch, which is summed over, in the place of the input channels.
-    """
-    if _splits(window, kernel.shape):
-        _, pullback = jax.vjp(partial(_by_phases, window=window), x, kernel)
-        return pullback(g)
-    space = tuple(range(x.ndim - 2))
-    lengths = list(_fine_lengths(window, x.shape, kernel.shape, g.shape))
-
-    over_g = tuple((k - 1 - low, m + low - n) for m, k, n, low in lengths)
-    window_x = _Window(window.lhs_dilation, over_g, window.strides, window.rhs_dilation, window.precision)
-    grad_x: Any = _convolution(g, jnp.flip(kernel, space).swapaxes(-1, -2), window_x)
-
-    over_x = tuple((low, k - 1 + n - m - low) for m, k, n, low in lengths)
-    window_k = _Window(window.rhs_dilation, over_x, window.lhs_dilation, window.strides, window.precision)
-    grad_kernel: Any = _convolution(x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2), window_k)
-    return grad_x, jnp.moveaxis(grad_kernel, 0, -2)
+convolution_p.def_impl(_by_itself)
+convolution_p.def_abstract_eval(_abstract)
+ad.defbilinear(convolution_p, _transposed(0), _transposed(1))
+batching.primitive_batchers[convolution_p] = _batched
+mlir.register_lowering(convolution_p, mlir.lower_fun(_native, multiple_results=False))
+if cpu.ENABLED:
+    mlir.register_lowering(convolution_p, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")
 
 
 class Conv(nn.Module):
