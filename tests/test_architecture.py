@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import jaxgen
+
 ROOT = Path(__file__).parents[1] / "jaxgen"
 
 FLOORS = {
@@ -103,6 +105,20 @@ def test_importing_brings_little_more_than_jax_itself():
     code += "print(*sorted({{name.split('.')[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names))"
     # The rest (orbax, tensorflow, grain, matplotlib, scikit-learn, tyro, Pillow) is imported where it is used.
     assert set(run(code.format(ours)).split()) <= {"jaxgen", "jaxtyping", "numpy", "rich", "jax", "flax", "optax"}
+
+
+def test_rooms_are_attributes_that_are_imported_when_used():
+    code = (
+        "import sys, jaxgen as jg; assert 'jaxgen.vae' not in sys.modules; print(jg.vae.Config().latent_dim); dir(jg)"
+    )
+    assert run(code).strip() == "20"
+    assert (ROOT / "py.typed").exists()
+
+
+def test_every_room_is_an_attribute():
+    """Families too: a new one is found here, not remembered."""
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"experiments", "cli"}
+    assert rooms <= set(jaxgen.__all__)
 
 
 @pytest.mark.slow
