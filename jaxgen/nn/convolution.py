@@ -27,8 +27,8 @@ from jaxtyping import Array, Float
 from jaxgen import require
 from jaxgen.nn import cpu
 from jaxgen.nn.cpu import convolution as forms
-from jaxgen.nn.cpu.convolution import Window
 from jaxgen.nn.sums import add_bias
+from jaxgen.nn.window import Window, channels_last, extent, native, over_output, turned
 
 
 def conv_general_dilated(
@@ -66,7 +66,7 @@ def conv_general_dilated(
     rhs_dilation = tuple(rhs_dilation or (1,) * spatial)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     undefined = isinstance(padding, str) and any(d != 1 for d in lhs_dilation)  # lax raises the error
-    if numbers != forms.channels_last(spatial) or not 1 <= spatial <= 3 or feature_group_count != 1 or undefined:
+    if numbers != channels_last(spatial) or not 1 <= spatial <= 3 or feature_group_count != 1 or undefined:
         return lax.conv_general_dilated(
             lhs,
             rhs,
@@ -79,7 +79,7 @@ def conv_general_dilated(
             precision=precision,
         )
     if isinstance(padding, str):
-        extents = [forms.extent(k, d) for k, d in zip(rhs.shape[:-2], rhs_dilation, strict=True)]
+        extents = [extent(k, d) for k, d in zip(rhs.shape[:-2], rhs_dilation, strict=True)]
         padding = lax.padtype_to_pads(lhs.shape[1:-1], extents, window_strides, padding)
     pairs = tuple((int(low), int(high)) for low, high in padding)
     return _convolve(lhs, rhs, Window(tuple(window_strides), pairs, lhs_dilation, rhs_dilation, precision))
@@ -108,12 +108,12 @@ def _native(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bo
     if mapped:
         return jax.vmap(partial(_native, slot=slot, window=window, space=space, mapped=False))(a, b)
     if slot == "y":
-        return forms.native(a, b, window)
+        return native(a, b, window)
     if slot == "x":
         x = jax.ShapeDtypeStruct((a.shape[0], *space[0], b.shape[-2]), a.dtype)
-        return jax.linear_transpose(partial(forms.native, kernel=b, window=window), x)(a)[0]
+        return jax.linear_transpose(partial(native, kernel=b, window=window), x)(a)[0]
     kernel = jax.ShapeDtypeStruct((*space[1], a.shape[-1], b.shape[-1]), a.dtype)
-    return jax.linear_transpose(partial(forms.native, a, window=window), kernel)(b)[0]
+    return jax.linear_transpose(partial(native, a, window=window), kernel)(b)[0]
 
 
 def _on_cpu(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
@@ -127,22 +127,31 @@ def _on_cpu(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bo
     return forms.gradient_kernel(a, b, space[1], window, _convolve)
 
 
-_NEXT = {"y": ("x", "kernel"), "x": ("y", "kernel"), "kernel": ("x", "y")}
-"""The slots that lead to the cotangents of the first and the second argument."""
+def _cotangent_first(ct: Any, a: Any, b: Any, *, slot: str, **geometry: Any) -> Any:
+    """The cotangent of the first argument: <ct, dT/dslot> is T again, with ct in that slot."""
+    if slot == "y":
+        return convolution_p.bind(ct, b, slot="x", **geometry)
+    if slot == "x":
+        return convolution_p.bind(ct, b, slot="y", **geometry)
+    return convolution_p.bind(b, ct, slot="x", **geometry)
 
 
-def _transposed(place: int) -> Callable[..., Any]:
-    """The cotangent of the first or the second argument: <ct, dT/dslot> is T again, with ct in that slot."""
+def _cotangent_second(ct: Any, a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
+    """The cotangent of the second argument.
 
-    def rule(ct: Any, a: Any, b: Any, *, slot: str, **geometry: Any) -> Any:
-        held = b if place == 0 else a
-        # In the order of (x, kernel, g), of which each slot takes the two that are not its own.
-        names = {"y": ("x", "kernel"), "x": ("g", "kernel"), "kernel": ("x", "g")}
-        arguments = {slot if slot != "y" else "g": ct, names[slot][1 - place]: held}
-        target = _NEXT[slot][place]
-        return convolution_p.bind(*(arguments[name] for name in names[target]), slot=target, **geometry)
-
-    return rule
+    The gradient for x is the convolution of g with the turned kernel, and its gradient for the kernel is taken as that
+    of a convolution: the same as dT/dkernel with ct in the place of x, where the sums come in another order.
+    """
+    geometry: Any = {"window": window, "space": space, "mapped": mapped}
+    if slot == "y":
+        return convolution_p.bind(a, ct, slot="kernel", **geometry)
+    if slot == "kernel":
+        return convolution_p.bind(a, ct, slot="y", **geometry)
+    space_x, space_k = space
+    space_y = a.shape[1 + mapped : -1]
+    reverse = over_output(window, space_x, space_k, space_y)
+    out = convolution_p.bind(a, ct, slot="kernel", window=reverse, space=(space_y, space_k), mapped=mapped)
+    return turned(out, len(space_k))
 
 
 def _batched(arguments: Any, axes: Any, *, slot: str, mapped: bool, **geometry: Any) -> tuple[Any, int]:
@@ -183,7 +192,7 @@ def _abstract(a: Any, b: Any, **parameters: Any) -> Any:
 
 convolution_p.def_impl(_by_itself)
 convolution_p.def_abstract_eval(_abstract)
-ad.defbilinear(convolution_p, _transposed(0), _transposed(1))
+ad.defbilinear(convolution_p, _cotangent_first, _cotangent_second)
 batching.primitive_batchers[convolution_p] = _batched
 mlir.register_lowering(convolution_p, mlir.lower_fun(_native, multiple_results=False))
 if cpu.ENABLED:

@@ -19,57 +19,16 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float
 
 from jaxgen.nn.phases import channels_to_phases, cut, phases_to_channels
 from jaxgen.nn.precision import wide
+from jaxgen.nn.window import Image, Kernel, Output, Window, fine, native, over_input, over_output, turned
 
-
-class Window(NamedTuple):
-    """Movement of a kernel over an input: one entry per spatial dimension, as in `lax.conv_general_dilated`."""
-
-    strides: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    lhs_dilation: tuple[int, ...]
-    rhs_dilation: tuple[int, ...]
-    precision: Any
-
-
-Image: TypeAlias = Float[Array, "b *space i"]
-Output: TypeAlias = Float[Array, "b *out o"]
-Kernel: TypeAlias = Float[Array, "*window i o"]
 Convolve: TypeAlias = Callable[[Any, Any, Window], Any]
-
-
-def channels_last(spatial: int) -> lax.ConvDimensionNumbers:
-    """Dimension numbers of lax for input and output [b, *space, c] and kernel [*space, in, out]."""
-    last = spatial + 1
-    image = (0, last, *range(1, last))
-    return lax.ConvDimensionNumbers(image, (last, spatial, *range(spatial)), image)
-
-
-def extent(size: int, dilation: int) -> int:
-    """Length of `size` points that are `dilation` apart."""
-    return (size - 1) * dilation + 1
-
-
-def native(x: Image, kernel: Kernel, window: Window) -> Output:
-    """The convolution as lax has it."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.strides,
-        window.padding,
-        window.lhs_dilation,
-        window.rhs_dilation,
-        channels_last(x.ndim - 2),
-        precision=window.precision,
-    )
 
 
 def convolution(x: Image, kernel: Kernel, window: Window, convolve: Convolve) -> Output:
@@ -90,22 +49,12 @@ def convolution(x: Image, kernel: Kernel, window: Window, convolve: Convolve) ->
 
 
 def gradient_x(g: Output, kernel: Kernel, space: tuple[int, ...], window: Window, convolve: Convolve) -> Image:
-    """The gradient of <g, convolution(x, kernel)> for x, whose spatial size is `space`.
-
-    Along one dimension, with m, k, n the positions in x, kernel and y (x spread out by `lhs_dilation`, the kernel by
-    `rhs_dilation`, y by the strides) and p the padding before x,
-
-        <g, y> = sum_{n, k} g_n x_{n + k - p} kernel_k
-
-    so the gradient for x slides the kernel over g, turned around.
-    """
+    """The gradient of <g, convolution(x, kernel)> for x, whose spatial size is `space`: the turned kernel over g."""
     x = jax.ShapeDtypeStruct((g.shape[0], *space, kernel.shape[-2]), g.dtype)
     if _splits(window, kernel.shape):
         forward = partial(_by_phases, kernel=kernel, window=window, convolve=convolve)
         return jax.linear_transpose(forward, x)(g)[0]
-    padding = tuple((k - 1 - low, m + low - n) for m, k, n, low in _fine(window, x.shape, kernel.shape, g.shape))
-    turned = jnp.flip(kernel, range(len(space))).swapaxes(-1, -2)
-    return convolve(g, turned, Window(window.lhs_dilation, padding, window.strides, *window[3:]))
+    return convolve(g, turned(kernel, len(space)), over_output(window, space, kernel.shape[:-2], g.shape[1:-1]))
 
 
 def gradient_kernel(x: Image, g: Output, space: tuple[int, ...], window: Window, convolve: Convolve) -> Kernel:
@@ -117,9 +66,8 @@ def gradient_kernel(x: Image, g: Output, space: tuple[int, ...], window: Window,
     if _splits(window, kernel.shape):
         forward = partial(_by_phases, x, window=window, convolve=convolve)
         return jax.linear_transpose(forward, kernel)(g)[0]
-    padding = tuple((low, k - 1 + n - m - low) for m, k, n, low in _fine(window, x.shape, kernel.shape, g.shape))
-    exchanged = Window(window.rhs_dilation, padding, window.lhs_dilation, window.strides, window.precision)
-    return jnp.moveaxis(convolve(x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2), exchanged), 0, -2)
+    slid = over_input(window, x.shape[1:-1], space, g.shape[1:-1])
+    return jnp.moveaxis(convolve(x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2), slid), 0, -2)
 
 
 def _fast(x: Image, kernel: Kernel, window: Window) -> Output:
@@ -213,15 +161,8 @@ def _exchanged(x: Image, kernel: Kernel, window: Window) -> Output:
     """
     y = jax.eval_shape(partial(native, window=window), x, kernel)
     # With m, k, n the positions in x, kernel and y: k = m - n + low = m + (end - n) - (end - low), end the last n.
-    padding = tuple((n - 1 - low, m - k + low) for m, k, n, low in _fine(window, x.shape, kernel.shape, y.shape))
+    lengths = fine(window, x.shape[1:-1], kernel.shape[:-2], y.shape[1:-1])
+    padding = tuple((n - 1 - low, m - k + low) for m, k, n, low in lengths)
     exchanged = window._replace(padding=padding, lhs_dilation=window.rhs_dilation, rhs_dilation=window.lhs_dilation)
-    turned = _fast(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
-    return jnp.flip(turned.swapaxes(0, -1), tuple(range(1, x.ndim - 1)))
-
-
-def _fine(window: Window, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> Any:
-    """Lengths of x, kernel and output with all dilations and strides, and the low padding, per spatial dimension."""
-    length_x = map(extent, x[1:-1], window.lhs_dilation)
-    length_k = map(extent, kernel[:-2], window.rhs_dilation)
-    length_y = map(extent, y[1:-1], window.strides)
-    return zip(length_x, length_k, length_y, [low for low, _ in window.padding], strict=True)
+    reverse = _fast(jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1), exchanged)
+    return jnp.flip(reverse.swapaxes(0, -1), tuple(range(1, x.ndim - 1)))
