@@ -28,7 +28,7 @@ from jaxgen import require
 from jaxgen.nn import cpu
 from jaxgen.nn.cpu import convolution as forms
 from jaxgen.nn.sums import add_bias
-from jaxgen.nn.window import Window, channels_last, extent, native, over_output, turned
+from jaxgen.nn.window import Window, channels_last, extent, native
 
 
 def conv_general_dilated(
@@ -86,28 +86,30 @@ def conv_general_dilated(
 
 
 convolution_p = Primitive("jaxgen_convolution")
-"""dT by one of its three arguments, of the two others, in this order:
+"""dT by the argument `slot`, of the two others in the order (x, kernel, g):
 
-    slot "y"        (x, kernel) -> y        [b, *space, i], [*window, i, o] -> [b, *out, o]
+    slot "g"        (x, kernel) -> y        [b, *space, i], [*window, i, o] -> [b, *out, o]
     slot "x"        (g, kernel) -> dT/dx
     slot "kernel"   (x, g) -> dT/dkernel
 
-`space` holds the spatial sizes of x and of the kernel. `mapped`: both arguments, and what comes out, have one more axis
-in front, over which the convolutions run side by side.
+`via`: for a derivative that was taken of a gradient, the slot of that gradient; a CPU then sums in the order in which
+the gradient's own form would. `space`: spatial sizes of x and of the kernel. `mapped`: both arguments, and the result,
+have one more axis in front, over which the convolutions run side by side.
 """
+
+_ARGUMENTS = {"g": ("x", "kernel"), "x": ("g", "kernel"), "kernel": ("x", "g")}
 
 
 def _convolve(x: Any, kernel: Any, window: Window) -> Any:
-    return convolution_p.bind(
-        x, kernel, slot="y", window=window, space=(x.shape[1:-1], kernel.shape[:-2]), mapped=False
-    )
+    space = (x.shape[1:-1], kernel.shape[:-2])
+    return convolution_p.bind(x, kernel, slot="g", via=None, window=window, space=space, mapped=False)
 
 
-def _native(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
-    """The same by lax alone."""
+def _native(a: Any, b: Any, *, slot: str, via: str | None, window: Window, space: Any, mapped: bool) -> Any:
+    """The derivative by lax alone."""
     if mapped:
-        return jax.vmap(partial(_native, slot=slot, window=window, space=space, mapped=False))(a, b)
-    if slot == "y":
+        return jax.vmap(partial(_native, slot=slot, via=via, window=window, space=space, mapped=False))(a, b)
+    if slot == "g":
         return native(a, b, window)
     if slot == "x":
         x = jax.ShapeDtypeStruct((a.shape[0], *space[0], b.shape[-2]), a.dtype)
@@ -116,42 +118,36 @@ def _native(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bo
     return jax.linear_transpose(partial(native, a, window=window), kernel)(b)[0]
 
 
-def _on_cpu(a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
-    """The same in the forms that XLA's CPU compiler runs fast."""
+def _on_cpu(a: Any, b: Any, *, slot: str, via: str | None, window: Window, space: Any, mapped: bool) -> Any:
+    """The derivative in the forms that XLA's CPU compiler runs fast."""
     if mapped:
-        return jax.vmap(partial(_on_cpu, slot=slot, window=window, space=space, mapped=False))(a, b)
-    if slot == "y":
+        return jax.vmap(partial(_on_cpu, slot=slot, via=via, window=window, space=space, mapped=False))(a, b)
+    if via is not None:
+        given = dict(zip(_ARGUMENTS[slot], (a, b), strict=True))
+        geometry: Any = {"via": None, "window": window, "space": space, "mapped": False}
+
+        def gradient(v: Any) -> Any:
+            return _on_cpu(*({**given, slot: v}[name] for name in _ARGUMENTS[via]), slot=via, **geometry)
+
+        out = jax.eval_shape(partial(_native, slot=slot, **geometry), a, b)
+        return jax.linear_transpose(gradient, out)(given[via])[0]
+    if slot == "g":
         return forms.convolution(a, b, window, _convolve)
     if slot == "x":
         return forms.gradient_x(a, b, space[0], window, _convolve)
     return forms.gradient_kernel(a, b, space[1], window, _convolve)
 
 
-def _cotangent_first(ct: Any, a: Any, b: Any, *, slot: str, **geometry: Any) -> Any:
-    """The cotangent of the first argument: <ct, dT/dslot> is T again, with ct in that slot."""
-    if slot == "y":
-        return convolution_p.bind(ct, b, slot="x", **geometry)
-    if slot == "x":
-        return convolution_p.bind(ct, b, slot="y", **geometry)
-    return convolution_p.bind(b, ct, slot="x", **geometry)
+def _cotangent(place: int) -> Callable[..., Any]:
+    """The rule for the cotangent of the first or the second argument: <ct, dT/dslot> is T again, with ct in `slot`."""
 
+    def rule(ct: Any, a: Any, b: Any, *, slot: str, via: str | None, **geometry: Any) -> Any:
+        names = _ARGUMENTS[slot]
+        target, given = names[place], {slot: ct, names[1 - place]: (a, b)[1 - place]}
+        arguments = (given[name] for name in _ARGUMENTS[target])
+        return convolution_p.bind(*arguments, slot=target, via=None if slot == "g" else slot, **geometry)
 
-def _cotangent_second(ct: Any, a: Any, b: Any, *, slot: str, window: Window, space: Any, mapped: bool) -> Any:
-    """The cotangent of the second argument.
-
-    The gradient for x is the convolution of g with the turned kernel, and its gradient for the kernel is taken as that
-    of a convolution: the same as dT/dkernel with ct in the place of x, where the sums come in another order.
-    """
-    geometry: Any = {"window": window, "space": space, "mapped": mapped}
-    if slot == "y":
-        return convolution_p.bind(a, ct, slot="kernel", **geometry)
-    if slot == "kernel":
-        return convolution_p.bind(a, ct, slot="y", **geometry)
-    space_x, space_k = space
-    space_y = a.shape[1 + mapped : -1]
-    reverse = over_output(window, space_x, space_k, space_y)
-    out = convolution_p.bind(a, ct, slot="kernel", window=reverse, space=(space_y, space_k), mapped=mapped)
-    return turned(out, len(space_k))
+    return rule
 
 
 def _batched(arguments: Any, axes: Any, *, slot: str, mapped: bool, **geometry: Any) -> tuple[Any, int]:
@@ -168,7 +164,7 @@ def _batched(arguments: Any, axes: Any, *, slot: str, mapped: bool, **geometry: 
     place = 0 if axes[1] is None else 1
     # Counted without the mapped axis: where the argument has, and where the output gets, what is independent.
     (own, out_at) = {
-        ("y", 0): (0, 0), ("y", 1): (-1, -1), ("x", 0): (0, 0), ("x", 1): (-2, -1), ("kernel", 0): (-1, -2),
+        ("g", 0): (0, 0), ("g", 1): (-1, -1), ("x", 0): (0, 0), ("x", 1): (-2, -1), ("kernel", 0): (-1, -2),
         ("kernel", 1): (-1, -1),
     }[slot, place]  # fmt: skip
     v, num = arguments[place], arguments[place].shape[axes[place]]
@@ -180,7 +176,7 @@ def _batched(arguments: Any, axes: Any, *, slot: str, mapped: bool, **geometry: 
     return out.reshape(*out.shape[:at], num, -1, *out.shape[at + 1 :]), at
 
 
-@partial(jax.jit, static_argnames=("slot", "window", "space", "mapped"))
+@partial(jax.jit, static_argnames=("slot", "via", "window", "space", "mapped"))
 def _by_itself(a: Any, b: Any, **parameters: Any) -> Any:
     return convolution_p.bind(a, b, **parameters)
 
@@ -192,7 +188,7 @@ def _abstract(a: Any, b: Any, **parameters: Any) -> Any:
 
 convolution_p.def_impl(_by_itself)
 convolution_p.def_abstract_eval(_abstract)
-ad.defbilinear(convolution_p, _cotangent_first, _cotangent_second)
+ad.defbilinear(convolution_p, _cotangent(0), _cotangent(1))
 batching.primitive_batchers[convolution_p] = _batched
 mlir.register_lowering(convolution_p, mlir.lower_fun(_native, multiple_results=False))
 if cpu.ENABLED:

@@ -9,6 +9,7 @@ and both are linear primitives here, so that derivatives of every order and mode
 product with ones (`jaxgen.nn.cpu.sums`), elsewhere an ordinary sum.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -40,30 +41,44 @@ def add_bias(y: Float[Array, "*batch c"], bias: Float[Array, " c"]) -> Float[Arr
 
 channel_sums_p = Primitive("jaxgen_channel_sums")
 spread_p = Primitive("jaxgen_spread")
+"""Both take further axes in front, one for each `vmap`, over which they are mapped."""
 
 
-def _spread(v: Any, *, n: int) -> Any:
+def _spread(v: Any, n: int) -> Any:
     return jnp.broadcast_to(v[:, None], (v.shape[0], n, v.shape[1]))
 
 
-def _with_examples_in_front(primitive: Primitive, arguments: Any, axes: Any, **parameters: Any) -> tuple[Any, int]:
-    """A further axis joins the first, which is independent already."""
-    v = jnp.moveaxis(arguments[0], axes[0], 0)
-    out = primitive.bind(v.reshape(-1, *v.shape[2:]), **parameters)
-    return out.reshape(*v.shape[:2], *out.shape[1:]), 0
+def _mapped(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
+    """The function of an array of that rank, mapped over what an array has more of."""
+
+    def apply(x: Any, **parameters: Any) -> Any:
+        f = partial(function, **parameters)
+        for _ in range(x.ndim - rank):
+            f = jax.vmap(f)
+        return f(x)
+
+    return apply
+
+
+def _batched(primitive: Primitive, arguments: Any, axes: Any, **parameters: Any) -> tuple[Any, int]:
+    return primitive.bind(jnp.moveaxis(arguments[0], axes[0], 0), **parameters), 0
+
+
+def _lowering(function: Callable[..., Any], rank: int) -> Any:
+    return mlir.lower_fun(_mapped(function, rank), multiple_results=False)
 
 
 channel_sums_p.def_impl(jax.jit(channel_sums_p.bind))
-channel_sums_p.def_abstract_eval(lambda x: x.update(shape=(x.shape[0], x.shape[2])))
-ad.deflinear2(channel_sums_p, lambda ct, x: [spread_p.bind(ct, n=x.aval.shape[1])])
-mlir.register_lowering(channel_sums_p, mlir.lower_fun(partial(jnp.sum, axis=1), multiple_results=False))
+channel_sums_p.def_abstract_eval(lambda x: x.update(shape=(*x.shape[:-2], x.shape[-1])))
+ad.deflinear2(channel_sums_p, lambda ct, x: [spread_p.bind(ct, n=x.aval.shape[-2])])
+mlir.register_lowering(channel_sums_p, _lowering(partial(jnp.sum, axis=1), 3))
 if cpu.ENABLED:
-    mlir.register_lowering(channel_sums_p, mlir.lower_fun(by_product, multiple_results=False), platform="cpu")
+    mlir.register_lowering(channel_sums_p, _lowering(by_product, 3), platform="cpu")
 
 spread_p.def_impl(jax.jit(spread_p.bind, static_argnames="n"))
-spread_p.def_abstract_eval(lambda v, *, n: v.update(shape=(v.shape[0], n, v.shape[1])))
+spread_p.def_abstract_eval(lambda v, *, n: v.update(shape=(*v.shape[:-1], n, v.shape[-1])))
 ad.deflinear2(spread_p, lambda ct, v, *, n: [channel_sums_p.bind(ct)])
-mlir.register_lowering(spread_p, mlir.lower_fun(_spread, multiple_results=False))
+mlir.register_lowering(spread_p, _lowering(_spread, 2))
 
 for _primitive in (channel_sums_p, spread_p):
-    batching.primitive_batchers[_primitive] = partial(_with_examples_in_front, _primitive)
+    batching.primitive_batchers[_primitive] = partial(_batched, _primitive)
