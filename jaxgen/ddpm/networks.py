@@ -18,6 +18,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.nn import Conditions, ConditionVector, TimeEmbedding, UNet
 from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS
+from jaxgen.nn.precision import wide
 
 __all__ = ["MLP", "Architecture", "Output", "UNet"]
 
@@ -89,7 +90,7 @@ class Dense(nn.Module):
         spec: Description of the data.
         outputs: Number of output arrays of the event's shape.
         num_classes: Number of labels, "no label" included; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
         conditions: Conditions besides the label, by name.
     """
 
@@ -120,5 +121,5 @@ class Dense(nn.Module):
             told = nn.Dense(width, use_bias=False, dtype=self.dtype)(embedding)
             h = nn.swish(nn.Dense(width, dtype=self.dtype)(h) + told)
         size = self.outputs * self.spec.num_dimensions
-        flat = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h).astype(jnp.float32)
+        flat = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h).astype(wide(self.dtype))
         return tuple(part.reshape(x.shape) for part in jnp.split(flat, self.outputs, axis=-1))

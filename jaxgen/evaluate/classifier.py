@@ -38,16 +38,18 @@ class ImageClassifier(nn.Module):
         num_classes: Number of classes.
         channels: Number of channels of each level, multiples of 8.
         num_features: Width of the last layer but one.
+        dtype: Dtype of the computation; parameters stay float32.
     """
 
     num_classes: int
     channels: tuple[int, ...] = (32, 64, 128)
     num_features: int = 128
+    dtype: Any = jnp.float32
 
     def setup(self):
-        self.encoder = ConvEncoder(self.channels)
-        self.dense = nn.Dense(self.num_features)
-        self.head = nn.Dense(self.num_classes)
+        self.encoder = ConvEncoder(self.channels, dtype=self.dtype)
+        self.dense = nn.Dense(self.num_features, dtype=self.dtype)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype)
 
     def features(self, x: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
         """The last layer but one, for images in [0, 1]."""

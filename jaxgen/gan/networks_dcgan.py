@@ -11,7 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Spec
@@ -89,7 +89,7 @@ class Generator(nn.Module):
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: DCGAN
@@ -99,9 +99,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, "b *event"]:
+    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
         config = self.config
         smallest, *sizes = reversed(config.sizes(self.spec))
         widths = [config.features * 2**level for level in reversed(range(len(sizes)))]
@@ -131,7 +129,7 @@ class Discriminator(nn.Module):
         config: Configuration of both networks.
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: DCGAN
@@ -140,9 +138,7 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, " b"]:
+    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
         config = self.config
         conv = SpectralConv if config.spectral else Conv
         window = (4,) * (x.ndim - 2)

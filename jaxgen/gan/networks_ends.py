@@ -5,11 +5,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen.core import Spec
 from jaxgen.data.space import limit
 from jaxgen.nn import SpectralDense, SpectralEmbed
+from jaxgen.nn.precision import wide
 
 
 def check_space(spec: Spec, smallest: int, reason: str) -> None:
@@ -57,9 +58,9 @@ class Latent(nn.Module):
         return jnp.concatenate([z, embedded], axis=-1)
 
 
-def model_space(x: Float[Array, "b *event"], spec: Spec) -> Float32[Array, "b *event"]:
+def model_space(x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
     """The output of a generator: in [-1, 1] by tanh for data that lie there, unchanged for other real values."""
-    x = x.astype(jnp.float32)
+    x = x.astype(wide(x.dtype))
     return x if limit(spec) is None else jnp.tanh(x)
 
 
@@ -72,7 +73,7 @@ class Projection(nn.Module):
         num_classes: Number of classes; labels are 0 .. num_classes - 1, unchecked. None without labels.
         spectral: Whether psi's kernel and the embedding are spectrally normalised.
         kernel_init: Initialiser of psi's kernel.
-        dtype: Dtype of the computation; the logits are float32.
+        dtype: Dtype of the computation; the logits are float32 at least.
 
     Source: Miyato & Koyama 2018, "cGANs with Projection Discriminator", equation 3.
     """
@@ -83,11 +84,11 @@ class Projection(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, phi: Float[Array, "b c"], label: Int[Array, " b"] | None) -> Float32[Array, " b"]:
+    def __call__(self, phi: Float[Array, "b c"], label: Int[Array, " b"] | None) -> Float[Array, " b"]:
         check_label(label, self.num_classes)
         dense, embed = (SpectralDense, SpectralEmbed) if self.spectral else (nn.Dense, nn.Embed)
-        logits = dense(1, kernel_init=self.kernel_init, dtype=self.dtype)(phi)[:, 0].astype(jnp.float32)
+        logits = dense(1, kernel_init=self.kernel_init, dtype=self.dtype)(phi)[:, 0].astype(wide(self.dtype))
         if label is None or self.num_classes is None:
             return logits
-        embedded = embed(self.num_classes, phi.shape[-1], dtype=jnp.float32)(label)
-        return logits + (embedded * phi.astype(jnp.float32)).sum(axis=-1)
+        embedded = embed(self.num_classes, phi.shape[-1], dtype=wide(self.dtype))(label)
+        return logits + (embedded * phi.astype(wide(self.dtype))).sum(axis=-1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Spec
@@ -71,7 +71,7 @@ class Generator(nn.Module):
         config: Configuration of both networks.
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: MLP
@@ -80,9 +80,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, "b *event"]:
+    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
         h = Latent(self.num_classes, self.dtype)(z, label)
         for width in self.config.generator_hidden:
             h = nn.relu(nn.Dense(width, dtype=self.dtype)(h))
@@ -96,7 +94,7 @@ class Discriminator(nn.Module):
     Attributes:
         config: Configuration of both networks.
         num_classes: Number of classes; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: MLP
@@ -104,9 +102,7 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, " b"]:
+    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
         config = self.config
         dense = SpectralDense if config.spectral else nn.Dense
         h = nn.Dropout(config.dropout_input, deterministic=not train)(x.reshape(x.shape[0], -1))

@@ -12,12 +12,13 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
 from jaxgen.nn import BatchNorm, Conv, SpectralConv, Upsample, halvings
+from jaxgen.nn.precision import wide
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Generator(nn.Module):
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: SNResNet
@@ -97,9 +98,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, "b *event"]:
+    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
         *space, channels = self.spec.event_shape
         first, *widths = self.config.generator_features
         smallest, *sizes = reversed(halvings(tuple(space), len(widths)))
@@ -150,7 +149,7 @@ class Discriminator(nn.Module):
     Attributes:
         config: Configuration of both networks.
         num_classes: Number of classes; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     config: SNResNet
@@ -158,10 +157,8 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool
-    ) -> Float32[Array, " b"]:
+    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
         for level, width in enumerate(self.config.discriminator_features):
             x = _Down(width, level < self.config.num_halvings, first=level == 0, dtype=self.dtype)(x)
-        phi = nn.relu(x).astype(jnp.float32).sum(axis=tuple(range(1, x.ndim - 1)))
+        phi = nn.relu(x).astype(wide(self.dtype)).sum(axis=tuple(range(1, x.ndim - 1)))
         return Projection(self.num_classes, spectral=True, dtype=self.dtype)(phi, label)

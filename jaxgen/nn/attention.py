@@ -54,7 +54,7 @@ class CrossAttention(nn.Module):
 
         x + W softmax(Q K^T / sqrt(d)) V,     Q from the normalised x; K, V from the context
 
-    W starts at zero, so that the block starts as the identity. The softmax is computed in float32 for every dtype.
+    W starts at zero, so that the block starts as the identity. The softmax is computed in float32 at least.
 
     Attributes:
         num_heads: Number of heads; each attends by itself, with an equal share of the channels.
@@ -89,14 +89,14 @@ class CrossAttention(nn.Module):
         both = nn.Dense(2 * channels, dtype=self.dtype)(context.astype(self.dtype))
         both = both.reshape(batch, -1, 2, self.num_heads, width)
         k, v = both[:, :, 0], both[:, :, 1]
-        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32) / math.sqrt(width)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=wide(self.dtype)) / math.sqrt(width)
         if mask is None:
             weights = jax.nn.softmax(logits, axis=-1)
         else:
             # Not minus infinity: where no token is left, the softmax and its derivative would be NaN.
             seen = mask[:, None, None, :]
-            weights = jax.nn.softmax(jnp.where(seen, logits, jnp.finfo(jnp.float32).min), axis=-1)
-            weights = jnp.where(seen, weights, jnp.float32(0))
+            weights = jax.nn.softmax(jnp.where(seen, logits, jnp.finfo(logits.dtype).min), axis=-1)
+            weights = jnp.where(seen, weights, jnp.zeros((), weights.dtype))
         h = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(self.dtype), v).reshape(batch, positions, channels)
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
         return x + h.reshape(x.shape)

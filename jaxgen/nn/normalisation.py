@@ -114,11 +114,11 @@ class BatchNorm(nn.Module):
 
         scale, bias = scale.astype(wide(x.dtype)), bias.astype(wide(x.dtype))
         flat = x.astype(wide(x.dtype)).reshape(1, -1, *shape)
-        mean = channel_mean(flat) if train else running_mean.value
+        mean = channel_mean(flat) if train else running_mean.value.astype(flat.dtype)
         centred = flat - spread(mean[None], flat.shape[1])
-        variance = channel_mean(jnp.square(centred)) if train else running_var.value
+        variance = channel_mean(jnp.square(centred)) if train else running_var.value.astype(flat.dtype)
         if train and not self.is_initializing() and self.is_mutable_collection("batch_stats"):
-            running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance
+            running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean.astype(jnp.float32)
+            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance.astype(jnp.float32)
         y = centred * spread((lax.rsqrt(variance + self.tiny) * scale)[None], flat.shape[1])
         return add_bias(y, bias).reshape(x.shape).astype(self.dtype)

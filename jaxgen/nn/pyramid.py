@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from jaxgen import require
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.normalisation import GroupNorm
+from jaxgen.nn.precision import wide
 
 
 def halvings(size: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
@@ -198,7 +199,7 @@ class ConvDecoder(nn.Module):
             None for no normalisation.
         activation: Function applied at the end of every level but the output.
         upsample: Module that doubles the size: `Upsample` or `ConvTranspose`, or one of them with its kernel size set.
-        dtype: Dtype of the computation; parameters and output are float32.
+        dtype: Dtype of the computation; parameters are float32, the output at least.
     """
 
     features: tuple[int, ...]
@@ -222,7 +223,7 @@ class ConvDecoder(nn.Module):
             h = self.activation(_normalised(h, self.num_groups, self.dtype))
             h = self.upsample(width, use_bias=bias, dtype=self.dtype)(h, size)
         h = self.activation(_normalised(h, self.num_groups, self.dtype))
-        return self.upsample(channels, dtype=self.dtype)(h, sizes[-1]).astype(jnp.float32)
+        return self.upsample(channels, dtype=self.dtype)(h, sizes[-1]).astype(wide(self.dtype))
 
 
 def _normalised(x: Float[Array, "b *space c"], num_groups: int | None, dtype: Any) -> Float[Array, "b *space c"]:

@@ -26,6 +26,7 @@ from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenat
 from jaxgen.nn.convolution import Conv
 from jaxgen.nn.normalisation import GroupNorm
 from jaxgen.nn.phases import channels_to_phases, phases_to_channels
+from jaxgen.nn.precision import wide
 from jaxgen.nn.pyramid import Downsample, Upsample, halvings
 from jaxgen.nn.time import TimeEmbedding
 
@@ -170,7 +171,7 @@ class Network(nn.Module):
         config: Sizes of the U-Net.
         outputs: Number of output arrays of the event's shape.
         num_classes: Number of labels, "no label" included; None without labels.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
         spec: Description of the data, where there are further conditions.
         conditions: Conditions besides the label, by name.
     """
@@ -240,5 +241,5 @@ class Network(nn.Module):
 
         h = nn.swish(GroupNorm(config.num_groups, dtype=dtype)(h))
         h = Conv(self.outputs * channels, window, kernel_init=nn.initializers.zeros, dtype=dtype)(h)
-        parts = jnp.split(h.astype(jnp.float32), self.outputs, axis=-1)
+        parts = jnp.split(h.astype(wide(dtype)), self.outputs, axis=-1)
         return tuple(channels_to_phases(part, blocks) for part in parts)

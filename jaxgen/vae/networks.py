@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgen.nn import MLP, ConvDecoder, ConvEncoder
+from jaxgen.nn.precision import wide
 
 
 class Encoder(nn.Module):
@@ -17,7 +18,7 @@ class Encoder(nn.Module):
         hidden: Widths of the hidden layers.
         latent_dim: Dimension of z.
         features: Channels of the convolutional levels before the hidden layers, each of half the size; () for none.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     hidden: tuple[int, ...]
@@ -30,7 +31,7 @@ class Encoder(nn.Module):
         if self.features:
             x = ConvEncoder(self.features, dtype=self.dtype)(x)
         h = MLP(self.hidden, nn.tanh, self.dtype)(x.reshape(x.shape[0], -1))
-        both = nn.Dense(2 * self.latent_dim, dtype=self.dtype)(h).astype(jnp.float32)
+        both = nn.Dense(2 * self.latent_dim, dtype=self.dtype)(h).astype(wide(self.dtype))
         mu, log_var = jnp.split(both, 2, axis=-1)
         return mu, log_var
 
@@ -44,7 +45,7 @@ class Decoder(nn.Module):
         hidden: Widths of the hidden layers.
         event_shape: Shape of one example.
         features: Channels of the convolutional levels after the hidden layers, each of double the size; () for none.
-        dtype: Dtype of the computation; the output is float32.
+        dtype: Dtype of the computation; the output is float32 at least.
     """
 
     hidden: tuple[int, ...]
@@ -55,8 +56,8 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
         h = MLP(self.hidden, nn.tanh, self.dtype)(z)
-        bias = self.param("bias", nn.initializers.zeros, self.event_shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, self.event_shape, jnp.float32).astype(wide(self.dtype))
         if self.features:
             return ConvDecoder(self.features, self.event_shape, dtype=self.dtype)(h) + bias[None]
-        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(jnp.float32)
+        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(wide(self.dtype))
         return flat.reshape(z.shape[0], *self.event_shape) + bias[None]
