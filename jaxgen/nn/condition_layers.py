@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.nn.conditions import Concat, Conditions, CrossAttend, Embed
+from jaxgen.nn.precision import wide
 
 
 class EmbedConditions(nn.Module):
@@ -127,9 +128,9 @@ class ConditionVector(nn.Module):
         if context is not None:
             scores = nn.Dense(1, use_bias=False, dtype=self.dtype, name="weights")(context.tokens)[..., 0]
             # A sequence of padding alone has the weight 0 everywhere, not an average of nothing.
-            weights = nn.softmax(scores.astype(jnp.float32), axis=-1, where=context.mask)
+            weights = nn.softmax(scores.astype(wide(self.dtype)), axis=-1, where=context.mask)
             weights = jnp.where(context.mask, weights, 0.0)
-            parts.append((weights[..., None] * context.tokens.astype(jnp.float32)).sum(axis=1).astype(self.dtype))
+            parts.append((weights[..., None] * context.tokens.astype(weights.dtype)).sum(axis=1).astype(self.dtype))
         return jnp.concatenate(parts, axis=-1) if parts else None
 
 

@@ -65,6 +65,7 @@ QUICK = {
     "SpectralEmbed": (nn.SpectralEmbed(3, 4, dtype=F64), LABELS),
     "TimeEmbedding": (nn.TimeEmbedding(4, 3, dtype=F64), TIMES, LABELS),
     "EmbedConditions": (condition_layers.EmbedConditions(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
+    "ConditionVector": (condition_layers.ConditionVector(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
     "TokenConditions": (condition_layers.TokenConditions(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
     "vae-encoder": (vae_networks.Encoder((5,), 3, features=(8,), dtype=F64), DIGIT),
     "vae-decoder": (vae_networks.Decoder((5,), SPEC.event_shape, features=(8,), dtype=F64), VECTOR),
