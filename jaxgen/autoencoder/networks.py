@@ -1,5 +1,6 @@
 """Encoder and decoder: dense, with convolutions for images. Without hidden layers both are linear (see `oracle`)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -7,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgen.nn import MLP, ConvDecoder, ConvEncoder
+from jaxgen.core import Spec
+from jaxgen.nn import MLP, AppendConditions, Conditions, ConvDecoder, ConvEncoder
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, concatenated
 from jaxgen.nn.precision import wide
 
 
@@ -17,20 +20,26 @@ class Encoder(nn.Module):
     Attributes:
         hidden: Widths of the hidden layers.
         latent_dim: Dimension of z.
+        spec: Description of the data.
         features: Channels of the convolutional levels before the hidden layers, each of half the size; () for none.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions by name: images become channels of x, all others coordinates behind the features.
     """
 
     hidden: tuple[int, ...]
     latent_dim: int
+    spec: Spec
     features: tuple[int, ...] = ()
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *event"]) -> Float[Array, "b z"]:
+    def __call__(self, x: Float[Array, "b *event"], forms: Mapping[str, Array] = NO_FORMS) -> Float[Array, "b z"]:
+        x = concatenated(x, self.conditions, forms)
         if self.features:
             x = ConvEncoder(self.features, dtype=self.dtype)(x)
-        h = MLP(self.hidden, nn.relu, self.dtype)(x.reshape(x.shape[0], -1))
+        conditioned = AppendConditions(self.conditions, self.spec, images=False, dtype=self.dtype, name="conditions")
+        h = MLP(self.hidden, nn.relu, self.dtype)(conditioned(x.reshape(x.shape[0], -1), forms))
         return nn.Dense(self.latent_dim, dtype=self.dtype)(h).astype(wide(self.dtype))
 
 
@@ -41,21 +50,25 @@ class Decoder(nn.Module):
 
     Attributes:
         hidden: Widths of the hidden layers.
-        event_shape: Shape of one example.
+        spec: Description of the data.
         features: Channels of the convolutional levels after the hidden layers, each of double the size; () for none.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions by name, coordinates behind z.
     """
 
     hidden: tuple[int, ...]
-    event_shape: tuple[int, ...]
+    spec: Spec
     features: tuple[int, ...] = ()
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b *event"]:
-        h = MLP(self.hidden, nn.relu, self.dtype)(z)
-        bias = self.param("bias", nn.initializers.zeros, self.event_shape, jnp.float32).astype(wide(self.dtype))
+    def __call__(self, z: Float[Array, "b z"], forms: Mapping[str, Array] = NO_FORMS) -> Float[Array, "b *event"]:
+        event_shape = self.spec.event_shape
+        conditioned = AppendConditions(self.conditions, self.spec, dtype=self.dtype, name="conditions")
+        h = MLP(self.hidden, nn.relu, self.dtype)(conditioned(z, forms))
+        bias = self.param("bias", nn.initializers.zeros, event_shape, jnp.float32).astype(wide(self.dtype))
         if self.features:
-            return ConvDecoder(self.features, self.event_shape, dtype=self.dtype)(h) + bias[None]
-        flat = nn.Dense(int(np.prod(self.event_shape)), use_bias=False, dtype=self.dtype)(h).astype(wide(self.dtype))
-        return flat.reshape(z.shape[0], *self.event_shape) + bias[None]
+            return ConvDecoder(self.features, event_shape, dtype=self.dtype)(h) + bias[None]
+        flat = nn.Dense(int(np.prod(event_shape)), use_bias=False, dtype=self.dtype)(h).astype(wide(self.dtype))
+        return flat.reshape(z.shape[0], *event_shape) + bias[None]

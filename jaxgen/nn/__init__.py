@@ -4,7 +4,7 @@ All are stateless but batch and spectral normalisation, which keep variables bes
 """
 
 from jaxgen.nn.attention import CrossAttention, SelfAttention
-from jaxgen.nn.condition_layers import ConditionVector, Context, EmbedConditions, TokenConditions
+from jaxgen.nn.condition_layers import AppendConditions, ConditionVector, Context, EmbedConditions, TokenConditions
 from jaxgen.nn.conditions import Concat, Condition, Conditions, CrossAttend, Embed
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
@@ -18,6 +18,7 @@ from jaxgen.nn.unet import UNet
 
 __all__ = [
     "MLP",
+    "AppendConditions",
     "BatchNorm",
     "Concat",
     "Condition",

@@ -7,7 +7,7 @@
 A condition that is left out is withheld, if the model has learned to go without it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxtyping import Array
@@ -40,6 +40,7 @@ def chosen(
     label: Any = None,
     condition: Any = None,
     required: bool = True,
+    drawn: Collection[str] = ("label",),
 ) -> dict[str, Array]:
     """Conditions of `num` samples as a caller gives them, checked, one value for each sample.
 
@@ -50,8 +51,8 @@ def chosen(
         label: The label, short for condition={"label": label}.
         condition: Values by name, in storage dtype; one for all samples, or one for each. None for one that is to be
             withheld.
-        required: Whether a condition that the model never learned to go without must be given; the label need not
-            be, for which a family has a default of its own.
+        required: Whether a condition that the model never learned to go without must be given.
+        drawn: Names that need not be given even so: those for which a family has a default of its own.
 
     Returns:
         The fields that are given, each [num, ...]; those to be withheld are left out.
@@ -74,12 +75,21 @@ def chosen(
         asked["label"] = label
     fields = checked_condition(asked, num, conditions, spec)
     for name, own in conditions.items():
-        if name not in fields and required and name != "label" and own.dropout == 0:
+        if name not in fields and required and name not in drawn and own.dropout == 0:
             raise ValueError(
                 f'condition must hold "{name}", got {", ".join(asked) or "none"}: the model has never gone without it '
                 "in training (dropout=0)"
             )
     return fields
+
+
+def label_is_drawn(conditions: Conditions, label: Any, condition: Any) -> bool:
+    """Whether samples have labels of their own drawing: the model takes one, and the caller speaks of none.
+
+    condition={"label": None} does speak of it: the label is withheld.
+    """
+    spoken = label is not None or (isinstance(condition, Mapping) and "label" in condition)
+    return "label" in conditions and not spoken
 
 
 def for_samples(conditions: Conditions, spec: Spec, fields: Mapping[str, Array], num: int) -> dict[str, Array]:

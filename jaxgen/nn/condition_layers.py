@@ -4,6 +4,7 @@
     x = concatenated(x, conditions, forms)                             further channels of the input
     tokens = TokenConditions(conditions, spec, width)(forms)           a context for `jaxgen.nn.CrossAttention`
     vector = ConditionVector(conditions, spec, width)(forms)           all of them in one vector
+    h = AppendConditions(conditions, spec, width)(h, forms)            that vector behind another one
 
 Each is None, or leaves x as it is, where no condition is of its kind, and then has no parameters.
 """
@@ -132,6 +133,30 @@ class ConditionVector(nn.Module):
             weights = jnp.where(context.mask, weights, 0.0)
             parts.append((weights[..., None] * context.tokens.astype(weights.dtype)).sum(axis=1).astype(self.dtype))
         return jnp.concatenate(parts, axis=-1) if parts else None
+
+
+class AppendConditions(nn.Module):
+    """A vector with all conditions as further coordinates (`ConditionVector`); without conditions the vector itself.
+
+    Attributes:
+        conditions: Conditions by name.
+        spec: Description of the data.
+        width: Length of an embedding, and of the tokens' average.
+        images: Whether `Concat` conditions are part of it; not where they are channels of the input already.
+        dtype: Dtype of the result where there are conditions; parameters stay float32.
+    """
+
+    conditions: Conditions
+    spec: Spec
+    width: int = 64
+    images: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, h: Float[Array, "b _"], forms: Mapping[str, Array]) -> Float[Array, "b _"]:
+        layer = ConditionVector(self.conditions, self.spec, self.width, self.images, self.dtype, name="vector")
+        vector = layer(forms)
+        return h if vector is None else jnp.concatenate([h.astype(self.dtype), vector], axis=-1)
 
 
 def _embedded(form: Array, num_values: int | None, width: int, dtype: Any, name: str) -> Array:

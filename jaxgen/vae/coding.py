@@ -1,0 +1,111 @@
+"""The two networks of a VAE as distributions: Q(z|X, c) and P(X|z, c), with their conditions c, if there are some."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.core import Batch, PRNGKey, Spec, Variables
+from jaxgen.inputs import checked_batch, checked_variables
+from jaxgen.nn.coders import Forms, checked_output, coders
+from jaxgen.nn.conditions import given
+from jaxgen.vae.config import Config
+from jaxgen.vae.networks import Decoder, Encoder, Gaussian
+
+Changed = dict[str, Any]
+"""Further collections of a network that have changed in training."""
+
+
+class Coding(NamedTuple):
+    """Encoder and decoder with the likelihood.
+
+    x is a target of the likelihood; forms are the conditions as a network receives them. With a key the network is in
+    training, which the key is for.
+
+    Attributes:
+        fields: (batch) -> the fields that a model reads, checked.
+        init: (key, batch) -> variables.
+        q: (variables, x, mask, forms, key=None) -> (Q(z|X, c), changed collections).
+        f: (variables, z, forms, key=None) -> (the decoder's output [B, *event], changed collections).
+        log_p: (variables, x, z, mask, forms, key=None) -> (log P(X|z, c) [B] in nats, changed collections).
+    """
+
+    fields: Callable[[Batch], dict[str, Array]]
+    init: Callable[[PRNGKey, Batch], Variables]
+    q: Callable[..., tuple[Gaussian, Changed]]
+    f: Callable[..., tuple[Array, Changed]]
+    log_p: Callable[..., tuple[Array, Changed]]
+
+
+def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
+    """Build the networks of a VAE for data of this spec.
+
+    Args:
+        config: Configuration of the VAE.
+        spec: Description of the data.
+        own: Networks in place of the shipped ones, see `jaxgen.vae.model`.
+
+    Raises:
+        ValueError: A likelihood, convolutions or conditions that do not fit the data, or no such networks.
+    """
+    likelihood, conditions, dtype = config.likelihood, config.condition, jnp.dtype(config.dtype)
+    likelihood.check(spec)
+    if config.features and len(spec.event_shape) < 2:
+        raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
+    encoder = Encoder(config.hidden, config.latent_dim, spec, config.features, dtype, conditions)
+    decoder = Decoder(config.hidden[::-1], spec, config.features[::-1], dtype, conditions)
+    coder = coders(conditions, spec, config.latent_dim, encoder, decoder, own)
+
+    def fields_of(batch: Batch) -> dict[str, Array]:
+        return checked_batch(batch, spec, needs=tuple(conditions))
+
+    def init(key: PRNGKey, batch: Batch) -> Variables:
+        fields = fields_of(batch)
+        x, mask = likelihood.target(fields["x"], spec, None), fields.get("mask")
+        count = x.shape[0] if mask is None else jnp.maximum(mask.sum(axis=0), 1).astype(jnp.float32)
+        x = x if mask is None else jnp.where(mask, x, 0.0)
+        bias = likelihood.output(x.sum(axis=0) / count)
+        variables = coder.init(key, shown(x, None), given(conditions, spec, fields), bias)
+        if likelihood.learn:
+            variables["params"]["log_scale"] = jnp.float32(likelihood.log_scale)
+        return variables
+
+    def shown(x: Array, mask: Array | None) -> Array:
+        """What the encoder sees: 0 for dimensions that are not observed (Mattei & Frellsen 2019), and the mask."""
+        seen = x if mask is None else jnp.where(mask, x, 0.0)
+        if not config.see_mask:
+            return seen
+        flags = jnp.ones_like(seen) if mask is None else mask.astype(seen.dtype)
+        return jnp.concatenate([seen, flags], axis=-1)
+
+    def q(
+        variables: Variables, x: Array, mask: Array | None, forms: Forms, key: Any = None
+    ) -> tuple[Gaussian, Changed]:
+        output, changed = coder.encode(variables, shown(x, mask), forms, key)
+        return _gaussian(output, (x.shape[0], config.latent_dim)), changed
+
+    def log_scale(variables: Variables) -> Float[Array, ""]:
+        learned = checked_variables(variables, "params")["params"]
+        return learned["log_scale"] if likelihood.learn else jnp.float32(likelihood.log_scale or 0.0)
+
+    def log_p(
+        variables: Variables, x: Array, z: Array, mask: Array | None, forms: Forms, key: Any = None
+    ) -> tuple[Float[Array, " b"], Changed]:
+        output, changed = coder.decode(variables, z, forms, key)
+        return likelihood.log_prob(x, output, log_scale(variables), spec, mask), changed
+
+    return Coding(fields_of, init, q, coder.decode, log_p)
+
+
+def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:
+    """What an encoder returned, if it is (mu, log_var).
+
+    Raises:
+        ValueError: Something else, or another shape.
+    """
+    if not isinstance(output, tuple | list) or len(output) != 2:
+        kind = f"a {type(output).__name__}" + (f" of {len(output)}" if isinstance(output, tuple | list) else "")
+        raise ValueError(f"the encoder must return (mu, log_var), got {kind}")
+    parts = zip(Gaussian._fields, output, strict=True)
+    return Gaussian(*(checked_output(f"{name} of the encoder", part, shape) for name, part in parts))
