@@ -105,7 +105,10 @@ def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:
         ValueError: Something else, or another shape.
     """
     if not isinstance(output, tuple | list) or len(output) != 2:
-        kind = f"a {type(output).__name__}" + (f" of {len(output)}" if isinstance(output, tuple | list) else "")
+        several = isinstance(output, tuple | list)
+        kind = (
+            f"{len(output)} values" if several else "one array" if hasattr(output, "shape") else type(output).__name__
+        )
         raise ValueError(f"the encoder must return (mu, log_var), got {kind}")
     parts = zip(Gaussian._fields, output, strict=True)
     return Gaussian(*(checked_output(f"{name} of the encoder", part, shape) for name, part in parts))
