@@ -204,7 +204,9 @@ def test_a_vae_with_an_added_loss_term():
 
     def with_labels(variables, key, batch, step):
         losses, aux = objective.loss(variables, key, batch, step)
-        error = jnp.square(objective.parts.encode(variables, batch["x"]).mu[:, 0] - (2 * batch["label"] - 1).astype(jnp.float32))
+        error = jnp.square(
+            objective.parts.encode(variables, batch["x"]).mu[:, 0] - (2 * batch["label"] - 1).astype(jnp.float32)
+        )
         return losses + 30 * error, aux._replace(metrics={**aux.metrics, "label_error": error})
 
     model = learning.model(objective.replace(loss=with_labels), optax.adam(1e-2))
