@@ -137,7 +137,12 @@ def _schedules(part: Any, num_steps: int, at: str = "") -> dict[str, Any]:
         return {}
     lasting = getattr(part, "lasting", None)
     if lasting is not None:
-        return {at: lasting(num_steps)}
+        lasted = lasting(num_steps)
+        # A model's config lasts by its optimizers and schedules, which are named one by one.
+        values = {field.name: getattr(lasted, field.name) for field in dataclasses.fields(lasted)}
+        if any(hasattr(value, "transformation") for value in values.values()):
+            return {f"{at}.{name}": value for name, value in values.items() if hasattr(value, "lasting")}
+        return {at: lasted}
     found: dict[str, Any] = {}
     for field in dataclasses.fields(part):
         found |= _schedules(getattr(part, field.name), num_steps, f"{at}.{field.name}" if at else field.name)

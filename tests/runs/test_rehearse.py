@@ -99,7 +99,7 @@ def drawn(config):
         # What lies outside of the data's range is said besides.
         for axis, tried in zip(figure.axes[:2], figures[name].axes[:2], strict=True):
             assert axis.get_title(loc="left").startswith(tried.get_title(loc="left").partition("\n")[0])
-    found = (experiment.report or experiment.evaluate)(KEY, state, experiment.dataset.test)
+    found = (experiment.report or experiment.evaluate)(KEY, state.variables, experiment.dataset.test)
     assert all(np.isfinite(estimate.value) for estimate in found.values())
 
 
