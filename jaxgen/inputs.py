@@ -3,8 +3,6 @@
 Shapes and dtypes are known while a function is traced, so that these checks cost nothing when it runs.
 """
 
-import functools
-import inspect
 import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -214,27 +212,3 @@ def checked_condition(condition: Any, num: int, names: Collection[str], spec: Sp
             raise ValueError(f"condition[{name!r}] must be finite, got {_SHORT.repr(value)}")
         found[name] = jnp.broadcast_to(jnp.asarray(values, field.dtype), (num, *field.shape))
     return found
-
-
-def known_labels(
-    function: Callable[..., Any], num_classes: int | None, labels: tuple[int, ...] | None
-) -> Callable[..., Any]:
-    """The same function, which refuses labels that the model was not trained on.
-
-    Within a compiled function a label is traced, and one that is out of range would be that of another class.
-
-    Args:
-        function: A function with an argument "label", None for no label.
-        num_classes: Number of classes, None where the model knows no labels.
-        labels: The labels that occur in training, as `Spec.labels` has them; None for all.
-    """
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        label = signature.bind(*args, **kwargs).arguments.get("label")
-        if label is not None and not isinstance(label, jax.core.Tracer):
-            checked_label(label, np.size(label), num_classes, labels)
-        return function(*args, **kwargs)
-
-    return checked

@@ -272,7 +272,7 @@ def test_the_parts_of_a_game_check_their_arguments():
         (parts.interpolate, (z, z[:2], 3, 3), "z_from and z_to must have equal shapes"),
     ]:
         with pytest.raises(ValueError, match=message):
-            inspect.unwrap(function)(state, *arguments)
+            inspect.unwrap(function)(state.variables, *arguments)
 
 
 def test_bits_per_dim_of_an_experiment_count_what_is_observed(half, tmp_path):

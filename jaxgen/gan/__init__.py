@@ -6,8 +6,8 @@
     G minimises log(1 - D(G(z))); -log D(G(z))  objective.minimax_generator_loss; as it is played,
                                                   .non_saturating_generator_loss; as a choice of the model Minimax,
                                                   NonSaturating
-    discriminator first, then generator         game.play, one round with the .losses of both: one step of a model; each
-                                                  player's by learning.gradient, .update
+    discriminator first, then generator         game.play, one round with the training.losses of both: one step of a
+                                                  model; each player's by learning.gradient, .update
     p_d log D + p_g log(1 - D), concave in D    objective.value_density
     D* = p_d / (p_d + p_g)                      objective.optimal_discriminator, .optimal_logits
     KL(p || q), JSD(p, q)                       distributions.kl_divergence, .js_divergence

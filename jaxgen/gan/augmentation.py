@@ -9,6 +9,7 @@ a pure function of a key and images; each example has draws of its own.
 Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training".
 """
 
+import itertools
 from dataclasses import dataclass
 
 import jax
@@ -49,18 +50,36 @@ class Augmentation:
 
     def __call__(self, key: PRNGKey, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
         """Disturb images in [-1, 1]; example k by draws from `fold_in(key, k)`."""
+        return self.aligned(key, x)[0]
+
+    def aligned(
+        self, key: PRNGKey, x: Float[Array, "b *space c"], *others: Float[Array, "b *space _"]
+    ) -> tuple[Array, ...]:
+        """Disturb images as `__call__` does, and move and cut other images with them, whose values stay as they are.
+
+        Args:
+            key: Key of the draws.
+            x: Images in [-1, 1].
+            others: Images of the same size that belong to them, such as conditions.
+
+        Returns:
+            x and the others, disturbed.
+        """
         require_floats(x=x)
         if jnp.ndim(x) < 3:
             raise ValueError(f"x must be images [b, *space, c], got shape {x.shape}")
         index = jnp.arange(x.shape[0], dtype=jnp.int32)
-        return jax.vmap(self._one)(example_keys(key, index), x)
+        return jax.vmap(self._one)(example_keys(key, index), x, *others)
 
-    def _one(self, key: PRNGKey, x: Float[Array, "*space c"]) -> Float[Array, "*space c"]:
+    def _one(self, key: PRNGKey, x: Float[Array, "*space c"], *others: Array) -> tuple[Array, ...]:
         key_brightness, key_translation, key_cutout = jax.random.split(key, 3)
         space = x.shape[:-1]
         if self.brightness:
             most = self.brightness
             x = x + jax.random.uniform(key_brightness, dtype=jnp.float32, minval=-most, maxval=most)
+        channels = [image.shape[-1] for image in (x, *others)]
+        if others:
+            x = jnp.concatenate([x, *others], axis=-1)
         if self.translation:
             reach = jnp.array([int(self.translation * n + 0.5) for n in space], jnp.int32)
             x = translated(x, jax.random.randint(key_translation, (len(space),), -reach, reach + 1, jnp.int32))
@@ -70,7 +89,9 @@ class Augmentation:
             # The centre may lie anywhere, so that a corner is hidden as often as the middle.
             start = jax.random.randint(key_cutout, (len(space),), 0, lengths + 1 - sides % 2, jnp.int32) - sides // 2
             x = cut_out(x, start, start + sides)
-        return x
+        if not others:
+            return (x,)
+        return tuple(jnp.split(x, list(itertools.accumulate(channels[:-1])), axis=-1))
 
 
 def translated(x: Float[Array, "*space c"], shift: Int[Array, " d"]) -> Float[Array, "*space c"]:

@@ -4,11 +4,14 @@ import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from flax.core import FrozenDict
+
 from jaxgen import optimizers, require
 from jaxgen.gan import losses
 from jaxgen.gan.augmentation import Augmentation
 from jaxgen.gan.latent import Normal, Uniform
 from jaxgen.gan.networks import DCGAN, MLP, SNResNet
+from jaxgen.nn.conditions import NO_CONDITIONS, Conditions, Embed, checked
 
 Loss = (
     losses.Minimax
@@ -29,7 +32,10 @@ class Config:
         latent_dim: Dimension of z.
         prior: Distribution of z.
         network: The two networks.
-        conditional: Whether both networks see the label.
+        condition: Fields of the data that both networks are given, by name, and how each comes in, see
+            `jaxgen.nn.conditions`; no flag. The generator gets all of them as a vector beside z; the discriminator gets
+            images as channels of x (`Concat`), all others by projection.
+        conditional: Whether both networks see the label, short for condition={"label": Embed(dropout=0)}.
         loss: Losses of the two players.
         penalty: Penalty added to the discriminator's loss.
         penalty_schedule: Schedule of the penalty's weight over the rounds (steps, whatever the optimizers accumulate),
@@ -51,6 +57,7 @@ class Config:
     latent_dim: int = 64
     prior: Normal | Uniform = Normal()
     network: MLP | DCGAN | SNResNet = MLP()
+    condition: Conditions = NO_CONDITIONS
     conditional: bool = False
     loss: Loss = losses.NonSaturating()
     penalty: Penalty = losses.NoPenalty()
@@ -69,6 +76,13 @@ class Config:
         require.number("ema_decay", self.ema_decay, 0, below=1)
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)
+        object.__setattr__(self, "condition", checked(self.condition, self.conditional))
+
+    @property
+    def conditions(self) -> Conditions:
+        """All conditions by name, the label among them where the model is conditional."""
+        label = {"label": Embed(dropout=0.0)} if self.conditional else {}
+        return FrozenDict({**label, **self.condition})
 
     def lasting(self, num_steps: int) -> "Config":
         """The same configuration, with every schedule that has no end yet ending at the last of `num_steps` steps."""

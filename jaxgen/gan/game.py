@@ -4,19 +4,18 @@ n_critic times:  the discriminator takes a step up V(D, G), on fresh data and fr
 once:            the generator takes a step down, against the discriminator as it now is, on fresh z.
 
 Each player minimises a loss of its own, per example, with the other player's variables held fixed. The two losses are
-those of `losses`, with a penalty for the discriminator; here they meet the networks.
+functions of the variables of both (`Game`); those of a GAN stand in `training`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxgen import learning
 from jaxgen.core import (
@@ -36,8 +35,6 @@ from jaxgen.core import (
     state_text,
 )
 from jaxgen.gan.config import Config
-from jaxgen.gan.monitor import diversity
-from jaxgen.gan.objective import value
 
 P = TypeVar("P", covariant=True)
 
@@ -117,90 +114,6 @@ class Losses(NamedTuple):
 
     discriminator: Loss
     generator: Loss
-
-
-def losses(
-    config: Config, generator: nn.Module, discriminator: nn.Module, rows: Callable[[Batch], Mapping[str, Array]]
-) -> Losses:
-    """Build the losses of the two players.
-
-    Args:
-        config: Configuration of the GAN.
-        generator: G, see `networks.Architecture`.
-        discriminator: D, see `networks.Architecture`.
-        rows: (batch) -> {"x" in model space, "label" where there are labels}, checked.
-    """
-    strength = config.penalty_schedule.schedule(1.0)
-
-    def drawn_z(key: PRNGKey, num: int) -> Float[Array, "b z"]:
-        return config.prior(key, (num, config.latent_dim))
-
-    def generated(variables: Variables, z: Array, label: Array | None) -> tuple[Array, Any]:
-        """G(z) in training, and the collections that it changed."""
-        applied = generator.apply(variables, z, label, train=True, mutable=["batch_stats"])
-        return cast(tuple[Array, Any], applied)
-
-    def judged(
-        variables: Variables, key: PRNGKey, x: Array, label: Array | None, learn: bool = False
-    ) -> tuple[Array, Any]:
-        """Logits of D(T(x)), and the collections that it changed; only the discriminator's own update changes them."""
-        key_augmentation, key_dropout = jax.random.split(key)
-        if config.augmentation:
-            x = config.augmentation(key_augmentation, x)
-        applied = discriminator.apply(
-            variables, x, label, train=True, rngs={"dropout": key_dropout}, mutable=["spectral"] if learn else []
-        )
-        return cast(tuple[Array, Any], applied)
-
-    def discriminator_loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Array, Aux]:
-        given = rows(batch)
-        x_real, label = given["x"], given.get("label")
-        key_z, key_loss = jax.random.split(key)
-        key_judge, key_penalty, key_disturb = jax.random.split(key_loss, 3)
-        x_fake, _ = generated(variables["generator"], drawn_z(key_z, x_real.shape[0]), label)
-        own = variables["discriminator"]
-        # Data and samples in one pass: one power iteration per update, and larger matrices.
-        logits, changed = judged(own, key_judge, paired(x_real, x_fake), paired(label, label), learn=True)
-        logits_real, logits_fake = logits.reshape(-1, 2).T
-        losses_ = config.loss.discriminator(logits_real, logits_fake)
-
-        def discriminate(x: Array) -> Array:
-            # With the variables after the power iteration, as for the logits above.
-            return judged({**own, **changed}, key_disturb, x, label)[0]
-
-        weight = strength(jnp.asarray(step).astype(jnp.float32))
-        penalty = weight * config.penalty(key_penalty, discriminate, x_real, x_fake)
-        metrics = {
-            "discriminator_loss": losses_,
-            "penalty": penalty,
-            "value": value(logits_real, logits_fake),
-            "d_real": jax.nn.sigmoid(logits_real),
-            "d_fake": jax.nn.sigmoid(logits_fake),
-        }
-        return losses_ + penalty, Aux(metrics, changed)
-
-    def generator_loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Array, Aux]:
-        del step
-        given = rows(batch)
-        x_real, label = given["x"], given.get("label")
-        key_z, key_real, key_fake = jax.random.split(key, 3)
-        x_fake, changed = generated(variables["generator"], drawn_z(key_z, x_real.shape[0]), label)
-        logits_fake, _ = judged(variables["discriminator"], key_fake, x_fake, label)
-        logits_real = logits_fake
-        if config.loss.paired:
-            logits_real, _ = judged(variables["discriminator"], key_real, x_real, label)
-        losses_ = config.loss.generator(logits_real, logits_fake)
-        return losses_, Aux({"generator_loss": losses_, "diversity": diversity(x_fake, x_real)}, changed)
-
-    return Losses(discriminator_loss, generator_loss)
-
-
-def paired(x: Any, y: Any) -> Any:
-    """Two batches as one of twice the size, x_0, y_0, x_1, y_1, ...; None for None.
-
-    Devices that share the batch keep their own examples: one batch after the other would be divided among them anew.
-    """
-    return None if x is None else jnp.stack([x, y], axis=1).reshape(2 * x.shape[0], *x.shape[1:])
 
 
 def play(

@@ -31,7 +31,13 @@ def diversity(x_fake: Float[Array, "b *event"], x_real: Float[Array, "b *event"]
 def _nearest(x: Float[Array, "b *event"]) -> Float[Array, ""]:
     flat = x.reshape(x.shape[0], -1)
     flat = flat - flat.mean(axis=0, keepdims=True)  # the products below cancel less
-    norms = jnp.square(flat).sum(axis=1)
-    square = norms[:, None] + norms[None, :] - 2 * flat @ flat.T
-    others = jnp.where(jnp.eye(x.shape[0], dtype=bool), jnp.inf, jnp.maximum(square, 0.0))
-    return jnp.sqrt(others.min(axis=1)).mean()
+    same = jnp.eye(x.shape[0], dtype=bool)
+    # Every example is needed beside every other. A product with the identity is exact, and where devices share the
+    # batch it is a sum over them, as everything else that a step has them exchange.
+    others = jnp.dot(same.astype(flat.dtype), flat, precision=lax.Precision.HIGHEST)
+    square = _norms(flat)[:, None] + _norms(others)[None, :] - 2 * flat @ others.T
+    return jnp.sqrt(jnp.where(same, jnp.inf, jnp.maximum(square, 0.0)).min(axis=1)).mean()
+
+
+def _norms(flat: Float[Array, "b d"]) -> Float[Array, " b"]:
+    return jnp.square(flat).sum(axis=1)

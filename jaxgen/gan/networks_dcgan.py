@@ -5,7 +5,7 @@ x -> convolutions, each half the size and twice the channels -> dense -> logits
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
 from jaxgen.nn import BatchNorm, Conv, ConvTranspose, GroupNorm, SpectralConv, halvings
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
 
 _published_init = nn.initializers.normal(0.02)
 
@@ -72,13 +73,27 @@ class DCGAN:
         else:
             check_space(spec, 2**self.levels, f"levels={self.levels}")
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
+    def generator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
         self.check(spec)
-        return Generator(self, spec, num_classes, axis_name, dtype)
+        return Generator(self, spec, num_classes, axis_name, dtype, conditions)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
+    def discriminator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
         self.check(spec)
-        return Discriminator(self, spec, num_classes, dtype)
+        return Discriminator(self, spec, num_classes, dtype, conditions)
 
 
 class Generator(nn.Module):
@@ -90,6 +105,7 @@ class Generator(nn.Module):
         num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: DCGAN
@@ -97,9 +113,16 @@ class Generator(nn.Module):
     num_classes: int | None = None
     axis_name: Hashable = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, "b *event"]:
         config = self.config
         smallest, *sizes = reversed(config.sizes(self.spec))
         widths = [config.features * 2**level for level in reversed(range(len(sizes)))]
@@ -113,7 +136,7 @@ class Generator(nn.Module):
             return nn.relu(h)
 
         start = (*smallest, widths[0])
-        h = Latent(self.num_classes, self.dtype)(z, label)
+        h = Latent(self.num_classes, self.dtype, self.spec, self.conditions)(z, label, forms)
         h = nn.Dense(math.prod(start), use_bias=bias, kernel_init=_published_init, dtype=self.dtype)(h)
         h = h.reshape(z.shape[0], *start)
         for width, size in zip(widths[1:], sizes[:-1], strict=True):
@@ -130,18 +153,27 @@ class Discriminator(nn.Module):
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: DCGAN
     spec: Spec
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
+    def __call__(
+        self,
+        x: Float[Array, "b *event"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, " b"]:
         config = self.config
         conv = SpectralConv if config.spectral else Conv
         window = (4,) * (x.ndim - 2)
+        x = concatenated(x, self.conditions, forms)
         for level in range(len(config.sizes(self.spec)) - 1):
             groups = config.num_groups if level > 0 and not config.spectral else None
             width = config.features * 2**level
@@ -150,4 +182,5 @@ class Discriminator(nn.Module):
                 x = GroupNorm(groups, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, 0.2)
         phi = x.reshape(x.shape[0], -1)
-        return Projection(self.num_classes, config.spectral, _published_init, self.dtype)(phi, label)
+        of = (self.num_classes, config.spectral, _published_init, self.dtype, self.spec, self.conditions)
+        return Projection(*of)(phi, label, forms)

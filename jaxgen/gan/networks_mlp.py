@@ -1,6 +1,6 @@
 """Dense networks for points and other small data, as in the first GAN."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, model_space
 from jaxgen.nn import SpectralDense
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,25 @@ class MLP:
     def check(self, spec: Spec) -> None:
         """Accept every spec: dense layers make events of any shape."""
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
-        return Generator(self, spec, num_classes, dtype)
+    def generator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
+        return Generator(self, spec, num_classes, dtype, conditions)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
-        return Discriminator(self, num_classes, dtype)
+    def discriminator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
+        return Discriminator(self, spec, num_classes, dtype, conditions)
 
 
 class Generator(nn.Module):
@@ -72,16 +87,24 @@ class Generator(nn.Module):
         spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: MLP
     spec: Spec
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
-        h = Latent(self.num_classes, self.dtype)(z, label)
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, "b *event"]:
+        h = Latent(self.num_classes, self.dtype, self.spec, self.conditions)(z, label, forms)
         for width in self.config.generator_hidden:
             h = nn.relu(nn.Dense(width, dtype=self.dtype)(h))
         x = nn.Dense(self.spec.num_dimensions, dtype=self.dtype)(h)
@@ -93,18 +116,29 @@ class Discriminator(nn.Module):
 
     Attributes:
         config: Configuration of both networks.
+        spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: MLP
+    spec: Spec
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
+    def __call__(
+        self,
+        x: Float[Array, "b *event"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, " b"]:
         config = self.config
         dense = SpectralDense if config.spectral else nn.Dense
+        x = concatenated(x, self.conditions, forms)
         h = nn.Dropout(config.dropout_input, deterministic=not train)(x.reshape(x.shape[0], -1))
         if config.octaves:
             angles = [2.0**k * h for k in range(config.octaves)]
@@ -113,4 +147,5 @@ class Discriminator(nn.Module):
             h = dense(config.maxout * width, dtype=self.dtype)(h)
             h = nn.leaky_relu(h, 0.2) if config.maxout == 1 else h.reshape(x.shape[0], width, -1).max(axis=-1)
             h = nn.Dropout(config.dropout_hidden, deterministic=not train)(h)
-        return Projection(self.num_classes, config.spectral, dtype=self.dtype)(h, label)
+        of = {"dtype": self.dtype, "spec": self.spec, "conditions": self.conditions}
+        return Projection(self.num_classes, config.spectral, **of)(h, label, forms)

@@ -5,7 +5,7 @@ residual applies two convolutions to the input, each after a ReLU, in the genera
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.gan.networks_ends import Latent, Projection, check_space, model_space
 from jaxgen.nn import BatchNorm, Conv, SpectralConv, Upsample, halvings
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
 from jaxgen.nn.precision import wide
 
 
@@ -54,13 +55,27 @@ class SNResNet:
         most = max(len(self.generator_features) - 1, self.num_halvings)
         check_space(spec, 2**most, f"{most} halvings")
 
-    def generator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
+    def generator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
         self.check(spec)
-        return Generator(self, spec, num_classes, axis_name, dtype)
+        return Generator(self, spec, num_classes, axis_name, dtype, conditions)
 
-    def discriminator(self, spec: Spec, num_classes: int | None, axis_name: Hashable, dtype: Any) -> nn.Module:
+    def discriminator(
+        self,
+        spec: Spec,
+        num_classes: int | None,
+        axis_name: Hashable,
+        dtype: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> nn.Module:
         self.check(spec)
-        return Discriminator(self, num_classes, dtype)
+        return Discriminator(self, spec, num_classes, dtype, conditions)
 
 
 class _Up(nn.Module):
@@ -89,6 +104,7 @@ class Generator(nn.Module):
         num_classes: Number of classes; None without labels.
         axis_name: Mapped axis of batch normalisation.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: SNResNet
@@ -96,14 +112,21 @@ class Generator(nn.Module):
     num_classes: int | None = None
     axis_name: Hashable = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, "b *event"]:
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, "b *event"]:
         *space, channels = self.spec.event_shape
         first, *widths = self.config.generator_features
         smallest, *sizes = reversed(halvings(tuple(space), len(widths)))
         start = (*smallest, first)
-        h = Latent(self.num_classes, self.dtype)(z, label)
+        h = Latent(self.num_classes, self.dtype, self.spec, self.conditions)(z, label, forms)
         h = nn.Dense(math.prod(start), use_bias=False, dtype=self.dtype)(h).reshape(z.shape[0], *start)
         for width, size in zip(widths, sizes, strict=True):
             h = _Up(width, self.axis_name, self.dtype)(h, size, train)
@@ -148,17 +171,29 @@ class Discriminator(nn.Module):
 
     Attributes:
         config: Configuration of both networks.
+        spec: Spec of the data.
         num_classes: Number of classes; None without labels.
         dtype: Dtype of the computation; the output is float32 at least.
+        conditions: Conditions besides the label, by name.
     """
 
     config: SNResNet
+    spec: Spec
     num_classes: int | None = None
     dtype: Any = jnp.float32
+    conditions: Conditions = NO_CONDITIONS
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *event"], label: Int[Array, " b"] | None, train: bool) -> Float[Array, " b"]:
+    def __call__(
+        self,
+        x: Float[Array, "b *event"],
+        label: Int[Array, " b"] | None,
+        train: bool,
+        forms: Mapping[str, Array] = NO_FORMS,
+    ) -> Float[Array, " b"]:
+        x = concatenated(x, self.conditions, forms)
         for level, width in enumerate(self.config.discriminator_features):
             x = _Down(width, level < self.config.num_halvings, first=level == 0, dtype=self.dtype)(x)
         phi = nn.relu(x).astype(wide(self.dtype)).sum(axis=tuple(range(1, x.ndim - 1)))
-        return Projection(self.num_classes, spectral=True, dtype=self.dtype)(phi, label)
+        of = {"dtype": self.dtype, "spec": self.spec, "conditions": self.conditions}
+        return Projection(self.num_classes, spectral=True, **of)(phi, label, forms)

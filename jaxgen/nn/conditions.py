@@ -204,6 +204,8 @@ def withhold(key: PRNGKey, conditions: Conditions, num: int) -> dict[str, Bool[A
     keys = {name: key if alone else jax.random.fold_in(key, zlib.crc32(name.encode())) for name in conditions}
     return {
         name: jax.random.bernoulli(keys[name], jnp.float32(condition.dropout), (num,))
+        if condition.dropout
+        else jnp.zeros(num, jnp.bool_)
         for name, condition in conditions.items()
     }
 
