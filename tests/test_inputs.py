@@ -34,9 +34,9 @@ def case(request):
     return request.param, model, batch, jax.eval_shape(lambda: model.init(KEY, batch))
 
 
-def traced(function, state, *arguments):
-    """Trace a function of (key, state, ...) without the type checks that the import hook adds in tests."""
-    return jax.eval_shape(lambda state: inspect.unwrap(function)(arguments[0], state, *arguments[1:]), state)
+def traced(function, given, *arguments):
+    """Trace a function of (key, state or variables, ...) without the type checks that the hook adds in tests."""
+    return jax.eval_shape(lambda given: inspect.unwrap(function)(arguments[0], given, *arguments[1:]), given)
 
 
 RAW = np.zeros(2, np.uint32)
@@ -67,7 +67,7 @@ def test_a_batch_that_the_spec_does_not_describe_is_refused(case, function, what
         if function == "init":
             jax.eval_shape(lambda: inspect.unwrap(f)(KEY, change(batch)))
         else:
-            traced(f, state, KEY, change(batch))
+            traced(f, state if function == "step" else state.variables, KEY, change(batch))
 
 
 @pytest.mark.parametrize("key", [0, RAW, None], ids=["an int", "raw words", "None"])
@@ -79,7 +79,8 @@ def test_what_is_no_typed_key_is_refused(case, function, key):
         if function == "init":
             f(key, batch)
         else:
-            traced(f, state, key, 2 if function == "sample" else batch)
+            given = state if function == "step" else state.variables
+            traced(f, given, key, 2 if function == "sample" else batch)
 
 
 @pytest.mark.parametrize(
@@ -99,19 +100,20 @@ def test_what_is_no_typed_key_is_refused(case, function, key):
 def test_a_number_of_draws_that_is_none_is_refused(case, num, first, message):
     _, model, _, state = case
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(lambda state: inspect.unwrap(model.sample)(KEY, state, num, first=first), state)
+        sample = inspect.unwrap(model.sample)
+        jax.eval_shape(lambda variables: sample(KEY, variables, num, first=first), state.variables)
 
 
 def test_a_mask_is_used_or_refused_by_name(case):
     name, model, batch, state = case
     masked = {**batch, "mask": np.ones(batch["x"].shape, bool)}
     if name in USES_MASKS:
-        assert traced(model.evaluate, state, KEY, masked)["observed"].shape == (8,)
-        assert "observed" not in traced(model.evaluate, state, KEY, batch)
+        assert traced(model.evaluate, state.variables, KEY, masked)["observed"].shape == (8,)
+        assert "observed" not in traced(model.evaluate, state.variables, KEY, batch)
         return
-    for function in (model.step, model.evaluate):
+    for function, given in ((model.step, state), (model.evaluate, state.variables)):
         with pytest.raises(ValueError, match='batch must hold no "mask", got one'):
-            traced(function, state, KEY, masked)
+            traced(function, given, KEY, masked)
     with pytest.raises(ValueError, match='batch must hold no "mask", got one'):
         model.init(KEY, masked)
 
@@ -119,7 +121,7 @@ def test_a_mask_is_used_or_refused_by_name(case):
 def test_a_conditional_model_needs_labels_of_the_right_kind(case):
     name, model, batch, state = case
     if name not in CONDITIONAL:
-        traced(model.evaluate, state, KEY, {"x": batch["x"]})
+        traced(model.evaluate, state.variables, KEY, {"x": batch["x"]})
         return
     for label, message in [
         (None, 'batch must hold "label", got x'),
@@ -127,9 +129,9 @@ def test_a_conditional_model_needs_labels_of_the_right_kind(case):
         (batch["label"][:, None], r"label must be integers of shape \(8,\), got shape \(8, 1\)"),
         (batch["label"].astype(np.float32), r"label must be integers of shape \(8,\), got float32"),
     ]:
-        for function in (model.step, model.evaluate):
+        for function, given in ((model.step, state), (model.evaluate, state.variables)):
             with pytest.raises(ValueError, match=message):
-                traced(function, state, KEY, {**batch, "label": label})
+                traced(function, given, KEY, {**batch, "label": label})
 
 
 def test_the_checks_return_what_a_model_reads():
@@ -223,14 +225,16 @@ def test_nothing_behind_a_mask_counts(half, family):
     state = model.init(KEY, {"x": x, "mask": mask})
     parts = model.parts
     for function in (parts.encode, parts.reconstruct):
-        seen, same = (jax.tree.leaves(function(state, given, mask=mask)) for given in (x, other))
+        seen, same = (jax.tree.leaves(function(state.variables, given, mask=mask)) for given in (x, other))
         for a, b in zip(seen, same, strict=True):
             np.testing.assert_array_equal(a, b)
-        assert not np.allclose(jax.tree.leaves(function(state, x))[0], jax.tree.leaves(function(state, other))[0])
+        assert not np.allclose(
+            jax.tree.leaves(function(state.variables, x))[0], jax.tree.leaves(function(state.variables, other))[0]
+        )
         with pytest.raises(ValueError, match=r"mask must be bool of shape \(8, 8, 8, 1\), got"):
-            inspect.unwrap(function)(state, x, mask=mask[..., 0])
+            inspect.unwrap(function)(state.variables, x, mask=mask[..., 0])
         with pytest.raises(ValueError, match=r"mask must be bool of shape \(8, 8, 8, 1\), got float32"):
-            inspect.unwrap(function)(state, x, mask=mask.astype(np.float32))
+            inspect.unwrap(function)(state.variables, x, mask=mask.astype(np.float32))
     values, others = (model.evaluate(KEY, state.variables, {"x": given, "mask": mask}) for given in (x, other))
     for name, column in values.items():
         np.testing.assert_array_equal(column, others[name])
@@ -252,7 +256,7 @@ def test_a_diffusion_model_imputes_and_bounds_nothing_behind_a_mask(half):
         model.parts.impute(KEY, state.variables, {"x": x})
     for function in (model.parts.bound, model.parts.log_likelihood):
         with pytest.raises(ValueError, match='batch must hold no "mask"'):
-            function(KEY, state, {"x": x, "mask": mask})
+            function(KEY, state.variables, {"x": x, "mask": mask})
 
 
 def test_the_parts_of_a_game_check_their_arguments():
@@ -286,11 +290,11 @@ def test_bits_per_dim_of_an_experiment_count_what_is_observed(half, tmp_path):
     masked = data.Dataset("masked", digits.spec, digits.train, test)
     model = vae.model(vae.Config(latent_dim=3, hidden=(16,)), digits.spec)
     state = model.init(KEY, {"x": digits.train.x[:8]})
-    found = _images.estimates(model, masked)(KEY, state, test)
+    found = _images.estimates(model, masked)(KEY, state.variables, test)
     assert found["observed"] == (32.0, 0.0, "observed dimensions")
     nats = found["negative_elbo"].value
     assert found["bits_per_dim"].value == pytest.approx(nats / (32 * np.log(2)), rel=1e-6)
-    whole = _images.estimates(model, digits)(KEY, state, digits.test)
+    whole = _images.estimates(model, digits)(KEY, state.variables, digits.test)
     assert "observed" not in whole
     assert whole["bits_per_dim"].value == pytest.approx(whole["negative_elbo"].value / (64 * np.log(2)), rel=1e-6)
     figure = _images.reconstructed_and_sampled(model, masked, "VAE", 0)(KEY, state)

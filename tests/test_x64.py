@@ -45,20 +45,20 @@ def shapes(made: tuple[Any, Any]) -> dict[str, Any]:
     batch = next(dataset.test.evaluation_batches(8))
     found = {
         "step": call(model.step, key, state, batches(0)),
-        "evaluate": call(model.evaluate, key, state, batch),
-        "sample": call(lambda key, state: model.sample(key, state.variables, 4), key, state),
+        "evaluate": call(model.evaluate, key, state.variables, batch),
+        "sample": call(lambda key, variables: model.sample(key, variables, 4), key, state.variables),
     }
-    x = batch["x"]
+    x, variables = batch["x"], state.variables
     masked = {**batch, "mask": np.arange(x.size).reshape(x.shape) % 3 > 0}
     options = {"num_samples": 4, "chunk": 2}
     for name, arguments, more in (
-        ("encode", (state, x), {}),
-        ("reconstruct", (state, x), {}),
-        ("log_likelihood", (key, state, batch), options if hasattr(model.parts, "monte_carlo") else {}),
-        ("monte_carlo", (key, state, batch), options),
-        ("impute", (key, state, masked), options if hasattr(model.parts, "monte_carlo") else {}),
-        ("bound", (key, state, batch), {}),
-        ("chain", (key, state), {"num": 3, "keep": 4, "sampler": ddpm.DDIM(4, eta=1.0)}),
+        ("encode", (variables, x), {}),
+        ("reconstruct", (variables, x), {}),
+        ("log_likelihood", (key, variables, batch), options if hasattr(model.parts, "monte_carlo") else {}),
+        ("monte_carlo", (key, variables, batch), options),
+        ("impute", (key, variables, masked), options if hasattr(model.parts, "monte_carlo") else {}),
+        ("bound", (key, variables, batch), {}),
+        ("chain", (key, variables), {"num": 3, "keep": 4, "sampler": ddpm.DDIM(4, eta=1.0)}),
     ):
         if hasattr(model.parts, name):
             part = functools.partial(getattr(model.parts, name), **more)

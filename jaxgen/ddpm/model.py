@@ -245,6 +245,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         guidance: Guidance = None,
     ) -> Float[Array, "num *event"]:
         """x_0 by the averaged denoiser; all noise of sample k, and its label if none is given, from fold_in(key, k)."""
+        first = checked_draws(key, num, first)
         options = {"label": label, "condition": condition, "sampler": sampler, "guidance": guidance}
         return chain(key, variables, num, keep=None, first=first, **options)
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import FrozenDict
 from jax.sharding import Mesh
 from jaxtyping import Array
 
@@ -132,6 +133,8 @@ def _alike(a: Any, b: Any, met: dict[tuple[int, int], bool]) -> bool:
         return each((a.func, *a.args, *a.keywords.items()), (b.func, *b.args, *b.keywords.items()))
     if isinstance(a, tuple):
         return each(a, b)
+    if isinstance(a, FrozenDict):
+        return each(tuple(a.items()), tuple(b.items()))
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, int | float | str | bytes | np.generic | np.dtype):
