@@ -2,7 +2,8 @@
 
     python benchmarks/convolution.py [--threads 2] [--repetitions 5]
 
-The table in `jaxgen.nn.convolution` is this one. lax inside a scan takes seconds for some of them.
+The table in docs/results.md is this one. lax inside a scan takes seconds for some of them. For the difference that
+`jaxgen.nn.cpu` makes by itself, run it with JAXGEN_CPU_FORMS=0 as well.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 import jaxgen
+from jaxgen.nn import cpu
 
 FLAGS = (
     "jax_enable_x64",
@@ -34,7 +35,12 @@ def describe() -> dict[str, Any]:
             "machine": platform.machine(),
             "cores": _cores(),
         },
-        "flags": {"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), **{name: _flag(name) for name in FLAGS}},
+        "flags": {
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+            **{name: _flag(name) for name in FLAGS},
+            # Only where it is switched off: manifests of before are silent about it.
+            **({} if cpu.ENABLED else {"JAXGEN_CPU_FORMS": "0"}),
+        },
     }
 
 
