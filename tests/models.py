@@ -87,7 +87,15 @@ COARSE = {"vae-bfloat16"}
 """Models that compute in bfloat16, whose sums depend on their order in the third digit."""
 
 
-VARIANTS = {"vae-normal", "vae-discretized", "vae-convolutional", "vae-importance", "vae-path", "vae-accumulate-clip"}
+VARIANTS = {
+    "gan-convolutional",
+    "vae-normal",
+    "vae-discretized",
+    "vae-convolutional",
+    "vae-importance",
+    "vae-path",
+    "vae-accumulate-clip",
+}
 """Models that take the same way through the loop as another one above: `make test-all` has them too."""
 
 

@@ -27,11 +27,11 @@ def run(path):
             plt.close("all")
 
 
-# Up to a minute each, most of it compilation: `make test` takes the two shorter ones, `make test-all` all of them.
+# Up to a minute each, most of it compilation: `make test` takes the shortest one, `make test-all` all of them.
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem[:2] in ("01", "03") else ())
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem[:2] in ("01", "02", "03") else ())
         for path in NOTEBOOKS
     ],
 )

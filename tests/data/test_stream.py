@@ -217,6 +217,7 @@ def test_each_process_reads_its_own_rows_only():
         assert "read its rows only" in output
 
 
+@pytest.mark.slow
 @needs_grain
 def test_training_on_a_stream_gives_the_bits_of_training_in_memory():
     digits = load("digits")

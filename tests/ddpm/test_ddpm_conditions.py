@@ -63,7 +63,8 @@ def test_a_class_has_its_component_and_none_the_mixture():
     assert len(np.unique(np.square(drawn[:, None] - MEANS).sum(axis=-1).argmin(axis=1))) == 3
 
 
-@pytest.mark.parametrize("way", [Embed, pytest.param(Concat, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [Embed, Concat])
 def test_a_vector_moves_the_mean_by_its_matrix(way):
     model, variables = trained(by_vector(), {"c": way(0.1)})
     for c in ([1.0, 0.0], [-0.5, 1.5]):
@@ -96,7 +97,10 @@ ALL_KINDS = {
 UNET = ddpm.UNet(features=8, multipliers=(1, 1), num_groups=4, attention=(1,))
 
 
-@pytest.mark.parametrize("network", [UNET, ddpm.MLP((16,), time_features=8)], ids=["unet", "mlp"])
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(UNET, id="unet", marks=pytest.mark.slow), pytest.param(ddpm.MLP((16,), time_features=8), id="mlp")],
+)
 def test_conditions_of_all_kinds_together(network):
     dataset = fields_of_all_kinds()
     config = ddpm.Config(schedule=ddpm.Cosine(6), network=network, condition=ALL_KINDS, flip=True, num_draws=2)
@@ -122,6 +126,7 @@ def test_conditions_of_all_kinds_together(network):
     assert not np.allclose(guided, model.sample(KEY, state.variables, 3, label=1, condition={"low": low}))
 
 
+@pytest.mark.slow
 def test_guidance_one_is_the_conditional_and_zero_the_unconditional_model():
     dataset = fields_of_all_kinds()
     config = ddpm.Config(schedule=ddpm.Cosine(6), network=UNET, condition=ALL_KINDS)

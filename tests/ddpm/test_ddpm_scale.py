@@ -17,6 +17,7 @@ def fluxes(num=64, shape=(4, 4, 1), seed=0):
     return np.random.default_rng(seed).exponential(500, (num, *shape)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [Standardise(300.0, 40.0), Arcsinh(30.0, 1.0, 0.5)], ids=lambda s: type(s).__name__)
 def test_densities_are_of_the_data_in_their_own_units(scale, key):
     spec = Spec((4, 4, 1), scale=scale)

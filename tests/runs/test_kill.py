@@ -72,6 +72,7 @@ def signal_after(run, step, number):
     return process.returncode
 
 
+@pytest.mark.slow
 def test_killed_then_interrupted_then_finished(tmp_path, uninterrupted):
     digest, _ = uninterrupted
     run = tmp_path / "run"

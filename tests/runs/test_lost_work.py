@@ -92,7 +92,7 @@ def test_a_cut_first_line_costs_itself_alone(finished, copy):
     assert (copy / "metrics.jsonl.damaged").read_text() == whole[20:]
 
 
-@pytest.mark.parametrize("step", [0, 3])
+@pytest.mark.parametrize("step", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_signal_leaves_no_record_of_its_own(finished, tmp_path, monkeypatch, step):
     """At step 0 too, which is a multiple of everything."""
     path, note, sent = tmp_path / "run", launch.digest, []
@@ -118,7 +118,10 @@ def test_a_signal_leaves_no_record_of_its_own(finished, tmp_path, monkeypatch, s
     same_run(path, finished, runs.resume(path, progress=False))
 
 
-@pytest.mark.parametrize("name", ["step_00000002.png", "step_00000006.png", "final.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["step_00000002.png", *(pytest.param(name, marks=pytest.mark.slow) for name in ("step_00000006.png", "final.png"))],
+)
 def test_a_kill_before_a_picture_leaves_none_out(finished, tmp_path, monkeypatch, name):
     path, save = tmp_path / "run", plot.save
 
@@ -194,7 +197,9 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("case", WRITERS)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in ("checkpoint", "background") else ()) for c in WRITERS]
+)
 def test_a_disk_that_fills_up_says_so_whatever_was_being_written(finished, tmp_path, monkeypatch, capsys, case):
     name, error = WRITERS[case]
     path = tmp_path / "run"

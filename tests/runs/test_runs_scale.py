@@ -27,6 +27,7 @@ def flux(tmp_path):
     return tmp_path / "flux.npz"
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_samples_without_the_data(flux, tmp_path, capsys):
     run = tmp_path / "run"
     flags = ["--steps", "2", "--batch-size", "8", "--model.latent-dim", "2", "--model.hidden", "8"]
@@ -80,6 +81,7 @@ def test_a_config_of_before_there_were_scales_is_that_of_today():
     assert runs.config.completed(tree) == runs.config.to_json(digits_vae.Config())
 
 
+@pytest.mark.slow
 def test_metrics_clip_nothing(monkeypatch, tmp_path):
     x = np.random.default_rng(0).normal(0.5, 1.0, (60, 6, 6, 1)).astype(np.float32)
     np.savez(tmp_path / "real.npz", x=x)
@@ -107,6 +109,7 @@ def test_metrics_clip_nothing(monkeypatch, tmp_path):
         runs.fidelity(tmp_path / "run", len(beyond), features=dataclasses.replace(looked, bounded=True))
 
 
+@pytest.mark.slow
 def test_parzen_windows_are_of_the_data_in_their_own_units(flux, key):
     """A scale of the user's and the range that is taken where there is none differ by what their windows are worth."""
     found = {}

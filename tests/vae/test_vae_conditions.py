@@ -106,6 +106,7 @@ def test_samples_without_c_are_of_the_marginal():
     np.testing.assert_allclose(np.cov(x.T), TRUTH.weights @ TRUTH.weights.T, atol=0.2)
 
 
+@pytest.mark.slow
 def test_samples_of_a_class_look_like_it():
     digits = data.load("digits")
     config = vae.Config(latent_dim=4, hidden=(48,), condition={"label": Embed(0.1)}, optimizer=Adam(5e-3))

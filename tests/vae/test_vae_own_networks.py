@@ -141,6 +141,7 @@ def test_running_statistics_of_both_are_learned_and_used():
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_network_alone_and_conditions_behind_its_input():
     """Of both, the other is the shipped one, whose bias starts at the mean of the data."""
     dataset = points()
@@ -155,6 +156,7 @@ def test_one_network_alone_and_conditions_behind_its_input():
         assert not np.allclose(*(model.sample(KEY, state.variables, 4, label=c) for c in (0, 1)))
 
 
+@pytest.mark.slow
 def test_several_draws_need_a_decoder_without_running_statistics():
     dataset = points()
     config = vae.Config(latent_dim=2, hidden=(8,), likelihood=vae.Normal(0.5), num_samples=3)

@@ -28,6 +28,7 @@ def trained(config, dataset, steps=3):
     return model, fit(model, batches, jax.random.key(0), steps, progress=False)
 
 
+@pytest.mark.slow
 def test_standardising_leaves_the_exact_log_likelihood_of_a_linear_gaussian_model(key):
     # The scaled values are W z + b + sigma eps, the data therefore s W z + (m + s b) + s sigma eps.
     mean, std, sigma = 300.0, 40.0, 0.6
