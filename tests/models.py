@@ -96,7 +96,7 @@ VARIANTS = {
     "vae-path",
     "vae-accumulate-clip",
 }
-"""Models that take the same way through the loop as another one above: `make test-all` has them too."""
+"""Models that take the same way through the loop as another one above, or longest: `make test-all` has them too."""
 
 
 def num_parameters(params: Any) -> int:
