@@ -150,6 +150,7 @@ def latent_sampler(
         key: PRNGKey, variables: Variables, num: int, *, first: int = 0, label: Label = None, condition: Any = None
     ) -> Float[Array, "num *event"]:
         """Decode z ~ N(0, I); z of sample k, and its label if none is given, come from fold_in(key, k)."""
+        first = checked_draws(key, num, first)
         return sample(key, variables, num, first=first, label=label, condition=condition)
 
     return of_label if "label" in conditions else sample  # the command line has a flag for what is annotated so
