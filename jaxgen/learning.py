@@ -6,7 +6,8 @@
     average    ema <- keep ema + (1 - keep) {params, collections}
 
 A step is written for the global batch: under `jit` with a sharded batch XLA inserts the reductions. Under `pmap`, with
-an `axis_name`, each device has a key of its own, and gradients and metrics are averaged here.
+an `axis_name`, each device has a key of its own, and gradients and metrics are averaged here. Where the devices share
+the state as well, parameters are gathered, and their gradients summed, at `whole`.
 
 The two players of a game (`jaxgen.gan.game`) take their steps with the same `gradient`, `update` and `moving_average`.
 """
@@ -18,11 +19,15 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import PartitionSpec
 
 from jaxgen import require
 from jaxgen.core import Aux, Batch, GenerativeModel, Metrics, Objective, PRNGKey, TrainState, Variables
 
 P = TypeVar("P")
+
+AXIS = "batch"
+"""Name of the mesh axis of the devices that share a batch."""
 
 
 def model(
@@ -166,12 +171,28 @@ def gradient(
         return means["loss"], (means, {**collections, **aux.collections})
 
     def of_mean(params: Any, collections: Variables, *arguments: Any) -> tuple[Any, Any, Any]:
-        grads, (metrics, after) = jax.grad(mean, has_aux=True)(params, collections, *arguments)
+        params, collections = whole((params, collections))
+        grads, (metrics, after) = whole(jax.grad(mean, has_aux=True)(params, collections, *arguments))
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         return grads, {**metrics, "grad_norm": optax.tree.norm(grads)}, after
 
     return of_mean
+
+
+def whole(tree: Any) -> Any:
+    """Arrays that a network computes with, or their gradient: whole on every device, where the devices share the state.
+
+    The compiler would otherwise carry the sharding of parameters on into the layers, and examples would move between
+    devices. The training loop says that the state is shared by an ambient mesh (`jaxgen.train.fit`, `shard_state`);
+    where it does not, the arrays are returned as they are.
+
+    Args:
+        tree: Traced arrays.
+    """
+    if AXIS not in jax.sharding.get_abstract_mesh().axis_names:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 
 
 def device_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:

@@ -15,6 +15,7 @@ def resume(
     /,
     steps: int | None = None,
     devices: int | None = None,
+    shard_state: bool | None = None,
     data: str | None = None,
     experiment: str | None = None,
     accept_changed: bool = False,
@@ -25,6 +26,7 @@ def resume(
         run: Folder of the run.
         steps: Steps of the whole run, if it is to last longer than it was meant to.
         devices: Number of devices from now on.
+        shard_state: Whether the devices share parameters and optimizer from now on.
         data: Place of the data, if they have moved.
         experiment: File or module of the run's experiment, where it is outside jaxgen.
         accept_changed: Go on though the text of the experiment has changed; the manifest keeps which steps had which.
@@ -32,7 +34,7 @@ def resume(
     from jaxgen import runs
     from jaxgen.cli import show
 
-    given = {"steps": steps, "devices": devices, "data": data, "experiment": experiment}
+    given = {"steps": steps, "devices": devices, "shard_state": shard_state, "data": data, "experiment": experiment}
     given |= {"accept_changed": accept_changed or None}
     return show.outcome(runs.resume(run, **{name: value for name, value in given.items() if value is not None}))
 

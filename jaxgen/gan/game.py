@@ -140,7 +140,7 @@ def play(
     def play_round(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
         key_critic, key_generator = jax.random.split(key)
         parts = divided(batch, config.n_critic)
-        fixed = network_of(state.generator)
+        fixed = learning.whole(network_of(state.generator))
 
         def against_generator(own: Variables, *arguments: Any) -> tuple[Array, Aux]:
             return losses.discriminator({"generator": fixed, "discriminator": own}, *arguments)
@@ -155,8 +155,10 @@ def play(
             update, state.discriminator, (jax.random.split(key_critic, config.n_critic), parts)
         )
 
+        opponent = learning.whole(network_of(critic))
+
         def against_critic(own: Variables, *arguments: Any) -> tuple[Array, Aux]:
-            return losses.generator({"generator": own, "discriminator": network_of(critic)}, *arguments)
+            return losses.generator({"generator": own, "discriminator": opponent}, *arguments)
 
         # The metrics of D are those of its last update, when it is trained furthest.
         metrics, last = jax.tree.map(lambda v: v[-1], (played, parts))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxgen.runs import environment
 from jaxgen.runs.belonging import belongs, same_config
@@ -12,7 +13,7 @@ from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import Settings
 from jaxgen.runs.stages import stages
-from jaxgen.train import Checkpoints, Window
+from jaxgen.train import Checkpoints, Window, parallel
 
 
 def not_beyond(folder: RunFolder, checkpoints: Checkpoints, config: Settings) -> None:
@@ -35,10 +36,19 @@ def tell_of_changes(folder: RunFolder) -> None:
         )
 
 
-def state_at(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Settings) -> tuple[Any, Window | None]:
+def state_at(
+    folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Settings, over: Mesh | None = None
+) -> tuple[Any, Window | None]:
     """The state to go on from, of the newest whole checkpoint, and its window; None and None for the beginning.
 
     Checkpoints, records and frames that are later are out of the way after this.
+
+    Args:
+        folder: The run.
+        checkpoints: Its checkpoints.
+        like: Shapes of its state.
+        config: Its config.
+        over: Devices to train on; the state is divided among them if the config says so, whatever devices saved it.
     """
     if not checkpoints.steps():
         folder.rewind(-1)
@@ -59,6 +69,8 @@ def state_at(folder: RunFolder, checkpoints: Checkpoints, like: Any, config: Set
     belongs(folder, config, checkpoint=(step, meta))
     checkpoints.set_aside(after=step)
     folder.rewind(step)
+    if over is not None and config.shard_state:  # from the host, so that it never lies whole on one device
+        return parallel.placed(state, over, shard_state=True), _window(meta["window"])
     return jax.tree.map(jnp.asarray, state), _window(meta["window"])
 
 

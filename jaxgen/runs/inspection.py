@@ -15,7 +15,7 @@ from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.runs.start import learned
-from jaxgen.train import Checkpoints
+from jaxgen.train import Checkpoints, parallel
 from jaxgen.train.progress import activity
 
 _SHOWN = 3
@@ -102,7 +102,8 @@ def other_results(
             wrong.append(f"results: the data have no split {name!r}")
             continue
         with activity(f"results on the {name} split", enabled=progress):
-            again = experiment.evaluate(key, state.variables, experiment.dataset.splits[name])
+            variables = parallel.gathered(state).variables
+            again = experiment.evaluate(key, variables, experiment.dataset.splits[name])
         if not isinstance(kept, dict):
             wrong.append(f"results, {name}: they must be estimates by name, got {str(kept)[:40]}")
             continue

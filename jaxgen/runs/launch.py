@@ -137,7 +137,7 @@ def train(
         try:
             with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
                 continuing.not_beyond(folder, checkpoints, config)
-                state, window = continuing.state_at(folder, checkpoints, like, config)
+                state, window = continuing.state_at(folder, checkpoints, like, config, mesh)
                 if started:
                     go_on(folder, config, 0 if state is None else int(state.step))
                 if started and (state is None or int(state.step) < config.steps):
@@ -218,7 +218,7 @@ def _train(
         regular = step > 0 and (step % config.checkpoint_every == 0 or step == config.steps)
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
         if regular and experiment.best is not None and dataset.valid is not None:
-            values = experiment.evaluate(key_evaluate, state.variables, dataset.valid)
+            values = experiment.evaluate(key_evaluate, parallel.gathered(state).variables, dataset.valid)
             measured = {experiment.best: values[experiment.best].value}
             record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
             folder.append(record)
@@ -234,7 +234,7 @@ def _train(
         checkpoints.save(step, state, meta, measured)
 
     def picture(step: int, state: Any, window: Window | None) -> None:
-        key = jax.random.fold_in(root, PICTURE)
+        key, state = jax.random.fold_in(root, PICTURE), parallel.gathered(state)
         plot.save(experiment.picture(key, state), folder.pictures / f"step_{step:08d}.png")
         if experiment.film is not None:
             folder.add_frame(step, np.asarray(model.sample(key, state.variables, experiment.film_samples)))
@@ -264,6 +264,7 @@ def _train(
                 loggers=[folder.append, tensorboard.write],
                 log_every=config.log_every,
                 mesh=mesh,
+                shard_state=config.shard_state,
                 progress=progress,
             )
     except NonFiniteError as error:
@@ -278,5 +279,6 @@ def _train(
     if history.interrupted:
         return Outcome(state, history, {}, folder)
 
-    results = finish(folder, config, experiment, state, history, finished=finished, progress=progress)
+    seen = parallel.gathered(state)
+    results = finish(folder, config, experiment, seen, history, finished=finished, progress=progress)
     return Outcome(state, history, results, folder)

@@ -63,6 +63,8 @@ class Settings(ABC):
         batch_size: Examples per step, over all devices. The experiment's own number becomes smaller where there are
             fewer examples; another number is then refused.
         devices: Number of devices to train on.
+        shard_state: Whether parameters, their average and the optimizer's memory are divided among the devices, so that
+            each holds a part of them.
         log_every: Steps per record of the metrics.
         checkpoint_every: Steps between checkpoints; where the experiment names what is best, each evaluates
             the validation split.
@@ -73,7 +75,14 @@ class Settings(ABC):
         ValueError: A number that is no integer or out of its range, or a field of another kind.
     """
 
-    at_hand: ClassVar[tuple[str, ...]] = ("devices", "log_every", "checkpoint_every", "picture_every", "keep")
+    at_hand: ClassVar[tuple[str, ...]] = (
+        "devices",
+        "shard_state",
+        "log_every",
+        "checkpoint_every",
+        "picture_every",
+        "keep",
+    )
     """Fields that change no bit of what is learned, but for the order of sums on another number of devices. They belong
     to the machine at hand and may change in a run; an experiment adds those that only its report needs."""
 
@@ -84,6 +93,7 @@ class Settings(ABC):
     steps: int = 1000
     batch_size: int = 128
     devices: int = 1
+    shard_state: bool = False
     log_every: int = 50
     checkpoint_every: int = 500
     picture_every: int = 0

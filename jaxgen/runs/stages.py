@@ -19,7 +19,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.names import home_of
 from jaxgen.runs.settings import Settings
 
-_TRAINING = ("steps", "devices", "log_every", "checkpoint_every")
+_TRAINING = ("steps", "devices", "shard_state", "log_every", "checkpoint_every")
 """Fields that may change in a run and without which it cannot be trained again as it was."""
 
 
@@ -88,7 +88,7 @@ def go_on(folder: RunFolder, config: Settings, step: int) -> None:
             now.append(
                 {"first": step, "config": new, "environment": here} | ({} if own is None else {"experiment": own})
             )
-        devices = was["config"].get("devices") != new["devices"]
+        devices = _devices(was["config"]) != _devices(new)
         if (
             moved or devices or changed or before[-1]["first"] > step
         ):  # of steps that will not be made again in this way
@@ -103,14 +103,20 @@ def go_on(folder: RunFolder, config: Settings, step: int) -> None:
 
 
 def _training(tree: dict[str, Any]) -> dict[str, Any]:
-    return {name: tree[name] for name in _TRAINING if name in tree}
+    # What is left out is as where a config of before that field had been written.
+    return {name: tree[name] for name in _TRAINING if tree.get(name, False) is not False}
+
+
+def _devices(tree: dict[str, Any]) -> tuple[Any, bool]:
+    """What the order of sums depends on: how many devices, and whether they share the state."""
+    return tree.get("devices"), bool(tree.get("shard_state")) and tree.get("devices") != 1
 
 
 def _warn(folder: RunFolder, old: dict[str, Any], new: dict[str, Any], step: int, moved: list[str]) -> None:
     changes = difference(_training(old), _training(new))
     if step == 0:
         return
-    devices, shorter = old.get("devices") != new["devices"], new["steps"] < old.get("steps", 0)
+    devices, shorter = _devices(old) != _devices(new), new["steps"] < old.get("steps", 0)
     if not moved and not devices and not shorter:
         return
     text = f"the run in {folder.path} goes on from step {step} with another setting ({'; '.join(changes)})"
@@ -120,7 +126,7 @@ def _warn(folder: RunFolder, old: dict[str, Any], new: dict[str, Any], step: int
             "that the rest differs from a run that was begun with these steps"
         )
     if devices:
-        text += "; on another number of devices the last bits may differ"
+        text += "; on another number of devices, or with the state divided otherwise, the last bits may differ"
     warnings.warn(text, stacklevel=5)
 
 

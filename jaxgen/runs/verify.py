@@ -193,7 +193,8 @@ def _again(
 
         def validate(step: int, state: Any, _window: Any) -> None:
             if experiment.best is not None and dataset.valid is not None:
-                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), state.variables, dataset.valid)
+                variables = parallel.gathered(state).variables
+                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), variables, dataset.valid)
                 records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
 
         with model_of_its_own():
@@ -213,6 +214,7 @@ def _again(
                 loggers=[lambda r, then=then: records.append(r) if _regular(r["step"], then) else None],
                 log_every=then.log_every,
                 mesh=parallel.mesh(then.devices) if then.devices > 1 else None,
+                shard_state=then.shard_state,
                 progress=progress,
             )
         if history.interrupted:

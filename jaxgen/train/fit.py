@@ -44,6 +44,7 @@ def fit(
     loggers: Iterable[Callable[[dict[str, Any]], Any]] = (),
     log_every: int = 50,
     mesh: Mesh | None = None,
+    shard_state: bool = False,
     progress: bool = True,
     chunk_steps: int | None = None,
 ) -> tuple[Any, History]:
@@ -67,6 +68,9 @@ def fit(
         loggers: Functions of a record, called with every record; they may end training in the same way.
         log_every: Steps per record.
         mesh: Devices to train on, see `parallel.mesh`; None for jax's default device.
+        shard_state: Whether parameters, their average and the optimizer's memory are divided among the devices of the
+            mesh, see `parallel.state_sharding`, rather than whole on each. Hooks get, and `fit` returns, such a state;
+            `parallel.gathered` makes it one to evaluate and to sample from. On one device it changes nothing.
         progress: Whether to show a progress bar.
         chunk_steps: Steps per call of the compiled program; None adapts to half a second. It changes no bit of the
             result.
@@ -84,6 +88,7 @@ def fit(
     log_every = require.integer("log_every", log_every, 1)
     chunk_steps = None if chunk_steps is None else require.integer("chunk_steps", chunk_steps, 1, 2**31 - 1)
     require.typed_key("key", key)
+    require.one_of("shard_state", shard_state, (True, False))
     hooks, at_record = sorted_out(hooks)
     loggers = _functions("loggers", loggers)
     batches = _source(batches)
@@ -100,7 +105,7 @@ def fit(
             raise ValueError(f"state must be a state of this model, got {type(state).__name__}")
         elif int(state.step) < num_steps:
             _require_state(state, jax.eval_shape(model.init, key, batches(int(state.step))))
-        state = jax.tree.map(jnp.copy, state)  # the loop donates its buffers; two leaves may share one
+        state = parallel.placed(state, mesh, shard_state)  # the loop donates its buffers; two leaves may share one
         step = first = int(state.step)
         if step > num_steps:
             raise ValueError(
@@ -111,10 +116,10 @@ def fit(
         fresh = empty_window(model, key, state, batches(step))
         running = fresh if window is None else jax.tree.map(jnp.asarray, window)
         if mesh is not None:
-            state, fresh, running = jax.device_put((state, fresh, running), parallel.replicated(mesh))
+            fresh, running = jax.device_put((fresh, running), parallel.replicated(mesh))
             batches = batches.on(mesh)
 
-        advance = program(model.step, mesh)
+        advance = program(model.step, mesh, shard_state)
         begin = time.perf_counter()
         first_feed, told = None, False
         if signal() is None:

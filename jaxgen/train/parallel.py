@@ -3,19 +3,32 @@
 Under `jit` the batch is sharded over the mesh and the state replicated; XLA inserts the reductions, and the
 numbers are those of one device up to the order of floating-point sums. `pmap` is the other idiom: a thin adapter
 over the same step for a model whose config names the mapped axis.
+
+A state that is too large to lie on every device is sharded as well (`state_sharding`), over the same devices:
+
+    at rest      each device holds its part of parameters, optimizer memory and average
+    in a step    parameters are gathered; the rest of the step is as before, on the device's part of the batch
+    at its end   each device updates its part, for which it needs its part of the gradient alone
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen import require
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
+from jaxgen.learning import AXIS
 
-AXIS = "batch"
+SMALLEST = 2**10
+"""Fewest elements of an array that is worth sharding: below, the message costs more than the memory."""
+
+_MEMORY = ("opt_state", "ema_params", "ema_variables")
+"""Parts of a state that a step updates element by element and reads for nothing else, at any depth of its paths."""
 
 
 def mesh(num_devices: int | None = None) -> Mesh:
@@ -42,6 +55,86 @@ def replicated(over: Mesh) -> NamedSharding:
 def sharded(over: Mesh) -> NamedSharding:
     """The sharding that divides the leading axis among the devices."""
     return NamedSharding(over, PartitionSpec(AXIS))
+
+
+def state_sharding(over: Mesh, state: Any) -> Any:
+    """The sharding of every array of a state: its largest axis that the devices can share evenly is divided.
+
+    An array with fewer than `SMALLEST` elements, or without such an axis, lies whole on every device. Of several
+    largest axes the first is divided.
+
+    Args:
+        over: Devices.
+        state: Any pytree of arrays or of their shapes.
+
+    Returns:
+        A tree of shardings of the same structure.
+    """
+    count = over.devices.size
+
+    def of(leaf: Any) -> NamedSharding:
+        axes = [axis for axis, size in enumerate(leaf.shape) if size % count == 0]
+        if not axes or math.prod(leaf.shape) < SMALLEST:
+            return replicated(over)
+        axis = max(axes, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(over, PartitionSpec(*[None] * axis, AXIS))
+
+    return jax.tree.map(of, state)
+
+
+def placed(state: Any, over: Mesh | None, shard_state: bool = False) -> Any:
+    """A copy of a state on the devices that train it, none of whose buffers is another's.
+
+    Args:
+        state: Any pytree of arrays, numpy's among them: these go from the host to their devices part by part.
+        over: Devices; None for jax's default device.
+        shard_state: Whether the state is divided among the devices.
+    """
+    if over is None or not shard_state:
+        copied = jax.tree.map(jnp.copy, state)
+        return copied if over is None else jax.device_put(copied, replicated(over))
+    return jax.device_put(state, state_sharding(over, state), may_alias=False)
+
+
+def at_rest(state: Any, over: Mesh) -> Any:
+    """A traced state, held to `state_sharding`."""
+    return jax.lax.with_sharding_constraint(state, state_sharding(over, state))
+
+
+def in_use(state: Any, over: Mesh) -> Any:
+    """A traced state as a step uses it: what the step computes with lies whole on every device, memory stays divided."""
+    everywhere = replicated(over)
+
+    def of(path: Any, sharding: NamedSharding) -> NamedSharding:
+        return sharding if _is_memory(path, _MEMORY) else everywhere
+
+    return jax.lax.with_sharding_constraint(
+        state, jax.tree_util.tree_map_with_path(of, state_sharding(over, state))
+    )
+
+
+def gathered(state: Any) -> Any:
+    """A state to look at between steps: all but the memory of optimizers lies whole on every device that had a part.
+
+    Evaluation and samples then compute what they compute with a state that was never divided, bit for bit.
+
+    Args:
+        state: Any state; arrays that are not divided are returned as they are.
+    """
+
+    def whole(path: Any, leaf: Any) -> Any:
+        sharding = getattr(leaf, "sharding", None)
+        if not isinstance(sharding, NamedSharding) or sharding.is_fully_replicated or _is_memory(path, ("opt_state",)):
+            return leaf
+        return jax.device_put(leaf, replicated(sharding.mesh))
+
+    return jax.tree_util.tree_map_with_path(whole, state)
+
+
+def _is_memory(path: Any, names: tuple[str, ...]) -> bool:
+    # A network may have parameters of these names: the first name that a state gives its parts decides.
+    parts = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+    return next((part in names for part in parts if part in ("params", "variables", *_MEMORY)), False)
 
 
 def pmap_step(model: GenerativeModel, axis_name: str) -> Callable[..., tuple[Any, Metrics]]:

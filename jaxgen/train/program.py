@@ -26,8 +26,19 @@ class CompiledAgainWarning(UserWarning):
 
 
 @functools.lru_cache(maxsize=32)
-def program(step_fn: Callable[..., Any], over: Mesh | None) -> Callable[..., tuple[Any, Window]]:
-    """The program that makes `num` steps, one per step function and mesh, so that a second `fit` compiles nothing."""
+def program(
+    step_fn: Callable[..., Any], over: Mesh | None, shard_state: bool = False
+) -> Callable[..., tuple[Any, Window]]:
+    """The program that makes `num` steps, one per step function and mesh, so that a second `fit` compiles nothing.
+
+    Args:
+        step_fn: Step of a model.
+        over: Devices; None for one.
+        shard_state: Whether the state is divided among the devices, see `parallel.state_sharding`.
+
+    Returns:
+        (key, state, window, feed, num) -> (state, window) after `num` more steps; it consumes the state.
+    """
     tell_of_twins(step_fn)
 
     def advance(key: Any, state: Any, window: Window, feed: Any, num: Array) -> tuple[Any, Window]:
@@ -42,10 +53,16 @@ def program(step_fn: Callable[..., Any], over: Mesh | None) -> Callable[..., tup
             batch = feed(state.step)
             if over is not None:
                 batch = jax.lax.with_sharding_constraint(batch, parallel.sharded(over))
-            after, metrics = step_fn(jax.random.fold_in(key, state.step), state, batch)
-            return after, window.add(metrics, state.step)
+            if over is None or not shard_state:
+                after, metrics = step_fn(jax.random.fold_in(key, state.step), state, batch)
+                return after, window.add(metrics, state.step)
+            with jax.sharding.use_abstract_mesh(over.abstract_mesh):  # see jaxgen.learning.whole
+                used = parallel.in_use(state, over)
+                after, metrics = step_fn(jax.random.fold_in(key, state.step), used, batch)
+            return parallel.at_rest(after, over), window.add(metrics, state.step)
 
-        return jax.lax.while_loop(running, body, (state, window))
+        after, window = jax.lax.while_loop(running, body, (state, window))
+        return (parallel.at_rest(after, over) if over is not None and shard_state else after), window
 
     return jax.jit(advance, donate_argnums=1)
 

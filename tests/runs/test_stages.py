@@ -6,6 +6,7 @@ import shutil
 import warnings
 
 import jax
+import numpy as np
 import pytest
 from tiny import manifest
 
@@ -141,6 +142,36 @@ def test_another_number_of_devices_warns_and_goes_on(copied, trained, monkeypatc
     assert report.passed or (report.parted in (4, 6) and all(away < 1e-5 for away in report.near.values()))
 
 
+def test_a_run_whose_devices_share_the_state_goes_on_with_one(tmp_path):
+    wide = dataclasses.replace(CONSTANT, model=dataclasses.replace(CONSTANT.model, hidden=(16,)))
+    alone = runs.train(dataclasses.replace(wide, steps=6), tmp_path / "alone", progress=False)
+    path = tmp_path / "shared"
+    outcome = runs.train(dataclasses.replace(wide, devices=4, shard_state=True), path, progress=False)
+    assert any(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(outcome.state))
+    assert runs.verify(path, progress=False).passed
+    message = r"devices: 4 -> 1; shard_state: True -> .*or with the state divided otherwise, the last bits may differ"
+    with pytest.warns(UserWarning, match=message):
+        outcome = runs.resume(path, steps=6, devices=1, shard_state=False, progress=False)
+    for a, b in zip(jax.tree.leaves(alone.state.params), jax.tree.leaves(outcome.state.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    now = [(stage["first"], stage["config"]["devices"], stage["config"]["shard_state"]) for stage in manifest(path)["stages"]]
+    assert now == [(0, 4, True), (4, 1, False)]
+
+
+def test_a_run_of_before_states_were_shared_goes_on_as_one_stage(copied):
+    path = copied("constant")
+    old = manifest(path)
+    del old["config"]["shard_state"]
+    (path / "manifest.json").write_text(json.dumps(old))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runs.resume(path, progress=False)
+        assert not manifest(path).get("stages")
+        runs.resume(path, steps=6, progress=False)
+    # Another length is a stage, as it always was; nothing is said of the state.
+    assert [stage["config"]["steps"] for stage in runs.stages.stages(manifest(path))] == [4, 6]
+
+
 def test_devices_that_divide_the_batch():
     config = dataclasses.replace(CONSTANT, devices=16, batch_size=48)
     with pytest.warns(UserWarning, match=r"there are 4 here: 4 will be used"):
@@ -167,8 +198,6 @@ def test_settings_of_the_report_alone_may_change():
 
 
 def test_moved_data_are_found_by_a_new_path(tmp_path, copied):
-    import numpy as np
-
     np.save(tmp_path / "old.npy", np.random.default_rng(0).integers(0, 256, (120, 6, 5, 1), dtype=np.uint8))
     run = tmp_path / "run"
     runs.train(dataclasses.replace(CONSTANT, data=str(tmp_path / "old.npy")), run, progress=False)
