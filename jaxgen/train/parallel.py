@@ -102,15 +102,13 @@ def at_rest(state: Any, over: Mesh) -> Any:
 
 
 def in_use(state: Any, over: Mesh) -> Any:
-    """A traced state as a step uses it: what the step computes with lies whole on every device, memory stays divided."""
+    """A traced state as a step uses it: what is computed with lies whole on every device, memory stays divided."""
     everywhere = replicated(over)
 
     def of(path: Any, sharding: NamedSharding) -> NamedSharding:
         return sharding if _is_memory(path, _MEMORY) else everywhere
 
-    return jax.lax.with_sharding_constraint(
-        state, jax.tree_util.tree_map_with_path(of, state_sharding(over, state))
-    )
+    return jax.lax.with_sharding_constraint(state, jax.tree_util.tree_map_with_path(of, state_sharding(over, state)))
 
 
 def gathered(state: Any) -> Any:
@@ -126,7 +124,7 @@ def gathered(state: Any) -> Any:
         sharding = getattr(leaf, "sharding", None)
         if not isinstance(sharding, NamedSharding) or sharding.is_fully_replicated or _is_memory(path, ("opt_state",)):
             return leaf
-        return jax.device_put(leaf, replicated(sharding.mesh))
+        return jax.device_put(leaf, NamedSharding(sharding.mesh, PartitionSpec()))
 
     return jax.tree_util.tree_map_with_path(whole, state)
 

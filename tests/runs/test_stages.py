@@ -154,7 +154,10 @@ def test_a_run_whose_devices_share_the_state_goes_on_with_one(tmp_path):
         outcome = runs.resume(path, steps=6, devices=1, shard_state=False, progress=False)
     for a, b in zip(jax.tree.leaves(alone.state.params), jax.tree.leaves(outcome.state.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    now = [(stage["first"], stage["config"]["devices"], stage["config"]["shard_state"]) for stage in manifest(path)["stages"]]
+    now = [
+        (stage["first"], stage["config"]["devices"], stage["config"]["shard_state"])
+        for stage in manifest(path)["stages"]
+    ]
     assert now == [(0, 4, True), (4, 1, False)]
 
 
@@ -169,7 +172,7 @@ def test_a_run_of_before_states_were_shared_goes_on_as_one_stage(copied):
         assert not manifest(path).get("stages")
         runs.resume(path, steps=6, progress=False)
     # Another length is a stage, as it always was; nothing is said of the state.
-    assert [stage["config"]["steps"] for stage in runs.stages.stages(manifest(path))] == [4, 6]
+    assert [stage["config"]["steps"] for stage in stages.stages(manifest(path))] == [4, 6]
 
 
 def test_devices_that_divide_the_batch():
