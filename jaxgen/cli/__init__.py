@@ -1,6 +1,6 @@
 """The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list | new`.
 
-    jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--seed N] [--steps N] [any field of its config]
+    jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--profile] [--seed N] [any field of its config]
     jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
     jaxgen sample RUN [--num N] [--out samples.npz] [any option of the model's own]
     jaxgen evaluate RUN [--split test] [--fidelity]
@@ -23,7 +23,7 @@ VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list", "
 
 
 def train(arguments: list[str]) -> int:
-    """jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--seed N] [--steps N] [any field of its config]"""
+    """jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--profile] [--seed N] [any field of its config]"""
     from pathlib import Path
     from typing import Annotated
 
@@ -44,8 +44,9 @@ def train(arguments: list[str]) -> int:
     name, rest = arguments[0], list(arguments[1:])
     if name not in experiments.names() and runs.outside.is_meant(name):
         kind = runs.outside.load(name)
-        if "run" in kind.__dataclass_fields__:
-            raise ValueError(f"{name}: no field of Config can be named run, which is a flag of jaxgen train")
+        for flag in ("run", "profile"):
+            if flag in kind.__dataclass_fields__:
+                raise ValueError(f"{name}: no field of Config can be named {flag}, which is a flag of jaxgen train")
         text, folder = runs.outside.describe(kind), Path(name).stem if name.endswith(".py") else name.rpartition(".")[2]
     else:
         kind, text, folder = experiments.find(name).Config, experiments.describe(name), name
@@ -55,8 +56,16 @@ def train(arguments: list[str]) -> int:
 
     other_run = Annotated[Path | None, tyro.conf.arg(name="from")]
 
-    def main(run: Path = Path("runs") / folder, start: other_run = None, config: fields = default) -> int:  # pyright: ignore
-        return show.outcome(runs.train(config, run, start=start))
+    def main(
+        run: Path = Path("runs") / folder,
+        start: other_run = None,  # pyright: ignore
+        profile: bool = False,
+        config: fields = default,  # pyright: ignore
+    ) -> int:
+        code = show.outcome(runs.train(config, run, start=start, profile=profile))
+        if profile and code == 0:
+            show.line(f"trace in {run / 'profile'}: tensorboard --logdir {run / 'profile'}, or ui.perfetto.dev")
+        return code
 
     main.__doc__ = f"""{text}
 
@@ -65,6 +74,7 @@ def train(arguments: list[str]) -> int:
     Args:
         run: Folder of the run; if it holds this very run already, training goes on.
         start: Folder of another run, from whose last state a new one starts.
+        profile: Write a trace of some steps, for TensorBoard's profiler and Perfetto, into profile/ of the run.
     """
     call = call_of(main, rest, f"jaxgen train {name}")
     return 0 if call is None else call()

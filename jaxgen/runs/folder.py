@@ -7,6 +7,7 @@
     samples/        those of `jaxgen sample` that no picture shows, .npy
     frames/         samples of the same draws over the run, one .npy for each moment
     start/          the state of another run from which this one started, if it did
+    profile/        traces of some steps, of `jaxgen train --profile`
     damaged/        checkpoints that could not be read, set aside
 
 The manifest comes first. Every file appears whole or not at all (metrics.jsonl grows by whole lines), and one process

@@ -135,7 +135,9 @@ def unseen(folder: RunFolder, records: list[dict[str, Any]], last: int) -> list[
     later = sorted({record["step"] for record in records if record["step"] > last})
     if later:
         lines.append(f"records of {len(later)} steps after step {last}")
-    others = [name for name in ("pictures", "frames", "tensorboard", "damaged") if (folder.path / name).exists()]
+    others = [
+        name for name in ("pictures", "frames", "tensorboard", "profile", "damaged") if (folder.path / name).exists()
+    ]
     if others:
         lines.append(", ".join(others))
     if folder.manifest.get("start"):

@@ -1,5 +1,6 @@
 """Training in a run folder, from the start or from where it stopped."""
 
+import contextlib
 import dataclasses
 import errno
 import warnings
@@ -25,6 +26,7 @@ from jaxgen.runs.stages import at_hand, go_on
 from jaxgen.spelling import nearest
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
+from jaxgen.train.profile import profiled
 from jaxgen.train.program import model_of_its_own
 from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
@@ -55,6 +57,7 @@ def train(
     *,
     start: Path | str | None = None,
     accept_changed: bool = False,
+    profile: bool = False,
     progress: bool = True,
 ) -> Outcome:
     """Train an experiment in a folder; if the folder holds a run with this config, go on with it.
@@ -67,6 +70,7 @@ def train(
         path: The folder.
         start: Folder of another run, from whose last state a new one starts; see `jaxgen.runs.start`.
         accept_changed: Go on though the text of an experiment outside jaxgen has changed since.
+        profile: Whether to write a trace of some steps into profile/ of the folder, see `jaxgen.train.profile`.
         progress: Whether to show progress.
 
     Raises:
@@ -144,7 +148,7 @@ def train(
                     require_space(len(checkpoints.steps()))
                 if state is None and "start" in folder.manifest:
                     state = starting.first_state(folder, config, experiment.model, root, batches(0), first)
-                return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, progress)
+                return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, profile, progress)
         except Exception as error:
             if not disk_is_full(error):
                 raise
@@ -193,13 +197,15 @@ def _train(
     window: Window | None,
     batches: Any,
     mesh: Any,
+    profile: bool,
     progress: bool,
 ) -> Outcome:
     root = jax.random.key(config.seed)
     model, dataset = experiment.model, experiment.dataset
     # A finished run is returned as it is: nothing is computed or written again.
     finished = state is not None and int(state.step) == config.steps == folder.manifest.get("finished")
-    tensorboard = TensorBoard(folder.path, first=0 if state is None else int(state.step))
+    first = 0 if state is None else int(state.step)
+    tensorboard = TensorBoard(folder.path, first=first)
 
     key_evaluate = jax.random.fold_in(root, EVALUATE)
 
@@ -252,7 +258,10 @@ def _train(
         pictures,
     ]
     try:
-        with model_of_its_own():
+        with model_of_its_own(), contextlib.ExitStack() as stack:
+            if profile:
+                trace = stack.enter_context(profiled(folder.path / "profile", first, config.steps))
+                hooks = [trace.before, *hooks, trace.after]
             state, history = fit(
                 model,
                 batches,
