@@ -5,10 +5,8 @@ with every sampler.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -19,6 +17,7 @@ from jaxgen.ddpm.process import Denoise, Denoised, diffuse, eps_and_fraction
 from jaxgen.ddpm.sampler import ancestral
 from jaxgen.ddpm.schedule import Schedule, check_timesteps
 from jaxgen.events import require_events, require_mask
+from jaxgen.paths.guidance import conditional_and_not
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _Index: TypeAlias = Int[Array, " b"]
@@ -44,16 +43,15 @@ def guided(
     Source: beyond the lecture; Ho & Salimans 2022, equation 6.
     """
 
+    if not hasattr(w, "shape"):
+        require.number("w", w)
+
+    def denoised(x_t: Array, t: Array, condition: Any) -> Denoised:
+        return eps_and_fraction(denoise(x_t, t, condition), x_t)
+
     def both(x_t: Array, t: Array) -> Denoised:
-        if not hasattr(w, "shape"):
-            require.number("w", w)
-        twice = partial(jax.tree.map, lambda a, b: jnp.concatenate([a, b]))
-        _require_alike(x_t.shape[0], condition, null)
-        doubled = twice(x_t, x_t)
-        eps, fraction = eps_and_fraction(denoise(doubled, twice(t, t), twice(condition, null)), doubled)
-        eps_c, eps_u = jnp.split(eps, 2)
-        eps = eps_u + w * (eps_c - eps_u)
-        return Denoised(eps, None if fraction is None else jnp.split(fraction, 2)[0])
+        c, u = conditional_and_not(denoised, x_t, t, condition, null)
+        return Denoised(u.eps_hat + w * (c.eps_hat - u.eps_hat), c.variance_fraction)
 
     return both
 
@@ -133,10 +131,3 @@ def inpaint(
     knowing = inpainted(denoise, schedule, x, mask)
     samples = sampler(key, knowing, schedule, start, index=index, timesteps=timesteps, clip=clip)
     return jnp.where(mask, x, samples)
-
-
-def _require_alike(num: int, condition: Any, null: Any) -> None:
-    """Refuse a condition and a null that are not pytrees of arrays [B, ...] of equal shapes."""
-    shapes, nulls = (jax.tree.map(jnp.shape, tree) for tree in (condition, null))
-    if shapes != nulls or any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(condition)):
-        raise ValueError(f"condition and null must have equal shapes [{num}, ...], got {shapes} and {nulls}")

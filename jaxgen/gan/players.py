@@ -9,6 +9,7 @@ from jaxtyping import Array
 from jaxgen.core import Batch, Spec, Variables
 from jaxgen.events import require_floats, require_shape
 from jaxgen.gan.config import Config
+from jaxgen.gan.networks import Architecture
 from jaxgen.inputs import checked_batch
 from jaxgen.nn import conditions
 from jaxgen.nn.network import Network, network, of_linen
@@ -105,7 +106,8 @@ def _shipped(config: Config, spec: Spec, name: str) -> Network:
     labels = None if label is None or spec.num_classes is None else spec.num_classes + (label.dropout > 0)
     rest = {name: condition for name, condition in config.conditions.items() if name != "label"}
     further = {"conditions": conditions.checked(rest)} if rest else {}
-    build = getattr(config.network, name)
+    architecture: Architecture = config.network
+    build = architecture.generator if name == "generator" else architecture.discriminator
     module = of_linen(build(spec, labels, config.axis_name, jnp.dtype(config.dtype), **further))
 
     def named(forms: Forms) -> dict[str, Forms]:

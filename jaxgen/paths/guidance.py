@@ -1,7 +1,7 @@
 """A prediction that is pushed towards its condition."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 from jaxgen import require
 from jaxgen.events import require_events
 from jaxgen.paths.prediction import Predict
+
+Tree = TypeVar("Tree")
 
 Conditioned: TypeAlias = Callable[[Array, Array, Any], Array]
 """A function (x_t [B, *event], t [B], condition) -> [B, *event]."""
@@ -42,19 +44,29 @@ def guided(predict: Conditioned, w: float | Float[Array, ""], condition: Any, nu
         require.number("w", w)
 
     def both(x_t: Array, t: Array) -> Array:
-        require_events(x_t=x_t)
-        _require_alike(x_t.shape[0], condition, null)
-        doubled = jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t])
-        predicted = predict(*doubled, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), condition, null))
-        require_events(x_t=doubled[0], prediction=predicted)
-        c, u = jnp.split(predicted, 2)
+        c, u = conditional_and_not(predict, x_t, t, condition, null)
         return u + w * (c - u)
 
     return both
 
 
-def _require_alike(num: int, condition: Any, null: Any) -> None:
-    """Refuse a condition and a null that are not pytrees of arrays [B, ...] of equal shapes."""
+def conditional_and_not(
+    predict: Callable[[Array, Array, Any], Tree], x_t: Array, t: Array, condition: Any, null: Any
+) -> tuple[Tree, Tree]:
+    """Predictions under the condition and under its stand-in, made at once in a batch of twice the size.
+
+    Raises:
+        ValueError: A condition and a null that are not pytrees of arrays [B, ...] of equal shapes, or a prediction that
+            is not shaped like x_t.
+    """
+    require_events(x_t=x_t)
     shapes, nulls = (jax.tree.map(jnp.shape, tree) for tree in (condition, null))
+    num = x_t.shape[0]
     if shapes != nulls or any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(condition)):
         raise ValueError(f"condition and null must have equal shapes [{num}, ...], got {shapes} and {nulls}")
+    x_t, t, condition = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (x_t, t, condition), (x_t, t, null))
+    predicted = predict(x_t, t, condition)
+    for leaf in jax.tree.leaves(predicted):
+        require_events(x_t=x_t, prediction=leaf)
+    halves = jax.tree.map(lambda leaf: tuple(jnp.split(leaf, 2)), predicted)
+    return jax.tree.transpose(jax.tree.structure(predicted), jax.tree.structure((0, 0)), halves)

@@ -11,6 +11,7 @@ from jaxgen.inputs import checked_batch, checked_variables
 from jaxgen.nn.coders import Forms, checked_output, coders
 from jaxgen.nn.conditions import given
 from jaxgen.vae.config import Config
+from jaxgen.vae.likelihood import Likelihood
 from jaxgen.vae.networks import Decoder, Encoder, Gaussian
 
 Changed = dict[str, Any]
@@ -49,7 +50,8 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
     Raises:
         ValueError: A likelihood, convolutions or conditions that do not fit the data, or no such networks.
     """
-    likelihood, conditions, dtype = config.likelihood, config.condition, jnp.dtype(config.dtype)
+    likelihood: Likelihood = config.likelihood
+    conditions, dtype = config.condition, jnp.dtype(config.dtype)
     likelihood.check(spec)
     if config.features and len(spec.event_shape) < 2:
         raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
