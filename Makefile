@@ -7,6 +7,9 @@
 PYTHON ?= python3
 JAX ?= cpu
 BIN := .venv/bin
+# -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
+# worksteal: neighbours stay together, so that a fixture or a compiled program of a module is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 RUNS ?= runs
 DEMO := digits_vae digits_gan digits_ddpm
 
@@ -36,13 +39,13 @@ lecture: install
 equations: install
 	$(BIN)/python notebooks/equation_map.py
 
-# -n 2: two workers; XLA's CPU devices are virtual, so more workers than cores only slow each other down.
-# worksteal: neighbours stay together, so that a fixture or a compiled program of a module is made once.
+# The tests of runs go as a user's program does, without checks of every annotation, which take a third of their time.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
+	$(PYTEST) -m "not slow" --ignore tests/runs tests
+	JAXGEN_TESTS_PLAIN=1 $(PYTEST) -m "not slow" tests/runs
 
 test-all: install
-	JAXGEN_TESTS_OPTIMIZED=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests
+	JAXGEN_TESTS_OPTIMIZED=1 $(PYTEST) tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -22,15 +22,7 @@ def blocks(page: Path) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::jaxgen.evaluate.FewSamplesWarning")
-@pytest.mark.parametrize(
-    "page",
-    # Minutes of compilation, but for the README's: `make test-all` has the others.
-    [
-        pytest.param(page, id=page.stem, marks=() if page.stem == "README" else pytest.mark.slow)
-        for page in PAGES
-        if blocks(page)
-    ],
-)
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if blocks(page)])
 def test_the_blocks_of_a_page_run_one_after_the_other(page, monkeypatch, tmp_path):
     """As printed, but for the number of steps, of which a test makes twenty."""
     monkeypatch.chdir(tmp_path)

@@ -17,26 +17,27 @@ from jaxgen.runs.names import class_of, name_of
 from jaxgen.spelling import nearest
 
 
-def to_json(value: Any, home: ModuleType | None = None) -> Any:
+def to_json(value: Any, home: ModuleType | None = None, place: str = "config") -> Any:
     """A config as JSON types.
 
     Args:
         value: A dataclass whose fields are JSON types, tuples, mappings of names, None or such dataclasses.
         home: Module of the run's experiment, if it is outside jaxgen.
+        place: Where the value stands, for the error.
 
     Raises:
         TypeError: Anything else.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_json(getattr(value, f.name), home) for f in dataclasses.fields(value)}
+        fields = {f.name: to_json(getattr(value, f.name), home, f"{place}.{f.name}") for f in dataclasses.fields(value)}
         return {"type": name_of(type(value), home), **fields}
     if isinstance(value, Mapping):
-        return {"mapping": {name: to_json(item, home) for name, item in value.items()}}
+        return {"mapping": {name: to_json(item, home, f"{place}[{name!r}]") for name, item in value.items()}}
     if isinstance(value, list | tuple):
-        return [to_json(item, home) for item in value]
+        return [to_json(item, home, place) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"a config holds numbers, strings, tuples, None and dataclasses, got {value!r}")
+    raise TypeError(f"{place} must be made of numbers, strings, tuples, None and dataclasses, got {value!r}")
 
 
 def from_json(tree: Any, home: ModuleType | None = None) -> Any:

@@ -82,6 +82,7 @@ def train(
     """
     may_be_a_run(path)
     config = config.located()
+    asked = config.described()  # what cannot be kept is refused before there is a folder
     begun = (Path(path) / "manifest.json").exists()
     if begun:
         same_experiment(RunFolder(path), config, accept_changed, "resume")
@@ -128,7 +129,7 @@ def train(
             folder = RunFolder.create(
                 path,
                 {
-                    "config": config.described(),
+                    "config": asked,
                     **({} if own is None else {"experiment": own}),
                     "environment": environment.describe(),
                     "data": data,

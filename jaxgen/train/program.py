@@ -75,8 +75,8 @@ def model_of_its_own() -> Iterator[None]:
         yield
 
 
-_EARLIER: deque[Any] = deque(maxlen=32)
-"""Weak references to the steps that were compiled."""
+_EARLIER: deque[Any] = deque(maxlen=8)
+"""Weak references to the last steps that were compiled: of a loop that builds models, the one before is enough."""
 
 
 def tell_of_twins(step_fn: Callable[..., Any]) -> None:

@@ -37,7 +37,7 @@ def test_from_the_command_line_to_samples_without_the_data(flux, tmp_path, capsy
     manifest = json.loads((run / "manifest.json").read_text())
     # As it was asked for in the config, as it was fitted in what is known of the data.
     scale = manifest["config"]["scale"]
-    assert (scale["type"], scale["softening"], scale["mean"]) == ("jaxgen.data.scale.Arcsinh", 50.0, None)
+    assert (scale["type"], scale["softening"], scale["mean"]) == ("jaxgen.data.Arcsinh", 50.0, None)
     fitted = manifest["data"]["spec"]["scale"]
     assert fitted["softening"] == 50.0 and fitted["mean"] > 0 and fitted["std"] > 0
     assert (run / "pictures" / "final.png").exists()
@@ -69,7 +69,9 @@ def test_what_cannot_be_modelled_is_refused_before_there_is_a_folder(flux, tmp_p
 
 def test_a_pair_of_functions_is_refused_in_a_config(flux, tmp_path):
     pair = Functions(lambda x: x / 500, lambda u: 500 * u)
-    with pytest.raises((TypeError, ValueError), match="scale"):
+    if hasattr(digits_gan.Config.__init__, "__wrapped__"):  # under the tests' checks of every annotation
+        pytest.skip("the annotation refuses it first")
+    with pytest.raises(TypeError, match=r"config\.scale\.forward must be made of numbers, .*, got <function"):
         runs.train(digits_gan.Config(data=str(flux), scale=pair, model=GAN, **SHORT), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 

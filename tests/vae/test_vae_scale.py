@@ -144,7 +144,7 @@ def test_discrete_likelihoods_have_no_probability_off_their_support():
     zeros = jnp.zeros_like(grid)
     found = discretized_normal_log_prob(grid, zeros, jnp.zeros(()), levels=5)
     assert np.isfinite(found[:2]).all() and np.isneginf(found[2:5]).all() and np.isnan(found[5])
-    for levels in (2, 3, 17, 100, 256):
+    for levels in (2, 17, 256):
         every = 2 * jnp.arange(levels, dtype=jnp.float32)[:, None] / (levels - 1) - 1
         assert np.isfinite(discretized_normal_log_prob(every, jnp.zeros_like(every), jnp.zeros(()), levels)).all()
     gradient = jax.grad(lambda mu: discretized_normal_log_prob(grid[:5], mu, jnp.zeros(()), levels=5).sum())(zeros[:5])
