@@ -39,10 +39,10 @@ lecture: install
 equations: install
 	$(BIN)/python notebooks/equation_map.py
 
-# The tests of runs go as a user's program does, without checks of every annotation, which take a third of their time.
+# Runs and pages of the docs go as a user's program does, without checks of every annotation: a third of their time.
 test: install
-	$(PYTEST) -m "not slow" --ignore tests/runs tests
-	JAXGEN_TESTS_PLAIN=1 $(PYTEST) -m "not slow" tests/runs
+	$(PYTEST) -m "not slow" --ignore tests/runs --ignore tests/test_docs.py tests
+	JAXGEN_TESTS_PLAIN=1 $(PYTEST) -m "not slow" tests/test_docs.py tests/runs
 
 test-all: install
 	JAXGEN_TESTS_OPTIMIZED=1 $(PYTEST) tests

@@ -26,10 +26,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 if "JAXGEN_TESTS_OPTIMIZED" not in os.environ:
     # Two thirds of the time of the tests are XLA's, on programs that run for milliseconds: `make test-all` lets it
-    # do its best. A flag that it does not know stops it, so the second is for the version of constraints.txt only.
+    # do its best. A flag that it does not know stops it, so the others are for the version of constraints.txt only.
     os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
     if version("jaxlib").startswith("0.10."):
-        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+        flags = (
+            "--xla_cpu_use_fusion_emitters=false",
+            "--xla_llvm_disable_expensive_passes=true",
+            "--xla_cpu_parallel_codegen_split_count=1",  # the other worker has the other core
+        )
+        os.environ["XLA_FLAGS"] = " ".join([os.environ["XLA_FLAGS"], *flags])
+# Where an operation was called is of no use to a test; to look it up costs a tenth of the tracing.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import jax
 import pytest

@@ -88,6 +88,7 @@ COARSE = {"vae-bfloat16"}
 
 
 VARIANTS = {
+    "ddpm",
     "gan-convolutional",
     "vae-normal",
     "vae-discretized",

@@ -32,9 +32,10 @@ def _nearest(x: Float[Array, "b *event"]) -> Float[Array, ""]:
     flat = x.reshape(x.shape[0], -1)
     flat = flat - flat.mean(axis=0, keepdims=True)  # the products below cancel less
     same = jnp.eye(x.shape[0], dtype=bool)
-    # Every example is needed beside every other. A product with the identity is exact, and where devices share the
-    # batch it is a sum over them, as everything else that a step has them exchange.
-    others = jnp.dot(same.astype(flat.dtype), flat, precision=lax.Precision.HIGHEST)
+    # Every example is needed beside every other. Each is added in its own place to an array of zeros: where devices
+    # share the batch, that is a sum over them, as everything else that a step has them exchange.
+    places = jnp.arange(x.shape[0])
+    others = jnp.zeros_like(flat).at[places].add(flat, unique_indices=True, indices_are_sorted=True)
     square = _norms(flat)[:, None] + _norms(others)[None, :] - 2 * flat @ others.T
     return jnp.sqrt(jnp.where(same, jnp.inf, jnp.maximum(square, 0.0)).min(axis=1)).mean()
 

@@ -42,7 +42,11 @@ def test_densities_are_of_the_data_in_their_own_units(scale, key):
     )
 
 
-@pytest.mark.parametrize("scale", [Standardise(), ToRange(), Arcsinh()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "scale",
+    [Standardise(), pytest.param(ToRange(), marks=pytest.mark.slow), Arcsinh()],
+    ids=lambda s: type(s).__name__,
+)
 def test_what_is_handed_out_is_in_the_units_of_the_data(scale, key):
     dataset = from_arrays(fluxes(), scale=scale)
     model = ddpm.model(TINY, dataset.spec)

@@ -58,7 +58,9 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("case", DAMAGES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=() if c in ("empty metrics", "orbax's own") else pytest.mark.slow) for c in DAMAGES]
+)
 def test_a_damaged_small_file_falls_back(finished, copy, case):
     name, damage = DAMAGES[case]
     before = (copy / "checkpoints" / "6" / name).read_bytes()

@@ -105,7 +105,12 @@ def test_fewer_steps_end_a_run_earlier_but_not_before_what_it_has_reached(copied
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("log_every", 1), ("keep", 1), ("picture_every", 4), ("checkpoint_every", 1)]
+    ("name", "value"),
+    [
+        ("log_every", 1),
+        *(pytest.param(*c, marks=pytest.mark.slow) for c in (("keep", 1), ("picture_every", 4))),
+        ("checkpoint_every", 1),
+    ],
 )
 def test_what_changes_no_bit_is_no_other_config(copied, trained, name, value):
     """Resumed from step 2, with the digests of the uninterrupted run."""

@@ -94,7 +94,7 @@ def test_masked_pixels_do_not_count(digits, key):
     np.testing.assert_array_equal(none["distortion"], 0)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (13, 6, 3)])
+@pytest.mark.parametrize("shape", [pytest.param((8, 8, 1), marks=pytest.mark.slow), (13, 6, 3)])
 def test_convolutions_for_images_of_any_size(key, shape):
     x = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
     model = vae.model(vae.Config(latent_dim=2, hidden=(16,), features=(8, 16)), Spec(shape, "uint8", 256))

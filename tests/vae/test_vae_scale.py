@@ -62,8 +62,14 @@ def test_standardising_leaves_the_exact_log_likelihood_of_a_linear_gaussian_mode
     assert model.parts.measure == "density of the data in their own units" and plain.parts.measure == "density"
 
 
-@pytest.mark.parametrize("scale", [Standardise(), ToRange(), Arcsinh()], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("options", [{"path_gradient": True}, {"num_samples": 3}], ids=str)
+@pytest.mark.parametrize(
+    "scale",
+    [Standardise(), pytest.param(ToRange(), marks=pytest.mark.slow), Arcsinh()],
+    ids=lambda s: type(s).__name__,
+)
+@pytest.mark.parametrize(
+    "options", [{"path_gradient": True}, pytest.param({"num_samples": 3}, marks=pytest.mark.slow)], ids=str
+)
 def test_what_is_handed_out_is_in_the_units_of_the_data(scale, options, key):
     dataset = from_arrays(fluxes(), scale=scale)
     config = vae.Config(likelihood=vae.Normal(0.5, learn=True), **SMALL, **options)
