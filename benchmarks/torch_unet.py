@@ -17,8 +17,9 @@ from torch_peers import Step, adam, channels_last
 class Block(nn.Module):
     """A residual block that is told the time."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, groups: int):
+    def __init__(self, inputs: int, outputs: int, embedding: int, groups: int, dropout: float):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.norm_1, self.conv_1 = nn.GroupNorm(groups, inputs, 1e-6), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.told = nn.Linear(embedding, outputs)
         self.norm_2, self.conv_2 = nn.GroupNorm(groups, outputs, 1e-6), nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -26,7 +27,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         h = self.conv_1(F.silu(self.norm_1(x))) + self.told(embedding)[:, :, None, None]
-        return self.past(x) + self.conv_2(F.silu(self.norm_2(h)))
+        return self.past(x) + self.conv_2(self.dropout(F.silu(self.norm_2(h))))
 
 
 class Attention(nn.Module):
@@ -46,37 +47,54 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """That of `ddpm.UNet(features, multipliers, num_blocks=1, attention=(last,))`, for images of one channel."""
+    """That of `ddpm.UNet`, of the same arguments, for images of sizes that halve evenly down to the last level's."""
 
-    def __init__(self, features: int = 32, multipliers: tuple[int, ...] = (1, 2, 2), groups: int = 8):
+    def __init__(
+        self,
+        features: int = 32,
+        multipliers: tuple[int, ...] = (1, 2, 2),
+        num_blocks: int = 1,
+        attention: tuple[int, ...] = (2,),
+        num_groups: int = 8,
+        dropout: float = 0.0,
+        channels: int = 1,
+    ):
         super().__init__()
         widths = [features * m for m in multipliers]
         last, embedding = len(widths) - 1, 4 * features
-        self.features = features
+        self.features, self.num_blocks = features, num_blocks
         self.time = nn.Sequential(nn.Linear(features, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
-        self.start = nn.Conv2d(1, features, 3, padding=1)
+        self.start = nn.Conv2d(channels, features, 3, padding=1)
         self.down, self.attend_down, self.halved = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.up, self.attend_up, self.doubled = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        across, channels = [features], features
+
+        def block(inputs: int, outputs: int) -> Block:
+            return Block(inputs, outputs, embedding, num_groups, dropout)
+
+        def attend(level: int) -> nn.Module:
+            return Attention(widths[level], num_groups) if level in attention else nn.Identity()
+
+        across, now = [features], features
         for level, width in enumerate(widths):
-            self.down.append(Block(channels, width, embedding, groups))
-            self.attend_down.append(Attention(width, groups) if level == last else nn.Identity())
-            across.append(width)
-            channels = width
+            for _ in range(num_blocks):
+                self.down.append(block(now, width))
+                self.attend_down.append(attend(level))
+                across.append(width)
+                now = width
             if level != last:
                 # Padded below and to the right where the size is even, as XLA pads; see `forward`.
                 self.halved.append(nn.Conv2d(width, width, 3, stride=2))
                 across.append(width)
-        self.middle = nn.ModuleList([Block(channels, channels, embedding, groups) for _ in range(2)])
-        self.attend_middle = Attention(channels, groups)
+        self.middle = nn.ModuleList([block(now, now) for _ in range(2)])
+        self.attend_middle = Attention(now, num_groups)
         for level in reversed(range(len(widths))):
-            for _ in range(2):
-                self.up.append(Block(channels + across.pop(), widths[level], embedding, groups))
-                self.attend_up.append(Attention(widths[level], groups) if level == last else nn.Identity())
-                channels = widths[level]
+            for _ in range(num_blocks + 1):
+                self.up.append(block(now + across.pop(), widths[level]))
+                self.attend_up.append(attend(level))
+                now = widths[level]
             if level:
-                self.doubled.append(nn.Conv2d(channels, channels, 3, padding=1))
-        self.end = nn.Sequential(nn.GroupNorm(groups, channels, 1e-6), nn.SiLU(), nn.Conv2d(channels, 1, 3, padding=1))
+                self.doubled.append(nn.Conv2d(now, now, 3, padding=1))
+        self.end = nn.Sequential(nn.GroupNorm(num_groups, now, 1e-6), nn.SiLU(), nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         half = self.features // 2
@@ -85,17 +103,19 @@ class UNet(nn.Module):
         embedding = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
         h = self.start(x)
         across = [h]
-        for level, block in enumerate(self.down):
-            h = self.attend_down[level](block(h, embedding))
+        for i, block in enumerate(self.down):
+            h = self.attend_down[i](block(h, embedding))
             across.append(h)
-            if level < len(self.halved):
-                h = self.halved[level](F.pad(h, (0, 1, 0, 1)))
+            level, left = divmod(i + 1, self.num_blocks)
+            if left == 0 and level <= len(self.halved):
+                h = self.halved[level - 1](F.pad(h, (0, 1, 0, 1)))
                 across.append(h)
         h = self.middle[1](self.attend_middle(self.middle[0](h, embedding)), embedding)
         for i, block in enumerate(self.up):
             h = self.attend_up[i](block(torch.cat([h, across.pop()], dim=1), embedding))
-            if i % 2 and i // 2 < len(self.doubled):
-                h = self.doubled[i // 2](F.interpolate(h, scale_factor=2))
+            level, left = divmod(i + 1, self.num_blocks + 1)
+            if left == 0 and level <= len(self.doubled):
+                h = self.doubled[level - 1](F.interpolate(h, scale_factor=2))
         return self.end(h)
 
 
@@ -106,20 +126,39 @@ def alpha_bars() -> torch.Tensor:
 
 
 def unet_step(compiled: bool, fused: bool) -> Step:
-    """One step of L_simple, with the moving average."""
-    network = channels_last(UNet())
+    """One step of `ddpm.UNet()`."""
+    return training_step(channels_last(UNet()), compiled, fused)
+
+
+def training_step(
+    network: nn.Module, compiled: bool, fused: bool, device: str = "cpu", half: bool = False, flip: bool = False
+) -> Step:
+    """One step of L_simple, with the moving average.
+
+    Args:
+        network: A U-Net on the device.
+        compiled: Whether torch compiles it.
+        fused: Whether Adam is fused.
+        device: Where the network is.
+        half: Whether it computes in bfloat16, with float32 parameters.
+        flip: Whether images are mirrored at random.
+    """
     optimizer = adam(network, 2e-4, fused)
     average = [p.detach().clone() for p in network.parameters()]
     eps_of = torch.compile(network) if compiled else network
-    alpha_bar = alpha_bars()
+    alpha_bar = alpha_bars().to(device)
 
     def step(raw: torch.Tensor) -> torch.Tensor:
         x_0 = (raw.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        t = torch.randint(1, 1001, (len(x_0),))
+        if flip:
+            x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1, device=device) < 0.5, x_0.flip(3), x_0)
+        t = torch.randint(1, 1001, (len(x_0),), device=device)
         eps = torch.randn_like(x_0)
         kept = alpha_bar[t][:, None, None, None]
         optimizer.zero_grad(set_to_none=True)
-        loss = F.mse_loss(eps_of(kept.sqrt() * x_0 + (1 - kept).sqrt() * eps, t), eps)
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            found = eps_of(kept.sqrt() * x_0 + (1 - kept).sqrt() * eps, t)
+        loss = F.mse_loss(found.float(), eps)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
