@@ -31,6 +31,7 @@ def train(arguments: list[str]) -> int:
 
     from jaxgen import experiments, runs
     from jaxgen.cli import show
+    from jaxgen.cli.hosts import Hosts, joined
     from jaxgen.cli.parse import call_of
 
     if arguments and arguments[0] in ("-h", "--help", "--help-all"):
@@ -44,7 +45,7 @@ def train(arguments: list[str]) -> int:
     name, rest = arguments[0], list(arguments[1:])
     if name not in experiments.names() and runs.outside.is_meant(name):
         kind = runs.outside.load(name)
-        for flag in ("run", "profile"):
+        for flag in ("run", "profile", "hosts"):
             if flag in kind.__dataclass_fields__:
                 raise ValueError(f"{name}: no field of Config can be named {flag}, which is a flag of jaxgen train")
         text, folder = runs.outside.describe(kind), Path(name).stem if name.endswith(".py") else name.rpartition(".")[2]
@@ -58,14 +59,16 @@ def train(arguments: list[str]) -> int:
 
     def main(
         run: Path = Path("runs") / folder,
-        start: other_run = None,  # pyright: ignore
+        start: other_run = None,  # pyright: ignore[reportInvalidTypeForm]
         profile: bool = False,
-        config: fields = default,  # pyright: ignore
+        hosts: Hosts = Hosts(),  # noqa: B008 (frozen)
+        config: fields = default,  # pyright: ignore[reportInvalidTypeForm]
     ) -> int:
-        code = show.outcome(runs.train(config, run, start=start, profile=profile))
-        if profile and code == 0:
-            show.line(f"trace in {run / 'profile'}: tensorboard --logdir {run / 'profile'}, or ui.perfetto.dev")
-        return code
+        with joined(hosts):
+            code = show.outcome(runs.train(config, run, start=start, profile=profile))
+            if profile and code == 0:
+                show.line(f"trace in {run / 'profile'}: tensorboard --logdir {run / 'profile'}, or ui.perfetto.dev")
+            return code
 
     main.__doc__ = f"""{text}
 
@@ -75,6 +78,7 @@ def train(arguments: list[str]) -> int:
         run: Folder of the run; if it holds this very run already, training goes on.
         start: Folder of another run, from whose last state a new one starts.
         profile: Write a trace of some steps, for TensorBoard's profiler and Perfetto, into profile/ of the run.
+        hosts: Processes that train together.
     """
     call = call_of(main, rest, f"jaxgen train {name}")
     return 0 if call is None else call()

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxgen.core import Estimate
+from jaxgen.train.hosts import everyone
 
 
 def line(text: str) -> None:
@@ -30,7 +31,7 @@ def results(found: dict[str, dict[str, Estimate]], title: str) -> Table:
 
 
 def outcome(found: Any) -> int:
-    """Say what became of a run.
+    """Say what became of a run; of several processes that trained together the first one says it.
 
     Args:
         found: A `jaxgen.runs.Outcome`.
@@ -39,9 +40,12 @@ def outcome(found: Any) -> int:
         The exit code: 0, or that of the signal which ended the run.
     """
     folder, history = found.folder, found.history
+    signal = {None: 0, "SIGINT": 130}.get(history.interrupted, 143)
+    if not everyone().leads:
+        return signal
     if history.interrupted:
         line(f"{history.interrupted}: saved at step {int(found.state.step)}; go on with: jaxgen resume {folder.path}")
-        return 130 if history.interrupted == "SIGINT" else 143
+        return signal
     Console().print(results(found.results, f"{folder.path.name}: mean ± standard error over examples"))
     if history.num_steps:
         line(

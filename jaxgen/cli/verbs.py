@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from jaxgen.cli.hosts import Hosts, joined
+
 Several = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 """A flag that may be given more than once."""
 
@@ -19,6 +21,7 @@ def resume(
     data: str | None = None,
     experiment: str | None = None,
     accept_changed: bool = False,
+    hosts: Hosts = Hosts(),  # noqa: B008 (frozen)
 ) -> int:
     """Go on with a run from its last checkpoint.
 
@@ -30,13 +33,15 @@ def resume(
         data: Place of the data, if they have moved.
         experiment: File or module of the run's experiment, where it is outside jaxgen.
         accept_changed: Go on though the text of the experiment has changed; the manifest keeps which steps had which.
+        hosts: Processes that train together from now on, as many as you like.
     """
     from jaxgen import runs
     from jaxgen.cli import show
 
     given = {"steps": steps, "devices": devices, "shard_state": shard_state, "data": data, "experiment": experiment}
     given |= {"accept_changed": accept_changed or None}
-    return show.outcome(runs.resume(run, **{name: value for name, value in given.items() if value is not None}))
+    with joined(hosts):
+        return show.outcome(runs.resume(run, **{name: value for name, value in given.items() if value is not None}))
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from jaxtyping import Array, Integer, UInt32
 
 from jaxgen.core import Batch
 from jaxgen.data.permutation import permute, round_keys
+from jaxgen.data.spread import spread
 from jaxgen.require import integer
 
 
@@ -97,7 +98,7 @@ class Batches:
 
     def on(self, mesh: Mesh) -> "Batches":
         """The same batches, with all data on every device of a mesh."""
-        return jax.device_put(self, NamedSharding(mesh, PartitionSpec()))
+        return spread(self, NamedSharding(mesh, PartitionSpec()))
 
 
 def described(arrays: Any, leading: int = 1) -> str:

@@ -17,6 +17,7 @@ from jaxgen.core import Batch
 from jaxgen.data import naming
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.source import BatchSource
+from jaxgen.data.spread import spread
 from jaxgen.data.stream import Block
 
 BLOCK_BYTES = 2**24
@@ -104,7 +105,8 @@ class IteratorBatches:
         # One shape for all blocks, or the loop would be compiled anew: what is not used is filled up.
         some = some + [some[-1]] * (self._block_steps - len(some))
         sharding = None if over is None else NamedSharding(over, PartitionSpec(None, over.axis_names))
-        rows = jax.tree.map(lambda *values: jax.device_put(np.stack(values), sharding), *some)
+        blocks = jax.tree.map(lambda *values: np.stack(values), *some)
+        rows = jax.device_put(blocks) if sharding is None else spread(blocks, sharding)
         return Block(rows=rows, first=jnp.int32(first))
 
     def on(self, mesh: Mesh) -> "BatchSource":

@@ -32,7 +32,7 @@ def tell_of_changes(folder: RunFolder) -> None:
         warnings.warn(
             f"the run in {folder.path} was started elsewhere ({'; '.join(changes)}): "
             "it will not be the same to the bit",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -61,7 +61,7 @@ def state_at(
     try:
         state, meta = checkpoints.restore(like, check=check)
     except FileNotFoundError as error:
-        warnings.warn(f"{error}; starting over", stacklevel=4)
+        warnings.warn(f"{error}; starting over", stacklevel=7)
         checkpoints.set_aside(after=-1)
         folder.rewind(-1)
         return None, None
@@ -69,9 +69,17 @@ def state_at(
     belongs(folder, config, checkpoint=(step, meta))
     checkpoints.set_aside(after=step)
     folder.rewind(step)
+    if jax.process_count() > 1:  # `fit` puts it on their devices, in all processes at once
+        return state, _window(meta["window"])
     if over is not None and config.shard_state:  # from the host, so that it never lies whole on one device
         return parallel.placed(state, over, shard_state=True), _window(meta["window"])
     return jax.tree.map(jnp.asarray, state), _window(meta["window"])
+
+
+def followed(checkpoints: Checkpoints, like: Any, step: int) -> tuple[Any, Window]:
+    """The state and the window of a step that another process goes on from, which wrote its checkpoint."""
+    state, meta = checkpoints.restore(like, step)
+    return state, _window(meta["window"])
 
 
 def _window(saved: dict[str, Any]) -> Window:

@@ -34,6 +34,8 @@ def describe() -> dict[str, Any]:
             "count": jax.device_count(),
             "machine": platform.machine(),
             "cores": _cores(),
+            # Only where there are several: manifests of before are silent about it.
+            **({"processes": jax.process_count()} if jax.process_count() > 1 else {}),
         },
         "flags": {
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),

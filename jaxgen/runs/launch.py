@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import errno
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 from jaxgen import plot
 from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
-from jaxgen.runs import continuing, described, environment, outside
+from jaxgen.runs import continuing, described, environment, hosts, outside
 from jaxgen.runs import start as starting
 from jaxgen.runs.belonging import belongs, built, same_experiment
 from jaxgen.runs.finish import finish
@@ -26,6 +28,7 @@ from jaxgen.runs.stages import at_hand, go_on
 from jaxgen.spelling import nearest
 from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.fit import INIT
+from jaxgen.train.hosts import Processes, everyone
 from jaxgen.train.profile import profiled
 from jaxgen.train.program import model_of_its_own
 from jaxgen.train.progress import activity
@@ -65,6 +68,10 @@ def train(
     A run may go on with other fields of `config.at_hand`, for another number of steps, and on data that have moved; the
     manifest keeps what trained which steps.
 
+    After `jax.distributed.initialize`, every process calls this with the same arguments. They train on all their
+    devices; the first one alone writes the folder, which all must see, and draws and evaluates. What fails in one of
+    them ends the run in all, see `jaxgen.train.hosts`.
+
     Args:
         config: An experiment's config.
         path: The folder.
@@ -79,11 +86,27 @@ def train(
             `steps` is less than the run has reached, or the run to start from is of another model.
         OSError: The folder cannot be written, is full, in use, or holds something else.
         NonFiniteError: A metric became NaN or infinite.
+        HostError: Another process of the run has failed or ended.
     """
+    processes = everyone()
+    with processes.agreeing():
+        return _run(hosts.on_all_devices(config, processes), path, start, accept_changed, profile, progress, processes)
+
+
+def _run(
+    config: Settings,
+    path: Path | str,
+    start: Path | str | None,
+    accept_changed: bool,
+    profile: bool,
+    progress: bool,
+    processes: Processes,
+) -> Outcome:
+    hosts.same_program(processes, config)
     may_be_a_run(path)
-    config = config.located()
+    config, progress = config.located(), progress and processes.leads
     asked = config.described()  # what cannot be kept is refused before there is a folder
-    begun = (Path(path) / "manifest.json").exists()
+    begun = processes.first(lambda: (Path(path) / "manifest.json").exists())
     if begun:
         same_experiment(RunFolder(path), config, accept_changed, "resume")
     experiment = built(RunFolder(path), config) if begun else config.build()
@@ -96,15 +119,16 @@ def train(
         raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {batch_size}")
     like = jax.eval_shape(experiment.model.init, root, batches(0))
     dataset = experiment.dataset
+    hosts.same_data(processes, dataset)
     spec = described.describe(dataset.spec, home_of(type(config)))
     data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": spec}
     first, origin = None, None
-    if start is not None and not begun:
+    if start is not None and not begun and processes.leads:
         other = starting.other(start, config)
         origin = starting.described(Path(start), other.state)
         fresh = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
         first = starting.adopted(fresh, other.state)
-    if not begun:  # before there is a folder, and before hours of training
+    if not begun and processes.leads:  # before there is a folder, and before hours of training
         with activity("rehearsal of the pictures and the report", enabled=progress):
             rehearsed(experiment, root, like, batches(0))
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
@@ -113,20 +137,11 @@ def train(
         # The latest, the best, one more while it is being written, and 16 MiB for all else.
         enough_space(path, max(config.keep + 3 - checkpoints, 2) * size + 2**24)
 
-    with lock(path):
-        started = (Path(path) / "manifest.json").exists()
-        if started:
-            folder = RunFolder(path)
-            same_experiment(folder, config, accept_changed, "resume")
-            belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
-            starting.same(folder, start)
-            continuing.tell_of_changes(folder)
-            if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
-                folder.update(data=data, best=experiment.best)
-        else:
+    def opened(started: bool) -> RunFolder:
+        if not started:
             require_space(checkpoints=0)
             own = outside.entry_of(type(config))
-            folder = RunFolder.create(
+            return RunFolder.create(
                 path,
                 {
                     "config": asked,
@@ -139,17 +154,42 @@ def train(
                     **({} if origin is None else {"start": origin}),
                 },
             )
+        folder = RunFolder(path)
+        same_experiment(folder, config, accept_changed, "resume")
+        belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
+        starting.same(folder, start)
+        continuing.tell_of_changes(folder)
+        if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
+            folder.update(data=data, best=experiment.best)
+        return folder
+
+    with contextlib.ExitStack() as held:
+        processes.together(lambda: held.enter_context(lock(path)) if processes.leads else None)
+        started = processes.first(lambda: (Path(path) / "manifest.json").exists())
+        folder = hosts.opened(processes, path, partial(opened, started))
         try:
-            with Checkpoints(folder.checkpoints, keep=config.keep, best=experiment.best) as checkpoints:
-                continuing.not_beyond(folder, checkpoints, config)
-                state, window = continuing.state_at(folder, checkpoints, like, config, mesh)
-                if started:
-                    go_on(folder, config, 0 if state is None else int(state.step))
-                if started and (state is None or int(state.step) < config.steps):
-                    require_space(len(checkpoints.steps()))
-                if state is None and "start" in folder.manifest:
-                    state = starting.first_state(folder, config, experiment.model, root, batches(0), first)
-                return _train(experiment, config, folder, checkpoints, state, window, batches, mesh, profile, progress)
+            with Checkpoints(
+                folder.checkpoints, keep=config.keep, best=experiment.best, processes=processes
+            ) as checkpoints:
+
+                def reached() -> tuple[Any, Window | None]:
+                    continuing.not_beyond(folder, checkpoints, config)
+                    state, window = continuing.state_at(folder, checkpoints, like, config, mesh)
+                    if started:
+                        go_on(folder, config, 0 if state is None else int(state.step))
+                    if started and (state is None or int(state.step) < config.steps):
+                        require_space(len(checkpoints.steps()))
+                    if state is None and "start" in folder.manifest:
+                        state = starting.first_state(folder, config, experiment.model, root, batches(0), first)
+                    return state, window
+
+                def followed(step: int | None) -> tuple[Any, Window | None]:
+                    if step is not None and step > 0:
+                        return continuing.followed(checkpoints, like, step)
+                    return starting.kept(folder, like), None
+
+                at = hosts.led(processes, reached, followed)
+                return _train(experiment, config, folder, checkpoints, *at, batches, mesh, profile, progress, processes)
         except Exception as error:
             if not disk_is_full(error):
                 raise
@@ -179,14 +219,18 @@ def resume(
         FileNotFoundError: There is no run, or no data where they were.
         ValueError: The manifest is damaged, its config is not that of the checkpoints, or a field may not change.
     """
-    config = RunFolder(path, experiment).config
+    with everyone().agreeing():
+        config = _changed(RunFolder(path, experiment).config, changes)
+    return train(config, path, accept_changed=accept_changed, progress=progress)
+
+
+def _changed(config: Settings, changes: dict[str, Any]) -> Settings:
     known = [field.name for field in dataclasses.fields(config)]
     for name in changes:
         if name not in known:
             raise ValueError(f"{type(config).__qualname__} has no field {name!r}; {nearest(name, known)}")
     config = dataclasses.replace(config, **changes)
-    config = config if "devices" in changes else at_hand(config)
-    return train(config, path, accept_changed=accept_changed, progress=progress)
+    return config if "devices" in changes else at_hand(config)
 
 
 def _train(
@@ -200,12 +244,13 @@ def _train(
     mesh: Any,
     profile: bool,
     progress: bool,
+    processes: Processes,
 ) -> Outcome:
     root = jax.random.key(config.seed)
     model, dataset = experiment.model, experiment.dataset
     # A finished run is returned as it is: nothing is computed or written again.
-    finished = state is not None and int(state.step) == config.steps == folder.manifest.get("finished")
     first = 0 if state is None else int(state.step)
+    finished = processes.first(lambda: first == config.steps == folder.manifest.get("finished"))
     tensorboard = TensorBoard(folder.path, first=first)
 
     key_evaluate = jax.random.fold_in(root, EVALUATE)
@@ -216,20 +261,24 @@ def _train(
             warnings.warn(f"step {step} of {folder.path} is not the same to the bit as the first time", stacklevel=2)
         folder.update(digests={**folder.manifest["digests"], str(step): new})
 
-    def save(step: int, state: Any, window: Window) -> None:
-        if step in checkpoints.steps():
-            return
+    def measured(step: int, state: Any, window: Window) -> dict[str, float] | None:
         if str(step) in folder.manifest["digests"]:  # of the first time, where a signal asks for it this time
             note_digest(step, state, window)
-        measured = None
         regular = step > 0 and (step % config.checkpoint_every == 0 or step == config.steps)
         # Not where a signal asked for the checkpoint: it wants to be quick, and the records stay the same.
-        if regular and experiment.best is not None and dataset.valid is not None:
-            values = experiment.evaluate(key_evaluate, parallel.gathered(state).variables, dataset.valid)
-            measured = {experiment.best: values[experiment.best].value}
-            record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
-            folder.append(record)
-            tensorboard.write(record)
+        if not regular or experiment.best is None or dataset.valid is None:
+            return None
+        values = experiment.evaluate(key_evaluate, state.variables, dataset.valid)
+        record = {"step": step, **{f"valid/{name}": v.value for name, v in values.items()}}
+        folder.append(record)
+        tensorboard.write(record)
+        return {experiment.best: values[experiment.best].value}
+
+    def save(step: int, state: Any, window: Window) -> None:
+        if processes.first(lambda: step in checkpoints.steps()):
+            return
+        seen = parallel.gathered(processes.own(state))
+        found = processes.first(lambda: measured(step, seen, window))
         meta = {
             "config": config.described(),
             "window": {
@@ -238,7 +287,7 @@ def _train(
                 "last": {name: float(value) for name, value in window.last.items()},
             },
         }
-        checkpoints.save(step, state, meta, measured)
+        checkpoints.save(step, state, meta, found)
 
     def picture(step: int, state: Any, window: Window | None) -> None:
         key, state = jax.random.fold_in(root, PICTURE), parallel.gathered(state)
@@ -246,22 +295,31 @@ def _train(
         if experiment.film is not None:
             folder.add_frame(step, np.asarray(model.sample(key, state.variables, experiment.film_samples)))
 
+    def by_first(call: Callable[[int, Any, Window], None]) -> Callable[[int, Any, Window], None]:
+        def called(step: int, state: Any, window: Window) -> None:
+            own = processes.own(state)  # in all: it may have to be brought together
+            if processes.leads:
+                call(step, own, window)
+
+        return called
+
     pictures = Hook(picture, every=config.picture_every, steps=(0,) if config.picture_every else (), at_end=False)
     if state is not None and int(state.step) > 0 and pictures.due(step := int(state.step)):
         # The run may have been killed between this checkpoint and its picture.
         has_picture = (folder.pictures / f"step_{step:08d}.png").exists()
-        if not has_picture or (experiment.film is not None and not folder.has_frame(step)):
+        if processes.leads and (not has_picture or (experiment.film is not None and not folder.has_frame(step))):
             picture(step, state, window)
     hooks = [
         # The digest comes first: a run that is killed in between has then no checkpoint without its digest.
-        Hook(note_digest, every=config.checkpoint_every, steps=(*EARLY, config.steps), at_end=False),
+        Hook(by_first(note_digest), every=config.checkpoint_every, steps=(*EARLY, config.steps), at_end=False),
         Hook(save, every=config.checkpoint_every),
-        pictures,
+        pictures._replace(call=by_first(picture)),
     ]
     try:
         with model_of_its_own(), contextlib.ExitStack() as stack:
             if profile:
-                trace = stack.enter_context(profiled(folder.path / "profile", first, config.steps))
+                own = "" if processes.leads else f"process_{processes.index}"
+                trace = stack.enter_context(profiled(folder.path / "profile" / own, first, config.steps))
                 hooks = [trace.before, *hooks, trace.after]
             state, history = fit(
                 model,
@@ -271,7 +329,7 @@ def _train(
                 state=state,
                 window=window,
                 hooks=hooks,
-                loggers=[folder.append, tensorboard.write],
+                loggers=[folder.append, tensorboard.write] if processes.leads else [],
                 log_every=config.log_every,
                 mesh=mesh,
                 shard_state=config.shard_state,
@@ -287,8 +345,11 @@ def _train(
     checkpoints.wait()
     history.records = folder.records()
     if history.interrupted:
-        return Outcome(state, history, {}, folder)
+        return Outcome(processes.own(state), history, {}, folder)
 
-    seen = parallel.gathered(state)
-    results = finish(folder, config, experiment, seen, history, finished=finished, progress=progress)
-    return Outcome(state, history, results, folder)
+    seen = parallel.gathered(processes.own(state))
+    results = hosts.results(
+        processes,
+        lambda: finish(folder, config, experiment, seen, history, finished=finished, progress=progress),
+    )
+    return Outcome(state if processes.count == 1 else seen, history, results, folder)

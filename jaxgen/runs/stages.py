@@ -39,6 +39,8 @@ def at_hand(config: Settings) -> Settings:
         config: Config of a run that was begun, perhaps elsewhere.
     """
     available = jax.device_count()
+    if jax.process_count() > 1:  # all of them take part
+        return dataclasses.replace(config, devices=available)
     if config.devices <= available:
         return config
     devices = max(count for count in range(1, available + 1) if config.batch_size % count == 0)
@@ -127,7 +129,7 @@ def _warn(folder: RunFolder, old: dict[str, Any], new: dict[str, Any], step: int
         )
     if devices:
         text += "; on another number of devices, or with the state divided otherwise, the last bits may differ"
-    warnings.warn(text, stacklevel=5)
+    warnings.warn(text, stacklevel=8)
 
 
 def _rebuilt(tree: dict[str, Any], config: Settings) -> Any:

@@ -19,16 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen import require
 from jaxgen.atomic import disk_is_full
 from jaxgen.digest import digest, flatten, structure
 from jaxgen.train import checkpoint_meta
+from jaxgen.train.hosts import ALONE, LostHostError, Processes
 
 _SECONDS = 5 * 10**9
 """Time that orbax may take to write: it is measured by the wall clock, which may be set forward or back meanwhile, by
 decades where a machine starts in 1970 and then asks the network. A lock waits for 9e9 seconds at most."""
+
+_SECONDS_TOGETHER = 300
+"""The same where several processes write: so long each waits for one that could not."""
 
 _LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.deleted")
 
@@ -64,15 +69,26 @@ class Checkpoints:
         keep: Number of the latest checkpoints to keep; the best is kept as well.
         best: Name of the metric whose smallest value marks the best; None for no best.
         read_only: Whether nothing in the folder may change.
+        processes: Processes that share the folder and all call `save`, `wait` and `close`: each writes its part of a
+            state on the devices of all, and the first one alone deletes. By default this process alone.
 
     Raises:
         ValueError: keep below 1.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 3, best: str | None = None, read_only: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 3,
+        best: str | None = None,
+        read_only: bool = False,
+        processes: Processes = ALONE,
+    ):
         if require.integer("keep", keep) < 1:
             raise ValueError(f"keep must be at least 1, got {keep}")
         self.folder, self._keep, self._best, self._read_only = Path(folder).absolute(), keep, best, read_only
+        self._processes = processes
         self._saver: Any = None
         self._writing = False
         self._silence = contextlib.ExitStack()
@@ -116,7 +132,7 @@ class Checkpoints:
         if self._read_only:
             raise PermissionError(f"the checkpoints in {self.folder} were opened to be read only")
         # A copy: the training loop reuses the buffers while the files are still being written.
-        leaves = {path: np.array(leaf) for path, leaf in flatten(state).items()}
+        leaves = {path: np.array(leaf) for path, leaf in flatten(self._processes.own(state)).items()}
         for path, leaf in leaves.items():
             if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
                 raise FloatingPointError(f"{path} holds values that are not finite at step {step}; not saved")
@@ -124,6 +140,8 @@ class Checkpoints:
         whole = checkpoint_meta.sealed({**meta, "digest": identity, "structure": structure(leaves), "metrics": metrics})
         if step in self.steps():
             raise ValueError(f"step must be a new one, got {step}, of which there is a checkpoint in {self.folder}")
+        if self._processes.count > 1:
+            leaves = {path: jnp.copy(leaf) for path, leaf in flatten(state).items()}
         args: dict[str, Any] = {} if metrics is None else {"metrics": self._ocp.args.JsonSave(whole["metrics"])}
         with self._written():
             self._writing = True
@@ -238,6 +256,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, LostHostError):  # what is being written together will never be complete
+            return
         try:
             self.close()
         except OSError as other:
@@ -257,14 +277,30 @@ class Checkpoints:
         if self._saver is None:
             from orbax.checkpoint.options import AsyncOptions
 
+            several = self._processes.count > 1
+            among = self._ocp.options.MultiprocessingOptions() if several else self._alone()
             handler = self._ocp.CompositeCheckpointHandler(
-                state=self._ocp.StandardCheckpointHandler(),
-                meta=self._ocp.JsonCheckpointHandler(),
-                metrics=self._ocp.JsonCheckpointHandler(filename="metrics"),
+                composite_options=self._ocp.CompositeOptions(multiprocessing_options=among),
+                state=self._ocp.StandardCheckpointHandler(multiprocessing_options=among),
+                meta=self._ocp.JsonCheckpointHandler(multiprocessing_options=among),
+                metrics=self._ocp.JsonCheckpointHandler(filename="metrics", multiprocessing_options=among),
             )
             self._silence.enter_context(_quiet())  # until the last thread has ended
-            self._saver = self._ocp.AsyncCheckpointer(handler, async_options=AsyncOptions(timeout_secs=_SECONDS))
+            self._saver = self._ocp.AsyncCheckpointer(
+                handler,
+                async_options=AsyncOptions(timeout_secs=_SECONDS_TOGETHER if several else _SECONDS),
+                multiprocessing_options=among,
+            )
         return self._saver
+
+    def _alone(self) -> Any:
+        """Options of orbax by which this process waits for no other."""
+        if jax.process_count() == 1:
+            return self._ocp.options.MultiprocessingOptions()
+        own = jax.process_index()
+        return self._ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+        )
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
@@ -285,12 +321,16 @@ class Checkpoints:
 
     def _clean(self) -> None:
         """Delete checkpoints that were not completely written, or not completely deleted."""
+        if not self._processes.leads:
+            return
         for pattern in _LEFTOVERS:
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _prune(self) -> None:
         """Delete all but the latest and the best."""
+        if not self._processes.leads:
+            return
         steps = self._complete()
         kept = {*steps[-self._keep :], *self._ranked(warn=False)[:1]}
         for step in [s for s in steps if s not in kept]:
@@ -316,7 +356,7 @@ class Checkpoints:
 
     def _state(self, step: int, meta: dict[str, Any], like: Any) -> Any:
         target = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(like).items()}
-        with _quiet(), self._ocp.StandardCheckpointer() as reader:
+        with _quiet(), self._ocp.StandardCheckpointer(multiprocessing_options=self._alone()) as reader:
             leaves = reader.restore(self.folder / str(step) / "state", target)
         if digest(leaves) != meta["digest"]:
             raise ValueError("the bytes of its state are not those that were saved (digest differs)")

@@ -8,6 +8,7 @@ before, and sizes the chunks to about half a second, so that a signal is answere
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,8 +18,9 @@ from jax.sharding import Mesh
 
 from jaxgen import data, require
 from jaxgen.core import GenerativeModel, PRNGKey
+from jaxgen.data.spread import spread
 from jaxgen.progress import activity
-from jaxgen.train import parallel
+from jaxgen.train import hosts, parallel
 from jaxgen.train.history import History, NonFiniteError
 from jaxgen.train.hooks import Calls, Hook, sorted_out
 from jaxgen.train.interruption import interruption
@@ -67,7 +69,8 @@ def fit(
             with the metrics of that record in the window. One that returns or raises `Stop` ends training.
         loggers: Functions of a record, called with every record; they may end training in the same way.
         log_every: Steps per record.
-        mesh: Devices to train on, see `parallel.mesh`; None for jax's default device.
+        mesh: Devices to train on, see `parallel.mesh`; None for jax's default device. With devices of several
+            processes (see `hosts`), all call this with the same arguments, and as many hooks, which are called in all.
         shard_state: Whether parameters, their average and the optimizer's memory are divided among the devices of the
             mesh, see `parallel.state_sharding`, rather than whole on each. Hooks get, and `fit` returns, such a state;
             `parallel.gathered` makes it one to evaluate and to sample from. On one device it changes nothing.
@@ -82,6 +85,7 @@ def fit(
         ValueError: An argument outside its range, of another kind or of another model; a batch that the devices cannot
             share evenly.
         NonFiniteError: A metric became NaN or infinite.
+        hosts.HostError: Another process has failed, or has ended.
         Exception: Any other error of a hook, a logger or the data, after the hooks for the end have been called.
     """
     num_steps = require.integer("num_steps", num_steps, 0, 2**31 - 1)
@@ -93,7 +97,12 @@ def fit(
     loggers = _functions("loggers", loggers)
     batches = _source(batches)
     _divisible(batches, mesh)
-    with interruption(tell=progress and sys.stderr.isatty()) as signal:
+    processes = hosts.of(mesh)
+    with interruption(tell=progress and sys.stderr.isatty()) as received, processes.agreeing():
+
+        def signal() -> str | None:
+            return processes.any(received())
+
         if state is None:
             state = model.init(jax.random.fold_in(key, INIT), batches(0))
             if not hasattr(state, "step"):
@@ -116,7 +125,7 @@ def fit(
         fresh = empty_window(model, key, state, batches(step))
         running = fresh if window is None else jax.tree.map(jnp.asarray, window)
         if mesh is not None:
-            fresh, running = jax.device_put((fresh, running), parallel.replicated(mesh))
+            fresh, running = spread((fresh, running), parallel.replicated(mesh))
             batches = batches.on(mesh)
 
         advance = program(model.step, mesh, shard_state)
@@ -125,10 +134,11 @@ def fit(
         if signal() is None:
             with activity("compiling", enabled=progress, log=False):
                 # Zero steps compile the program and leave everything as it is.
-                first_feed = batches.feed(step, 1)
+                first_feed, _ = processes.together(lambda: batches.feed(step, 1))
                 state, running = jax.block_until_ready(advance(key, state, running, first_feed, 0))
         history = History(compile_seconds=time.perf_counter() - begin)
-        calls, clock = Calls([*hooks, Hook(call=_nothing, every=log_every, at_end=False)], at_record), _Clock(step)
+        calls = Calls([*hooks, Hook(call=_nothing, every=log_every, at_end=False)], at_record, processes)
+        clock = _Clock(step)
         size = chunk_steps or 1
 
         def look(end: int, window: Window) -> None:
@@ -140,10 +150,15 @@ def fit(
             if end % log_every == 0 or end == num_steps:
                 record = {"step": end, **window.means(), "steps_per_second": clock.rate(end)}
                 history.records.append(record)
-                for log in loggers:
-                    calls.heed(log, record)
+                calls.log(loggers, record)
                 bar.record(record)
             bar.advance(end)
+
+        def fed(step: int, size: int) -> tuple[Any, int]:
+            """The feed of the next chunk and where it ends."""
+            end = min([num_steps, step + size, step + batches.reach(step), *calls.next(step)])
+            feed = batches.feed(step, end - step) if end > step else None
+            return feed, min(end, step + batches.reach(step))  # an iterator may have come to its end
 
         with Bar(first, num_steps, enabled=progress, compile_seconds=history.compile_seconds) as bar:
             try:
@@ -152,9 +167,8 @@ def fit(
                 in_flight: tuple[int, Window] | None = None
                 while step < num_steps and signal() is None and calls.stopped is None:
                     begin = time.perf_counter()
-                    end = min([num_steps, step + size, step + batches.reach(step), *calls.next(step)])
-                    feed = batches.feed(step, end - step) if end > step else None
-                    end = min(end, step + batches.reach(step))  # an iterator may have come to its end
+                    (feed, _), ends = processes.together(partial(fed, step, size), lambda found: found[1])
+                    end = min(ends)  # clocks differ, and so do the sizes of chunks
                     if end == step:
                         calls.stopped = f"the batches came to their end after step {step}"
                         break

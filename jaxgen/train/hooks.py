@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jaxgen import require
+from jaxgen.train.hosts import ALONE, Processes, agreed
 from jaxgen.train.window import Window
 
 
@@ -52,10 +53,11 @@ class Calls:
     Args:
         hooks: Hooks, called when they are due.
         at_record: Plain functions, called after each record with its metrics in the window.
+        processes: Processes that call together; each call of a hook fails or ends training in all or in none.
     """
 
-    def __init__(self, hooks: Sequence[Hook], at_record: Sequence[Callable[..., Any]]):
-        self.hooks, self.at_record = hooks, at_record
+    def __init__(self, hooks: Sequence[Hook], at_record: Sequence[Callable[..., Any]], processes: Processes = ALONE):
+        self.hooks, self.at_record, self._processes = hooks, at_record, processes
         self.stopped: str | None = None
         self._step, self._called = -1, list[Hook]()
 
@@ -73,35 +75,51 @@ class Calls:
     def __call__(self, hooks: Iterable[Hook], step: int, state: Any, window: Window) -> None:
         for hook in hooks:
             self._called.append(hook)
-            self.heed(hook.call, step, state, window)
+            self._heed([hook.call], step, state, window)
 
-    def heed(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Call a function that may end training."""
-        try:
-            found = call(*arguments)
-        except Stop as stop:
-            found = stop
-        if found is Stop:
-            found = Stop()
-        if isinstance(found, Stop):
-            self.stopped = self.stopped or found.reason
+    def log(self, loggers: Sequence[Callable[..., Any]], record: dict[str, Any]) -> None:
+        """Call the loggers with a record; each process has its own."""
+        self._heed(loggers, record)
+
+    def _heed(self, functions: Sequence[Callable[..., Any]], *arguments: Any) -> None:
+        """Call functions that may end training."""
+
+        def call() -> str | None:
+            reasons = [_reason(function, *arguments) for function in functions]
+            return next((reason for reason in reasons if reason is not None), None)
+
+        _, reasons = self._processes.together(call, lambda reason: reason)
+        self.stopped = self.stopped or next((reason for reason in reasons if reason is not None), None)
 
     def rescue(self, error: Exception, state: Any, window: Window) -> None:
         """Call the hooks for the end before an error is passed on: a picture that fails costs no checkpoint."""
         step = -1
+        if self._processes.count > 1 and not agreed(error):  # the others do not know: nothing can be saved together
+            return
         try:
             if int(window.failed) >= 0:
                 return
             step = int(state.step)
             for hook in self.due(step, last=True):
                 try:
-                    hook.call(step, state, window)
+                    self._processes.together(lambda hook=hook: hook.call(step, state, window))
                 except Exception as another:
                     error.add_note(f"another hook failed as well: {type(another).__name__}: {another}")
         except Exception as another:  # the device itself has failed: there is no state any more
             error.add_note(f"the state is lost: {another}")
         else:
             error.add_note(f"training ended by this error at step {step}; the hooks for the end have been called")
+
+
+def _reason(function: Callable[..., Any], *arguments: Any) -> str | None:
+    """Call a function; the reason why it ends training, None where it does not."""
+    try:
+        found = function(*arguments)
+    except Stop as stop:
+        found = stop
+    if found is Stop:
+        found = Stop()
+    return found.reason if isinstance(found, Stop) else None
 
 
 def sorted_out(hooks: Any) -> tuple[list[Hook], list[Callable[..., Any]]]:

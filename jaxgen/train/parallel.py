@@ -22,6 +22,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen import require
 from jaxgen.core import Batch, GenerativeModel, Metrics, PRNGKey
+from jaxgen.data.spread import spread
 from jaxgen.learning import AXIS
 
 SMALLEST = 2**10
@@ -90,6 +91,8 @@ def placed(state: Any, over: Mesh | None, shard_state: bool = False) -> Any:
         over: Devices; None for jax's default device.
         shard_state: Whether the state is divided among the devices.
     """
+    if over is not None and not replicated(over).is_fully_addressable:  # of several processes
+        return spread(state, state_sharding(over, state) if shard_state else replicated(over))
     if over is None or not shard_state:
         copied = jax.tree.map(jnp.copy, state)
         return copied if over is None else jax.device_put(copied, replicated(over))
