@@ -11,6 +11,7 @@ import pytest
 
 import jaxgen
 from jaxgen import cli, runs
+from jaxgen.cli import process
 
 VAE = ["train", "digits_vae", "--steps", "1"]
 
@@ -217,3 +218,63 @@ def test_a_terminal_without_such_letters(tmp_path):
     code = "import sys; from jaxgen.cli import process, show; process.speak_plainly(); show.line('1 ± 2')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (0, b"1 \\xb1 2\n")
+
+
+CACHE = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
+
+
+@pytest.fixture
+def cache_settings():
+    before = {name: getattr(jax.config, name) for name in CACHE}
+    yield lambda: {name: getattr(jax.config, name) for name in CACHE}
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.parametrize("given", [None, "", "0"])
+def test_no_program_is_kept_unless_the_environment_says_so(given, cache_settings, monkeypatch):
+    if given is None:
+        monkeypatch.delenv("JAXGEN_COMPILATION_CACHE", raising=False)
+    else:
+        monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", given)
+    before = cache_settings()
+    process.keep_programs()
+    assert cache_settings() == before
+
+
+def test_compiled_programs_are_kept_by_the_number_of_cores(cache_settings, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXGEN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", "1")
+    process.keep_programs()
+    kept = tmp_path / "cache" / "compiled" / f"{runs.environment.cores()}-cores"
+    assert tuple(cache_settings().values()) == (str(kept), 0, 0) and kept.is_dir()
+    monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", str(tmp_path / "own"))
+    monkeypatch.setattr(runs.environment, "cores", lambda: 64)
+    process.keep_programs()
+    assert cache_settings()["jax_compilation_cache_dir"] == str(tmp_path / "own" / "64-cores")
+
+
+def test_a_cache_that_cannot_be_written_is_refused(cache_settings, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", str(tmp_path / "file"))
+    before = cache_settings()
+    with pytest.raises(ValueError, match="JAXGEN_COMPILATION_CACHE must be 0, 1 or a folder that can be written, got"):
+        process.keep_programs()
+    assert cache_settings() == before
+
+
+@pytest.mark.slow
+def test_programs_that_were_kept_change_no_bit(tmp_path):
+    command = [sys.executable, "-m", "jaxgen.cli", "train", "digits_vae", "--steps", "2", "--model.hidden", "8"]
+    without = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    digests = []
+    for name, cache in (("plain", "0"), ("written", str(tmp_path / "cache")), ("read", str(tmp_path / "cache"))):
+        env = {**without, "JAX_PLATFORMS": "cpu", "JAXGEN_COMPILATION_CACHE": cache}
+        subprocess.run([*command, "--run", str(tmp_path / name)], env=env, check=True, capture_output=True)
+        digests.append(runs.RunFolder(tmp_path / name).manifest["digests"])
+    assert digests[0] == digests[1] == digests[2]
+    assert list((tmp_path / "cache").rglob("*-cache"))

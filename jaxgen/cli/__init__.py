@@ -12,6 +12,7 @@
 
 EXPERIMENT is one of `jaxgen list`, a file that ends in .py, or a module, my_package.my_module. A run of these two is
 used with --experiment FILE_OR_MODULE: no code is imported because something in a run's folder names it.
+With JAXGEN_COMPILATION_CACHE=1 in the environment, compiled programs are kept for the next command.
 Errors are told in one line; with JAXGEN_TRACEBACK=1 in the environment a traceback stands before it.
 Every field of an experiment's config is a flag. Whatever is done here can be done from Python with `jaxgen.runs`.
 """
@@ -225,6 +226,7 @@ def _told(arguments: list[str], alone: bool) -> int:
             return 0
         if alone:
             process.import_all()
+            process.keep_programs()
         return _command(verb, rest)
     except SystemExit as end:  # of rich, where nobody reads any more
         return end.code if isinstance(end.code, int) else 2

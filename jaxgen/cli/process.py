@@ -4,7 +4,9 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 
@@ -36,6 +38,40 @@ def insist() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.02)  # when the callback has ended
 
     sys.unraisablehook = hook
+
+
+def keep_programs() -> None:
+    """Keep compiled programs for the next command, if the environment asks for it: JAXGEN_COMPILATION_CACHE=1.
+
+    They lie in compiled/ of jaxgen's cache folder, or in the folder that the variable names; 0 or nothing is for no
+    cache. XLA compiles for the number of cores at hand, of which JAX's key of a program knows nothing: each number has
+    a folder of its own, so that a command has the bits that it has without the cache.
+
+    Raises:
+        ValueError: A folder that cannot be written.
+    """
+    given = os.environ.get("JAXGEN_COMPILATION_CACHE", "")
+    if given in ("", "0"):
+        return
+    import jax
+
+    from jaxgen.data import cache
+    from jaxgen.runs import environment
+
+    folder = cache.folder(None) / "compiled" if given == "1" else Path(given).expanduser()
+    folder = folder.absolute() / f"{environment.cores()}-cores"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"JAXGEN_COMPILATION_CACHE must be 0, 1 or a folder that can be written, got {given!r}: {error}"
+        ) from None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # JAX keeps what takes a second. A run has a hundred small programs, and together they take longer than its loop.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def import_all() -> None:

@@ -33,7 +33,7 @@ def describe() -> dict[str, Any]:
             "kind": device.device_kind,
             "count": jax.device_count(),
             "machine": platform.machine(),
-            "cores": _cores(),
+            "cores": cores(),
             # Only where there are several: manifests of before are silent about it.
             **({"processes": jax.process_count()} if jax.process_count() > 1 else {}),
         },
@@ -46,7 +46,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _cores() -> int | None:
+def cores() -> int | None:
     """Cores that this process may use, not those of the machine: a convolutional run pinned to one core was seen to
     have other bits than on two."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
