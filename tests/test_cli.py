@@ -12,6 +12,7 @@ import pytest
 import jaxgen
 from jaxgen import cli, runs
 from jaxgen.cli import process
+from jaxgen.runs import environment
 
 VAE = ["train", "digits_vae", "--steps", "1"]
 
@@ -250,10 +251,10 @@ def test_compiled_programs_are_kept_by_the_number_of_cores(cache_settings, monke
     monkeypatch.setenv("JAXGEN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", "1")
     process.keep_programs()
-    kept = tmp_path / "cache" / "compiled" / f"{runs.environment.cores()}-cores"
+    kept = tmp_path / "cache" / "compiled" / f"{environment.cores()}-cores"
     assert tuple(cache_settings().values()) == (str(kept), 0, 0) and kept.is_dir()
     monkeypatch.setenv("JAXGEN_COMPILATION_CACHE", str(tmp_path / "own"))
-    monkeypatch.setattr(runs.environment, "cores", lambda: 64)
+    monkeypatch.setattr(environment, "cores", lambda: 64)
     process.keep_programs()
     assert cache_settings()["jax_compilation_cache_dir"] == str(tmp_path / "own" / "64-cores")
 
