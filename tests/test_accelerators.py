@@ -1,0 +1,68 @@
+"""Every model is made for accelerators: it lowers for CUDA and TPU, and compiles for a TPU where libtpu is at hand.
+
+Lowering needs no accelerator: it finds primitives without a rule for a platform, and calls back to the host. TPU's
+compiler is the package libtpu, which needs no TPU to compile for one.
+"""
+
+import importlib.util
+import os
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh
+from models import MODELS, VARIANTS
+
+from jaxgen.train import compiled, parallel
+
+
+def shapes(tree, sharding=None):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def programs(name):
+    """By name, what a model computes on a device, and the shapes that it does so for."""
+    model, dataset = MODELS[name]()
+    batch = dataset.train.batches(seed=0, batch_size=16)(0)
+    key = jax.random.key(0)
+    state = jax.eval_shape(model.init, key, batch)
+    return {
+        "step": (model.step, (key, state, batch)),
+        "sample": (lambda key, variables: model.sample(key, variables, 2), (key, state.variables)),
+        "evaluate": (model.evaluate, (key, state.variables, batch)),
+    }
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in VARIANTS else ()) for n in MODELS])
+def test_everything_lowers_for_cuda_and_tpu(name):
+    for program, arguments in programs(name).values():
+        exported = jax.export.export(jax.jit(program), platforms=("cuda", "tpu"))(*shapes(arguments))
+        assert exported.platforms == ("cuda", "tpu")
+        text = exported.mlir_module()
+        assert "callback" not in text
+        assert "f64" not in text
+
+
+@pytest.fixture(scope="module")
+def chips():
+    """Four chips of a TPU v5e that are not there."""
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("libtpu, the compiler for TPUs, is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        surroundings = {"SKIP_MDS_QUERY": "1", "ACCELERATOR_TYPE": "v5litepod-4", "WORKER_ID": "0"}
+        for name, value in {**surroundings, "WORKER_HOSTNAMES": "localhost"}.items():
+            patch.setenv(f"TPU_{name}", os.environ.get(f"TPU_{name}", value))
+        found = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+    return Mesh(np.array(found), (parallel.AXIS,), axis_types=(AxisType.Auto,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(MODELS))
+def test_four_chips_of_a_tpu_exchange_sums_alone(name, chips):
+    replicated, sharded = parallel.replicated(chips), parallel.sharded(chips)
+    step, (key, state, batch) = programs(name)["step"]
+    arguments = (shapes(key, replicated), shapes(state, replicated), shapes(batch, sharded))
+    program = jax.jit(step).lower(*arguments).compile()
+    assert {found.kind for found in compiled.collectives(program)} == {"all-reduce"}
+    assert 0 < compiled.bytes_per_device(program) < 16 * 2**30
