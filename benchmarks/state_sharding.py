@@ -9,13 +9,12 @@ of this CPU, from shapes alone: no array is made. Two compilations, of a minute 
 import argparse
 import math
 import os
-import re
 import time
 from collections import Counter
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--devices", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=128)
     options = parser.parse_args()
@@ -28,7 +27,7 @@ def main() -> None:
 
     from jaxgen import ddpm
     from jaxgen.core import Spec
-    from jaxgen.train import parallel
+    from jaxgen.train import compiled, parallel
 
     spec = Spec((32, 32, 3), "uint8", 256)
     model = ddpm.model(ddpm.Config(network=ddpm.UNet.cifar10()), spec)
@@ -64,9 +63,10 @@ def main() -> None:
 
         places = (parallel.replicated(mesh), sharding, parallel.sharded(mesh))
         begin = time.perf_counter()
-        compiled = jax.jit(step, in_shardings=places, donate_argnums=1).lower(key, state, batch).compile()
-        sizes = compiled.memory_analysis()
-        collectives = Counter(re.findall(r" (all-\w+|reduce-scatter|collective-\w+)(?:-start)?\(", compiled.as_text()))
+        program = jax.jit(step, in_shardings=places, donate_argnums=1).lower(key, state, batch).compile()
+        sizes = program.memory_analysis()
+        assert sizes is not None
+        collectives = Counter(found.kind for found in compiled.collectives(program))
         print(
             f"shard_state={shard_state}: arguments {sizes.argument_size_in_bytes / 1e6:.1f}, temporary "
             f"{sizes.temp_size_in_bytes / 1e6:.1f}, {dict(collectives)}, {time.perf_counter() - begin:.0f} s to compile"

@@ -1,7 +1,6 @@
 """A state divided among the devices: less memory on each, the same numbers, the same bytes in checkpoints."""
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -13,11 +12,10 @@ import numpy as np
 import pytest
 from models import MODELS
 from processes import xla_flags
-from test_collectives import OTHERS
 
 from jaxgen import data, train, vae
 from jaxgen.digest import flatten
-from jaxgen.train import parallel
+from jaxgen.train import compiled, parallel
 from jaxgen.train.program import program
 from jaxgen.train.window import empty_window
 
@@ -166,7 +164,7 @@ def state_bytes(case, num_devices, shard_state):
 )
 def test_the_devices_gather_parameters_and_exchange_sums(name):
     loop, _ = compiled_loop(MODELS[name](), 4, True)
-    found = set(re.findall(rf" (all-reduce|{'|'.join(OTHERS)})(?:-start)?\(", loop.as_text()))
+    found = {one.kind for one in compiled.collectives(loop)}
     # The gradient's sum of which each device needs a part is a reduce-scatter on compilers that know it.
     assert "all-gather" in found and found <= {"all-gather", "all-reduce", "reduce-scatter"}
 
