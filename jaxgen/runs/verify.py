@@ -32,8 +32,8 @@ class Report(NamedTuple):
         wrong: Checkpoints, records and results that are not the run's, one line each.
         unseen: Parts that were not looked at, one line each.
         interrupted: Name of the signal that ended it early, or None.
-        near: On fewer devices than the run had, where the last bits may differ: by step of a checkpoint, how far what
-            was learned again is from it, relative to its norm. Empty otherwise.
+        near: On fewer devices than the run had, or in another number of processes, where the last bits may differ: by
+            step of a checkpoint, how far what was learned again is from it, relative to its norm. Empty otherwise.
     """
 
     equal: list[int]
@@ -130,7 +130,7 @@ def verify(
     equal: list[int] = []
     others: list[int] = []
     near: dict[int, float] = {}
-    fewer = any(stage["config"].get("devices", 1) > jax.device_count() for stage in stages(folder.manifest))
+    fewer = any(_elsewhere(stage) for stage in stages(folder.manifest))
 
     def compare(step: int, state: Any, _window: Any = None) -> None:
         if digest(state) == expected[step]:
@@ -220,6 +220,13 @@ def _again(
         if history.interrupted:
             return state, history.interrupted
     return state, None
+
+
+def _elsewhere(stage: Mapping[str, Any]) -> bool:
+    """Whether a stage had devices, or processes that summed over them, which there are not here."""
+    device = stage["environment"].get("device")
+    processes = device.get("processes", 1) if isinstance(device, dict) else 1
+    return stage["config"].get("devices", 1) > jax.device_count() or processes != jax.process_count()
 
 
 def _regular(step: int, config: Settings) -> bool:
