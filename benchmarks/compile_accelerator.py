@@ -71,7 +71,7 @@ def made(experiment: str, program: str, dtype: str, chips: Any) -> tuple[Any, tu
     unit = math.lcm(count, config.batch_unit)
     size = -(-EXAMPLES // unit) * unit
     if program in ("step", "chunk"):
-        size = min(config.batch_size_for(n) * count, n) // unit * unit
+        size = min(config.batch_size_for(n) * count, n, (2**32 - 1) // n) // unit * unit
     # The whole data set is on every device, as in `fit`.
     arrays = {"x": jax.ShapeDtypeStruct((n, *spec.event_shape), spec.dtype)}
     if spec.num_classes is not None:
