@@ -58,8 +58,11 @@ def chips():
     return Mesh(np.array(found), (parallel.AXIS,), axis_types=(AxisType.Auto,))
 
 
+GATHERS = pytest.mark.xfail(strict=True, reason="the step of a GAN gathers small arrays on a TPU, though not on a CPU")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=GATHERS if n == "gan" else ()) for n in MODELS])
 def test_four_chips_of_a_tpu_exchange_sums_alone(name, chips):
     replicated, sharded = parallel.replicated(chips), parallel.sharded(chips)
     step, (key, state, batch) = programs(name)["step"]
