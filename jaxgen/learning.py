@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 from jaxgen import require
 from jaxgen.core import Aux, Batch, GenerativeModel, Metrics, Objective, PRNGKey, TrainState, Variables
@@ -190,7 +190,9 @@ def whole(tree: Any) -> Any:
     Args:
         tree: Traced arrays.
     """
-    if AXIS not in jax.sharding.get_abstract_mesh().axis_names:
+    ambient = jax.sharding.get_abstract_mesh()
+    # (Under pmap the axis of that name is divided by hand.)
+    if dict(zip(ambient.axis_names, ambient.axis_types, strict=True)).get(AXIS) is not AxisType.Auto:
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 

@@ -34,8 +34,13 @@ class Hosts:
     patience: int = 1800
 
     def __post_init__(self):
-        require.integer("hosts.heartbeat", self.heartbeat, 2)
-        require.integer("hosts.patience", self.patience, 1)
+        require.fields(self)
+        largest = 2**31 - 1
+        require.integer("hosts.heartbeat", self.heartbeat, 2, largest)
+        require.integer("hosts.patience", self.patience, 1, largest)
+        for name, low in (("num_processes", 1), ("process_id", 0)):
+            if (value := getattr(self, name)) is not None:
+                require.integer(f"hosts.{name}", value, low, largest)
 
     @property
     def several(self) -> bool:
