@@ -89,6 +89,7 @@ COARSE = {"vae-bfloat16"}
 
 VARIANTS = {
     "ddpm",
+    "vae-bfloat16",
     "gan-convolutional",
     "vae-normal",
     "vae-discretized",

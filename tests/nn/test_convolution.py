@@ -93,7 +93,9 @@ def convolutions_of(compiled):
     return re.findall(r"dim_labels=([\w>-]+)", text(compiled))
 
 
-@pytest.mark.parametrize("case", GRID, ids=str)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if i % 2 else ()) for i, c in enumerate(GRID)], ids=str
+)
 def test_equals_lax_to_second_order_and_keeps_the_fast_order_in_a_loop(case):
     x, kernel = arrays(*case[:2])
     ours = partial(all_orders, convolution(conv_general_dilated, case))

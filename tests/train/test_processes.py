@@ -38,7 +38,7 @@ def test_an_error_that_all_know_is_known_in_other_words_too():
         (["--hosts.coordinator", "127.0.0.1:99"], "need --hosts.num-processes, --hosts.process-id too"),
         (["--hosts.coordinator", "a", "--hosts.num-processes", "2", "--hosts.process-id", "0"], "HOST:PORT, got 'a'"),
         (["--hosts.coordinator", "a:9", "--hosts.num-processes", "2", "--hosts.process-id", "2"], "process_id must"),
-        (["--hosts.heartbeat", "0"], "hosts.heartbeat must be an integer of at least 2, got 0"),
+        (["--hosts.heartbeat", "0"], "hosts.heartbeat must be an integer in 2..2147483647, got 0"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [["train", "digits_vae"], ["resume", "nowhere"]])
