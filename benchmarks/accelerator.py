@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import harness
@@ -104,7 +105,6 @@ def speed(batch: int, precision: str, smoke: bool) -> dict[str, Any]:
         "peak_flops": limit,
         "images_per_s": found,
         "peak_bytes": memory.get("peak_bytes_in_use"),
-        "default_matmul_precision": jax.config.jax_default_matmul_precision,
     }
 
 
@@ -169,9 +169,9 @@ def repeated(smoke: bool) -> dict[str, Any]:
     half = fit(n)
     like = jax.eval_shape(lambda: half)
     with tempfile.TemporaryDirectory() as folder:
-        with train.Checkpoints(folder) as checkpoints:
+        with train.Checkpoints(Path(folder)) as checkpoints:
             checkpoints.save(n, half, {})
-        with train.Checkpoints(folder) as checkpoints:
+        with train.Checkpoints(Path(folder)) as checkpoints:
             restored, _ = checkpoints.restore(like)
     resumed = train.digest(fit(2 * n, restored))
     return {"steps": 2 * n, "digest": whole, "same_again": whole == again, "same_resumed": whole == resumed}
@@ -235,7 +235,7 @@ def quality(smoke: bool) -> dict[str, Any]:
     model = ddpm.model(config, dataset.spec)
     batches = dataset.train.batches(seed=0, batch_size=16 if smoke else 256)
     num = 32 if smoke else len(dataset.test)
-    judge = evaluate.trained_judge(dataset, **({"num_steps": 20} if smoke else {}))
+    judge = evaluate.trained_judge(dataset, num_steps=20 if smoke else 1000)
     features = evaluate.classifier_features(judge)
     real = evaluate.reference(dataset, features, num=num, judge=judge)
     key = jax.random.key(0)
