@@ -58,15 +58,21 @@ def chips():
     return Mesh(np.array(found), (parallel.AXIS,), axis_types=(AxisType.Auto,))
 
 
-GATHERS = pytest.mark.xfail(strict=True, reason="the step of a GAN gathers small arrays on a TPU, though not on a CPU")
+GATHERS = pytest.mark.xfail(strict=True, reason="on a TPU images of a DCGAN with augmentation are gathered eight times")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(n, marks=GATHERS if n == "gan" else ()) for n in MODELS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=GATHERS if n == "gan-convolutional" else ()) for n in MODELS])
 def test_four_chips_of_a_tpu_exchange_sums_alone(name, chips):
     replicated, sharded = parallel.replicated(chips), parallel.sharded(chips)
     step, (key, state, batch) = programs(name)["step"]
     arguments = (shapes(key, replicated), shapes(state, replicated), shapes(batch, sharded))
     program = jax.jit(step).lower(*arguments).compile()
-    assert {found.kind for found in compiled.collectives(program)} == {"all-reduce"}
+    found = compiled.collectives(program)
+    gathered = [one.bytes for one in found if one.kind == "all-gather"]
+    assert {one.kind for one in found} - {"all-gather"} == {"all-reduce"}
+    # The metric `diversity` has every example beside every other, of the real ones and of the generated ones. A sum of
+    # which each device fills its own part is a gathering, and this compiler makes it one.
+    examples = 8 if name == "gan" else 0  # of the last update, float32
+    assert len(gathered) <= 2 and set(gathered) <= {4 * examples * batch["x"][0].size}
     assert 0 < compiled.bytes_per_device(program) < 16 * 2**30

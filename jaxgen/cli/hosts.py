@@ -10,6 +10,8 @@ from jaxgen import require
 
 _START_SECONDS = 300
 
+_LARGEST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Hosts:
@@ -35,12 +37,9 @@ class Hosts:
 
     def __post_init__(self):
         require.fields(self)
-        largest = 2**31 - 1
-        require.integer("hosts.heartbeat", self.heartbeat, 2, largest)
-        require.integer("hosts.patience", self.patience, 1, largest)
-        for name, low in (("num_processes", 1), ("process_id", 0)):
+        for name, low in (("num_processes", 1), ("process_id", 0), ("heartbeat", 2), ("patience", 1)):
             if (value := getattr(self, name)) is not None:
-                require.integer(f"hosts.{name}", value, low, largest)
+                require.integer(f"hosts.{name}", value, low, _LARGEST)
 
     @property
     def several(self) -> bool:
@@ -113,7 +112,7 @@ def _given(hosts: Hosts) -> dict[str, str | int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ValueError(f"hosts.coordinator must be HOST:PORT, got {address!r}")
-    count = _integer("hosts.num_processes", values["num_processes"], 1, 2**20)
+    count = _integer("hosts.num_processes", values["num_processes"], 1, _LARGEST)
     index = _integer("hosts.process_id", values["process_id"], 0, count - 1)
     return {"coordinator_address": address, "num_processes": count, "process_id": index}
 

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def small_pictures():
-    """Figures are written coarsely, in the layout that they have: half of the time of a short run is its pictures'."""
+    """Figures are written coarsely, in the layout that they have: a fifth of a short run's time goes into them."""
     from matplotlib.figure import Figure
 
     savefig = Figure.savefig
