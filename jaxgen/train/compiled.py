@@ -23,7 +23,7 @@ KINDS = (
 )
 """Names that XLA has for what devices send one another."""
 
-_INSTRUCTION = re.compile(rf"= (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\(")
+_INSTRUCTION = re.compile(rf"= (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\((?:.*?\bchannel_id=(\d+))?")
 _SHAPE = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 
 
@@ -42,14 +42,18 @@ class Collective(NamedTuple):
 def collectives(compiled: Any) -> list[Collective]:
     """The collectives of a compiled program, one for each time that they stand in it; a loop's body stands there once.
 
+    An exchange that a TPU makes beside other work is written several times over, once in each of the fusions that it
+    begins, goes on and ends in. The number of its channel says that they are one.
+
     Args:
         compiled: Result of `jax.jit(..).lower(..).compile()`, or its text.
     """
     text = compiled if isinstance(compiled, str) else compiled.as_text() or ""
-    return [
-        Collective(kind, _size(shapes, last=bool(start) and kind != "all-reduce"))
-        for shapes, kind, start in _INSTRUCTION.findall(text)
-    ]
+    exchanges: dict[Any, Collective] = {}
+    for i, (shapes, kind, start, channel) in enumerate(_INSTRUCTION.findall(text)):
+        size = _size(shapes, last=bool(start) and kind != "all-reduce")
+        exchanges.setdefault((kind, channel) if channel else i, Collective(kind, size))
+    return list(exchanges.values())
 
 
 def bytes_per_device(compiled: Any) -> int:

@@ -38,3 +38,17 @@ def test_every_form_in_which_collectives_are_written():
     """
     found = [(c.kind, c.bytes) for c in compiled.collectives(text)]
     assert found == [("all-reduce", 768), ("all-reduce", 8 + 24), ("all-gather", 32), ("collective-permute", 16)]
+
+
+def test_an_exchange_that_is_spread_over_fusions_counts_once():
+    """As XLA writes it for a TPU: the same channel where the exchange begins, goes on and ends."""
+    text = """
+      %g.1 = f32[4,4]{1,0} all-gather(%p.1), channel_id=30, dimensions={0}
+      ROOT %c.1 = (f32[1,4]{1,0}, f32[4,4]{1,0}) custom-call(%g.1), custom_call_target="AsyncCollectiveStart"
+      %g.2 = f32[4,4]{1,0} all-gather(%p.2), channel_id=30, dimensions={0}
+      %g.3 = f32[4,4]{1,0} all-gather(%p.3), channel_id=27, dimensions={0}
+      %s.1 = f32[8]{0} all-reduce(%p.4), replica_groups={{0,1}}
+      %s.2 = f32[8]{0} all-reduce(%p.5), replica_groups={{0,1}}
+    """
+    found = [(c.kind, c.bytes) for c in compiled.collectives(text)]
+    assert found == [("all-gather", 64), ("all-gather", 64), ("all-reduce", 32), ("all-reduce", 32)]
