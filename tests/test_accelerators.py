@@ -8,12 +8,14 @@ import importlib.util
 import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
 from models import MODELS, VARIANTS
 
+from jaxgen.nn import attention
 from jaxgen.train import compiled, parallel
 
 
@@ -42,6 +44,18 @@ def test_everything_lowers_for_cuda_and_tpu(name):
         text = exported.mlir_module()
         assert "callback" not in text
         assert "f64" not in text
+
+
+@pytest.mark.parametrize("kernel", ["einsum", "dot_product"])
+def test_attention_in_half_precision_lowers_for_cuda_and_tpu(kernel):
+    def loss(q):
+        return attention(q, q, q, jnp.ones(q.shape[:2], bool), kernel).astype(jnp.float32).sum()
+
+    q = jax.ShapeDtypeStruct((2, 16, 2, 8), jnp.bfloat16)
+    with jax.numpy_dtype_promotion("standard"):  # jax's own function needs it
+        exported = jax.export.export(jax.jit(jax.value_and_grad(loss)), platforms=("cuda", "tpu"))(q)
+    # The products for the gradients of queries and keys, which take the softmax's float32.
+    assert ("xf32>, tensor<2x16x2x8xf32>" in exported.mlir_module()) == (kernel == "einsum")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from models import tiny_autoencoder, tiny_ddpm, tiny_gan, tiny_vae
 
 from jaxgen import autoencoder, ddpm, gan, vae
+from jaxgen.nn import attention
 
 FINE = {
     *("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "argmax", "cumsum", "cumprod", "cumlogsumexp"),
@@ -76,6 +77,17 @@ def test_losses_and_likelihoods_are_computed_in_float32(name):
         assert "bf16" in jaxpr  # the network does compute in it
         assert coarse(told, state.variables) == set()
     assert coarse(lambda variables: model.evaluate(key, variables, batch), state.variables) == set()
+
+
+@pytest.mark.parametrize("kernel", ["einsum", "dot_product"])
+def test_the_softmax_of_attention_is_computed_in_float32(kernel):
+    q = jnp.ones((2, 4, 2, 8), jnp.bfloat16)
+
+    def loss(q):
+        return attention(q, q, q, jnp.ones((2, 4), bool), kernel).astype(jnp.float32).sum()
+
+    with jax.numpy_dtype_promotion("standard"):  # jax's own function needs it
+        assert coarse(jax.value_and_grad(loss), q) == {"output"}  # the gradient itself
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 All are stateless but batch and spectral normalisation, which keep variables beside their parameters.
 """
 
-from jaxgen.nn.attention import CrossAttention, SelfAttention
+from jaxgen.nn.attention import CrossAttention, SelfAttention, attention
 from jaxgen.nn.condition_layers import AppendConditions, ConditionVector, Context, EmbedConditions, TokenConditions
 from jaxgen.nn.conditions import Concat, Condition, Conditions, CrossAttend, Embed
 from jaxgen.nn.convolution import Conv, conv_general_dilated
@@ -44,6 +44,7 @@ __all__ = [
     "TokenConditions",
     "UNet",
     "Upsample",
+    "attention",
     "channels_to_phases",
     "conv_general_dilated",
     "fourier_embedding",

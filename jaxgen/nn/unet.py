@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, Real
 
 from jaxgen import require
 from jaxgen.core import Spec
-from jaxgen.nn.attention import CrossAttention, SelfAttention
+from jaxgen.nn.attention import KERNELS, CrossAttention, SelfAttention
 from jaxgen.nn.condition_layers import EmbedConditions, TokenConditions
 from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
 from jaxgen.nn.convolution import Conv
@@ -51,9 +51,11 @@ class UNet:
             size. It must divide the size.
         dropout: Share of the activations in a residual block that training drops.
         remat: Whether gradients recompute the blocks instead of storing them: less memory, more time.
+        attention_kernel: Form in which attention is computed, "einsum", "dot_product" or "cudnn", see
+            `jaxgen.nn.attention`; "cudnn" needs a model with dtype="bfloat16".
 
     Raises:
-        ValueError: A number outside its range.
+        ValueError: A number outside its range, or an unknown kernel.
 
     Source: Ho et al. 2020, appendix B; Ronneberger et al. 2015.
     """
@@ -68,6 +70,7 @@ class UNet:
     patch: int = 1
     dropout: float = 0.0
     remat: bool = False
+    attention_kernel: str = "einsum"
 
     def __post_init__(self):
         for name in ("num_blocks", "num_heads", "num_groups", "patch"):
@@ -85,6 +88,7 @@ class UNet:
                 )
         if any(not 0 <= level < len(self.multipliers) for level in self.attention):
             raise ValueError(f"attention must name levels 0..{len(self.multipliers) - 1}, got {self.attention}")
+        require.one_of("attention_kernel", self.attention_kernel, KERNELS)
 
     @classmethod
     def cifar10(cls, **changes: Any) -> "UNet":
@@ -209,11 +213,11 @@ class Network(nn.Module):
             return attended(h, name) if level in config.attention else h
 
         def attended(h: Array, name: str) -> Array:
-            h = SelfAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_attention")(h)
+            kind = (config.num_heads, config.num_groups, dtype, config.attention_kernel)
+            h = SelfAttention(*kind, name=f"{name}_attention")(h)
             if context is None:
                 return h
-            cross = CrossAttention(config.num_heads, config.num_groups, dtype, name=f"{name}_cross_attention")
-            return cross(h, context.tokens, context.mask)
+            return CrossAttention(*kind, name=f"{name}_cross_attention")(h, context.tokens, context.mask)
 
         blocks = (config.patch,) * (x.ndim - 2)
         h = phases_to_channels(x.astype(dtype), blocks, 1)

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nn import CrossAttention, SelfAttention, TimeEmbedding, fourier_embedding, sinusoidal_embedding
+from jaxgen.nn import (
+    CrossAttention,
+    SelfAttention,
+    TimeEmbedding,
+    attention,
+    fourier_embedding,
+    sinusoidal_embedding,
+)
 
 
 def test_attention_is_its_formula():
@@ -32,6 +39,65 @@ def test_attention_is_its_formula():
                 expected[b, i] += weights / weights.sum() @ v[b, :, head] @ out[head]
     found: Any = layer.apply({"params": params}, x)
     np.testing.assert_allclose(found, expected.reshape(x.shape), rtol=1e-3, atol=1e-4)
+
+
+NONE = np.array([[True, False, True, True, False], [False] * 5])
+
+
+@pytest.mark.parametrize("mask", [None, NONE])
+@pytest.mark.parametrize(
+    ("kernel", "dtype"), [("dot_product", "float32"), ("dot_product", "bfloat16"), ("cudnn", "bfloat16")]
+)
+def test_all_forms_of_attention_agree(kernel, dtype, mask):
+    """Values and gradients; "cudnn" is "dot_product" where there is no GPU. Half precision needs standard promotion."""
+    shapes = ((2, 7, 2, 8), (2, 5, 2, 8), (2, 5, 2, 8))
+    inputs = [jax.random.normal(jax.random.key(i), s, jnp.dtype(dtype)) for i, s in enumerate(shapes)]
+    mask = None if mask is None else jnp.asarray(mask)
+
+    def of(kernel):
+        def loss(*inputs):
+            q, k, v = inputs
+            h = attention(q, k, v, mask, kernel)
+            assert h.dtype == dtype
+            return jnp.square(h.astype(jnp.float32)).sum(), h
+
+        with jax.numpy_dtype_promotion("standard"):
+            (_, h), gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(*inputs)
+        return [np.asarray(x, np.float32) for x in (h, *gradients)]
+
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    for found, expected in zip(of(kernel), of("einsum"), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+        assert mask is None or not found[1].any()  # an example that may attend to nothing
+
+
+def test_cudnn_is_asked_for_on_a_gpu_and_without_a_mask(monkeypatch):
+    asked = []
+
+    def told(q, k, v, *, mask, implementation):
+        asked.append(implementation)
+        return q
+
+    q = jnp.ones((1, 4, 2, 8), jnp.bfloat16)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", told)
+    attention(q, q, q, kernel="cudnn")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    attention(q, q, q, kernel="cudnn")
+    attention(q, q, q, jnp.ones((1, 4), bool), "cudnn")
+    attention(q, q, q, kernel="dot_product")
+    assert asked == ["xla", "cudnn", "xla", "xla"]
+
+
+def test_an_unknown_kernel_and_heads_that_cudnn_cannot_take_are_refused():
+    q = jnp.ones((1, 4, 2, 8))
+    with pytest.raises(ValueError, match="kernel must be 'einsum' or 'dot_product' or 'cudnn', got 'flash'"):
+        attention(q, q, q, kernel="flash")
+    with pytest.raises(ValueError, match="got float32 of 8"):
+        attention(q, q, q, kernel="cudnn")
+    for width in (12, 264):
+        q = jnp.ones((1, 4, 2, width), jnp.bfloat16)
+        with pytest.raises(ValueError, match=f"multiple of 8 channels, at most 256, .* got bfloat16 of {width}"):
+            attention(q, q, q, kernel="cudnn")
 
 
 def test_heads_divide_the_channels():
