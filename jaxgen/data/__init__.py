@@ -20,6 +20,7 @@ What does not fit into memory stays where it is: `open_folder`, `open_tfds` and 
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
+from jaxgen.data import low_resolution
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
@@ -65,6 +66,7 @@ __all__ = [
     "grid_centres",
     "load",
     "located",
+    "low_resolution",
     "mnist",
     "names",
     "open_folder",

@@ -2,6 +2,7 @@
 
 from jaxgen.evaluate.accuracy_score import classification_accuracy_score
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, class_histogram, class_kl, train_classifier
+from jaxgen.evaluate.distortion import psnr, sharpness, spectral_distance, ssim
 from jaxgen.evaluate.features import Classifier, balanced_choice, few_label_accuracy, fine_tune, linear_probe
 from jaxgen.evaluate.fidelity import FewSamplesWarning, Fidelity, fidelity
 from jaxgen.evaluate.frechet import frechet_bias, frechet_distance
@@ -82,10 +83,14 @@ __all__ = [
     "per_example",
     "pixel_features",
     "precision_recall",
+    "psnr",
     "ranking",
     "reference",
     "samples",
+    "sharpness",
+    "spectral_distance",
     "squared_discrepancy",
+    "ssim",
     "takes_labels",
     "train_classifier",
     "trained_judge",

@@ -16,6 +16,7 @@
                                                             u(x,t), from noise to data: ode.euler, .heun; their start
                                                             sampler.noise
     classifier-free guidance along any path               guidance.guided
+    pictures larger than the network's, in tiles          tiles.tiled
     d log p / dt = -div dx / dt                           flow.flow_log_prob
     data for which all of this is known                   oracle.gaussian, .GaussianMixture
 
@@ -34,6 +35,7 @@ from jaxgen.paths import (
     prediction,
     sampler,
     tabulated,
+    tiles,
     times,
 )
 from jaxgen.paths.binding import bound_denoiser, bound_velocity
@@ -45,6 +47,7 @@ from jaxgen.paths.preconditioning import Preconditioned
 from jaxgen.paths.prediction import X0, Ends, Eps, Prediction, V, Velocity, diffuse
 from jaxgen.paths.sampler import ancestral, churned, dpm_solver_pp, noise
 from jaxgen.paths.tabulated import Tabulated
+from jaxgen.paths.tiles import tiled
 from jaxgen.paths.times import (
     LogitNormal,
     LogNormal,
@@ -100,5 +103,7 @@ __all__ = [
     "sampler",
     "stratified_times",
     "tabulated",
+    "tiled",
+    "tiles",
     "times",
 ]

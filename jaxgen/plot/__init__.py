@@ -11,6 +11,7 @@ from jaxgen.plot.fields import arrows, fields
 from jaxgen.plot.figures import save
 from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
+from jaxgen.plot.photographs import photographs
 from jaxgen.plot.points import scatter
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "images",
     "lines",
     "page",
+    "photographs",
     "rows",
     "save",
     "scatter",

@@ -87,7 +87,7 @@ class Settings(ABC):
     to the machine at hand and may change in a run; an experiment adds those that only its report needs."""
 
     paths: ClassVar[tuple[str, ...]] = ("data",)
-    """Fields that may hold the path of data."""
+    """Fields that may hold the path of data, or a tuple of them."""
 
     seed: int = 0
     steps: int = 1000
@@ -147,8 +147,13 @@ class Settings(ABC):
 
     def located(self) -> "Settings":
         """The same config with absolute paths, so that it means the same data in every folder."""
-        given = {name: getattr(self, name, None) for name in self.paths}
-        return replace(self, **{name: data.located(path) for name, path in given.items() if isinstance(path, str)})
+
+        def found(path: Any) -> Any:
+            if isinstance(path, tuple):
+                return tuple(found(each) for each in path)
+            return data.located(path) if isinstance(path, str) else path
+
+        return replace(self, **{name: found(getattr(self, name)) for name in self.paths if hasattr(self, name)})
 
     def described(self) -> dict[str, Any]:
         """The config as JSON, as it stands in a manifest."""

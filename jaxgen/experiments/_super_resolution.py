@@ -1,0 +1,238 @@
+"""What super_resolution and super_resolution_mean share: the pictures, and how whole pictures are restored and judged.
+
+    picture = enlarged + residual,      residual ~ p(residual | enlarged, factor)
+
+A model learns residuals of small patches; a whole picture of any size is restored in overlapping tiles that are blended
+at every level of noise (`jaxgen.paths.tiles`), so that there are no seams.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from jaxgen import data, ddpm, evaluate, nn, plot, require
+from jaxgen.core import Estimate, PRNGKey
+from jaxgen.data import Dataset, Split, Standardise, low_resolution
+from jaxgen.data.low_resolution import Patches
+from jaxgen.evaluate import distortion
+from jaxgen.optimizers import Adam, Cosine
+from jaxgen.progress import counted
+from jaxgen.rehearsal import host, rehearsing
+from jaxgen.runs import Settings
+
+Pictures: TypeAlias = Mapping[str, np.ndarray]
+"""Luminance [h, w] uint8 by name."""
+
+Restore: TypeAlias = Callable[[PRNGKey, Any, np.ndarray, int, int, int], np.ndarray]
+"""(key, variables, enlarged [h, w] uint8, factor, first, num) -> residuals of samples k = first .. [num, h, w]."""
+
+_FEW = 20  # pictures, of which none is held out whole
+_EVERY = 20  # otherwise one of so many is held out
+_HELD_OUT = 0.25  # share of the width that is held out of each of few pictures
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Settings of the experiments with super-resolution.
+
+    Args:
+        data: Folder of pictures to learn from, PNG or JPEG, of any size; None for two photographs that scikit-learn
+            carries.
+        test: Folders of pictures to be restored at the end; none for a part of `data`, which is held out.
+        factor: Factors by which pictures are enlarged; one network learns all of them.
+        patches: Patches cut out of the pictures for training.
+        size: Height and width of a patch, and of the tiles of which larger pictures are restored.
+        overlap: Pixels that neighbouring tiles share.
+        samples: Samples of each picture at the end; their mean is judged, too.
+        sampler: Way from noise to a whole picture.
+        model: Configuration of the diffusion model, whose network the regression shares.
+    """
+
+    at_hand = (*Settings.at_hand, "samples", "sampler", "overlap")
+    paths: ClassVar[tuple[str, ...]] = ("data", "test")
+
+    data: str | None = None
+    test: tuple[str, ...] = ()
+    factor: tuple[int, ...] = (2, 3, 4)
+    patches: int = 40_000
+    size: int = 48
+    overlap: int = 12
+    samples: int = 8
+    sampler: ddpm.Ancestral | ddpm.DDIM | ddpm.DPMSolver = ddpm.DPMSolver(10)
+    model: ddpm.Config = ddpm.Config(
+        schedule=ddpm.Cosine(200),
+        prediction=ddpm.V(),
+        network=ddpm.UNet(features=48, multipliers=(1, 2), attention=(), patch=2),
+        condition={"low": nn.Concat(dropout=0.0), "factor": nn.Embed(dropout=0.0)},
+        optimizer=Adam(1e-3, Cosine(), clip_norm=1.0),
+        ema_decay=0.999,
+    )
+    steps: int = 6000
+    batch_size: int = 16
+    log_every: int = 50
+    checkpoint_every: int = 1000
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.require(patches=1, size=11, samples=1)
+        require.sizes("factor", self.factor, 2, fewest=1)
+        require.integer("overlap", self.overlap, 0, self.size - 1, "below size")
+        if self.size % 4:
+            raise ValueError(f"size must be a multiple of 4, for a network that halves it twice, got {self.size}")
+
+    def pictures(self) -> tuple[dict[str, Pictures], Pictures, Pictures]:
+        """Pictures to be restored by the name of their folder, those to learn from, and those to validate on."""
+        train, valid, test = _parted(low_resolution.pictures(self.data), whole=bool(self.test))
+        if not self.test:
+            return {"held_out": test}, train, valid
+        names = [Path(folder).name for folder in self.test]
+        if len(set(names)) < len(names):
+            raise ValueError(f"test must hold folders of different names, got {', '.join(names)}")
+        return dict(zip(names, map(low_resolution.pictures, self.test), strict=True)), train, valid
+
+    def dataset(self) -> Dataset:
+        """Patches of the pictures: the residual is modelled, the enlarged picture and the factor are given."""
+        tests, train, valid = self.pictures()
+        test = {f"{folder}/{name}": y for folder, some in tests.items() for name, y in some.items()}
+
+        def cut(of: Pictures, num: int, number: int, **options: Any) -> Patches:
+            return low_resolution.patches(of, num, self.size, self.factor, seed=self.seed + number, **options)
+
+        few = max(1, min(256, self.patches // 10))
+        fixed: dict[str, Any] = {"shrinks": (1.0,), "turned": False}
+        learned = cut(train, self.patches, 0)
+        return data.from_arrays(
+            learned.residual,
+            fields={"low": learned.enlarged, "factor": learned.factor},
+            num_values={"factor": max(self.factor) + 1},
+            name="super_resolution",
+            valid=_split(cut(valid, few, 1, **fixed)),
+            test=_split(cut(test, few, 2, **fixed)),
+            scale=Standardise(mean=0.0),
+        )
+
+
+def _parted(pictures: Pictures, whole: bool) -> tuple[Pictures, Pictures, Pictures]:
+    """Pictures to learn from, to validate on and to test on; the last are left in the first if `whole`."""
+    names = list(pictures)
+    if len(names) >= _FEW:
+        valid, test = names[_EVERY // 4 :: _EVERY], [] if whole else names[3 * _EVERY // 4 :: _EVERY]
+        parts = ([name for name in names if name not in {*valid, *test}], valid, test)
+        return tuple(  # type: ignore[return-value]
+            {name: pictures[name] for name in part} for part in parts
+        )
+    right = {name: y[:, round(y.shape[1] * (1 - _HELD_OUT)) :] for name, y in pictures.items()}
+    left = {name: y[:, : y.shape[1] - right[name].shape[1]] for name, y in pictures.items()}
+    upper, lower = (
+        {name: y[: len(y) // 2] for name, y in right.items()},
+        {n: y[len(y) // 2 :] for n, y in right.items()},
+    )
+    return left, {**upper, **({f"{n} (below)": y for n, y in lower.items()} if whole else {})}, lower
+
+
+def _split(of: Patches) -> Split:
+    return Split(of.residual, fields={"low": of.enlarged, "factor": of.factor})
+
+
+def restored(
+    restore: Restore, key: PRNGKey, variables: Any, y: np.ndarray, factor: int, size: int, overlap: int, num: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture that is reduced and restored.
+
+    Args:
+        restore: Function that draws residuals.
+        key: Root of all draws.
+        variables: Variables of the model.
+        y: The picture, luminance.
+        factor: Factor of the reduction.
+        size: Size of the tiles.
+        overlap: Pixels that tiles share.
+        num: Number of samples.
+
+    Returns:
+        The original cut to a multiple of the factor, the bicubic enlargement, and samples [num, h, w], all in grey
+        levels, 0 .. 255.
+    """
+    original = low_resolution.cut(y, factor)
+    base = low_resolution.enlarged(low_resolution.reduced(original, factor), factor)
+    # As large as a whole number of tiles, so that pictures of nearly one size share a program.
+    step = size - overlap
+    margins = [max(size, size + -(-max(0, n - size) // step) * step) - n for n in base.shape]
+    padded = np.pad(base, [(0, margin) for margin in margins], mode="symmetric")
+    # So many samples at a time as fill the processor, and no more than memory holds.
+    together = max(1, min(num, 2**20 // padded.size))
+    found = np.concatenate(
+        [host(restore(key, variables, padded, factor, first, together)) for first in range(0, num, together)]
+    )[:num, : base.shape[0], : base.shape[1]]
+    return original, base, np.clip(base + found, 0, 255)
+
+
+def judged(x: np.ndarray, y: np.ndarray, factor: int) -> dict[str, float]:
+    """Every measure of one restored picture."""
+    return {
+        "psnr": distortion.psnr(x, y, border=factor),
+        "ssim": distortion.ssim(x, y, border=factor),
+        "sharpness": distortion.sharpness(x, y, border=factor),
+        "spectral_distance": distortion.spectral_distance(x, y, lowest=0.5 / factor, border=factor),
+    }
+
+
+UNITS = {"psnr": "dB", "ssim": "", "sharpness": "of the original", "spectral_distance": "dB"}
+
+
+def report(
+    config: Config, restore: Restore, key: PRNGKey, variables: Any, numbers: Mapping[str, int]
+) -> dict[str, Estimate]:
+    """Measures of all pictures of all test folders: mean and standard error over the pictures of a folder.
+
+    Args:
+        config: The experiment's config.
+        restore: Function that draws residuals.
+        key: Root of all draws.
+        variables: Variables of the model.
+        numbers: Numbers of samples whose mean is judged, by name.
+    """
+    found: dict[str, list[float]] = {}
+    todo = [
+        (folder, factor, y)
+        for folder, some in config.pictures()[0].items()
+        for factor in config.factor
+        for y in some.values()
+    ]
+    if rehearsing():  # one picture shows what the others would
+        todo = todo[:1]
+    for folder, factor, y in counted(todo, "pictures", len(todo)):
+        num = max(numbers.values())
+        original, base, x = restored(restore, key, variables, y, factor, config.size, config.overlap, num)
+        estimates = {"bicubic": base.astype(np.float64), **{name: x[:k].mean(axis=0) for name, k in numbers.items()}}
+        for name, estimate in estimates.items():
+            # Between one sample and all of them, the two ends of the trade-off are enough.
+            between = name not in ("bicubic", *list(numbers)[:1], *list(numbers)[-1:])
+            for measure, value in judged(estimate, original, factor).items():
+                if between and measure not in ("psnr", "spectral_distance"):
+                    continue
+                found.setdefault(f"{folder}/x{factor}/{name}/{measure}", []).append(value)
+    return {name: evaluate.estimate(np.array(values), UNITS[name.rpartition("/")[2]]) for name, values in found.items()}
+
+
+def powers(num: int) -> list[int]:
+    """1, 2, 4, ... and at last `num`."""
+    return sorted({*(2**i for i in range(num.bit_length()) if 2**i <= num), num})
+
+
+def shown(config: Config) -> tuple[str, np.ndarray]:
+    """The picture that is drawn: the smallest one of the first folder, whose middle is cut out if it is large."""
+    some = next(iter(config.pictures()[0].values()))
+    name = min(some, key=lambda name: some[name].size)
+    y = some[name]
+    most = 4 * config.size
+    top, left = (max(0, (n - most) // 2) for n in y.shape)
+    return Path(name).stem, y[top : top + most, left : left + most]
+
+
+def row(pictures: Mapping[str, np.ndarray], title: str) -> Any:
+    """Pictures side by side under their names, in grey levels."""
+    return plot.photographs({name: x / 255 for name, x in pictures.items()}, title=title)
