@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from jaxgen import require
 from jaxgen.data import images, tree
@@ -39,8 +39,11 @@ class Patches(NamedTuple):
     factor: Int32[np.ndarray, " n"]
 
 
-def luminance(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w"]:
+def luminance(picture: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w"]:
     """Luminance Y of a picture of one channel (grey) or three (red, green, blue), 16 .. 235.
+
+    Args:
+        picture: Grey levels [h, w, 1] or [h, w, 3], uint8.
 
     Raises:
         ValueError: Another dtype or number of channels.
@@ -51,7 +54,7 @@ def luminance(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w"]:
     return np.rint(16 + picture.astype(np.float64) @ weights / 255).astype(np.uint8)
 
 
-def cut(y: UInt8[np.ndarray, "h w"], factor: int) -> UInt8[np.ndarray, "h w"]:
+def cut(y: UInt8[np.ndarray, "h w"], factor: int) -> UInt8[np.ndarray, "l m"]:
     """A picture without the last rows and columns that are too many for a multiple of the factor.
 
     Raises:

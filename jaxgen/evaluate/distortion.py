@@ -14,11 +14,12 @@ Source: SSIM, Wang et al. 2004; the trade-off, Blau & Michaeli 2018 (perception 
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from jaxgen import require
 
-Picture: TypeAlias = Float[np.ndarray, "h w"]
+Picture: TypeAlias = Real[np.ndarray, "..."]
+"""A picture [h, w]; the functions check it themselves, so that their message names the argument."""
 
 
 def psnr(x: Picture, y: Picture, *, peak: float = 255.0, border: int = 0) -> float:

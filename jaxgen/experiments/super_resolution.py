@@ -36,7 +36,7 @@ class Config(shared.Config):
         """
 
         @partial(jax.jit, static_argnames="num")
-        def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: int, first: int, num: int) -> Array:
+        def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             index = first + jnp.arange(num, dtype=jnp.int32)
             given = {
                 "low": jnp.broadcast_to(enlarged[None, ..., None], (num, *enlarged.shape, 1)),

@@ -34,7 +34,7 @@ class Config(shared.Config):
         """
 
         @partial(jax.jit, static_argnames="num")
-        def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: int, first: int, num: int) -> Array:
+        def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             del key, first
 
             def mean(x_t: Array, t: Array, condition: Mapping[str, Array]) -> Array:
