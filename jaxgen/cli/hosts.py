@@ -1,8 +1,9 @@
 """The flags by which several processes, perhaps on several hosts, train together."""
 
 import contextlib
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,47 @@ def joined(hosts: Hosts) -> Iterator[None]:
         raise
     else:
         _take_leave()
+
+
+def by_first(hosts: Hosts, call: Callable[[], int]) -> int:
+    """The exit code of what the first process alone does, in every process; the others wait for it.
+
+    Args:
+        hosts: Flags about the processes.
+        call: Function of the first process.
+
+    Raises:
+        Exception: Its error, in that process.
+        HostError: The same in all others.
+    """
+    if not hosts.several:
+        return call()
+    with joined(hosts):
+        from jaxgen.train.hosts import everyone
+
+        return everyone().first(call)
+
+
+def among(arguments: Sequence[str]) -> Hosts:
+    """The flags about processes among the words of a command whose other flags are not known yet.
+
+    Args:
+        arguments: The words after the command.
+
+    Raises:
+        ValueError: A value that cannot be.
+    """
+    import tyro
+
+    def flags(hosts: Hosts = Hosts()) -> Hosts:
+        return hosts
+
+    words = [word for word in arguments if word not in ("-h", "--help", "--help-all")]
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return tyro.cli(flags, args=words, return_unknown_args=True)[0]
+    except SystemExit:  # the command itself will say what is wrong
+        return Hosts()
 
 
 def _given(hosts: Hosts) -> dict[str, str | int]:

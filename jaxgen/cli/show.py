@@ -56,6 +56,16 @@ def outcome(found: Any) -> int:
     return 0
 
 
+def report(found: Any) -> None:
+    """Print what a verification found; of several processes that verified together the first one does.
+
+    Args:
+        found: A `jaxgen.runs.Report`.
+    """
+    if everyone().leads:
+        line(str(found))
+
+
 def fidelity(found: Any, title: str) -> None:
     """Print the metrics of samples, each beside that of real images.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxgen.cli.hosts import Hosts, joined
+from jaxgen.cli.hosts import Hosts, by_first, joined
 
 Several = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 """A flag that may be given more than once."""
@@ -53,6 +53,7 @@ def evaluate(
     num: int | None = None,
     seed: int = 0,
     experiment: str | None = None,
+    hosts: Hosts = Hosts(),  # noqa: B008 (frozen)
 ) -> int:
     """Evaluate on a whole split.
 
@@ -65,6 +66,7 @@ def evaluate(
         num: How many samples, with --fidelity; as many as there are to compare with unless given, 10,000 at most.
         seed: Seed of the samples, with --fidelity.
         experiment: File or module of the run's experiment, where it is outside jaxgen.
+        hosts: Processes of which the first one evaluates, while the others wait for it.
     """
     from rich.console import Console
 
@@ -72,17 +74,21 @@ def evaluate(
     from jaxgen.cli import show
     from jaxgen.evaluate import FewSamplesWarning
 
-    if not fidelity:
-        if num is not None or seed:
-            raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
-        results = runs.evaluate(run, split=split, best=best, experiment=experiment, progress=True)
-        Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
+    if not fidelity and (num is not None or seed):
+        raise ValueError(f"--num and --seed go with --fidelity, got num={num}, seed={seed}")
+
+    def evaluated() -> int:
+        if not fidelity:
+            results = runs.evaluate(run, split=split, best=best, experiment=experiment, progress=True)
+            Console().print(show.results({split: results}, f"{run.name}: mean ± standard error over examples"))
+            return 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
+            found = runs.fidelity(run, num, seed=seed, best=best, split=split, experiment=experiment, progress=True)
+        show.fidelity(found, run.name)
         return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewSamplesWarning)  # printed below
-        found = runs.fidelity(run, num, seed=seed, best=best, split=split, experiment=experiment, progress=True)
-    show.fidelity(found, run.name)
-    return 0
+
+    return by_first(hosts, evaluated)
 
 
 def compare(
@@ -115,17 +121,25 @@ def compare(
     return 0
 
 
-def verify(run: Path, /, experiment: str | None = None, accept_changed: bool = False) -> int:
+def verify(
+    run: Path,
+    /,
+    experiment: str | None = None,
+    accept_changed: bool = False,
+    hosts: Hosts = Hosts(),  # noqa: B008 (frozen)
+) -> int:
     """Train again from the manifest and compare the state, bit by bit.
 
     Args:
         run: Folder of the run.
         experiment: File or module of the run's experiment, where it is outside jaxgen.
         accept_changed: Train with the text that the experiment has by now; the report says that it is another.
+        hosts: Processes that train together: as many as the run had, to compare to the bit.
     """
     from jaxgen import runs
     from jaxgen.cli import show
 
-    report = runs.verify(run, experiment=experiment, accept_changed=accept_changed)
-    show.line(str(report))
-    return report.code
+    with joined(hosts):
+        report = runs.verify(run, experiment=experiment, accept_changed=accept_changed)
+        show.report(report)
+        return report.code

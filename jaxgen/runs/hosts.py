@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+import secrets
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,14 +95,32 @@ def same_data(processes: Processes, dataset: Any) -> None:
 
 
 @functools.cache
-def source_digest() -> str:
-    """SHA-256 over the Python files of jaxgen, in hex."""
-    root = Path(jaxgen.__file__).parent
+def source_digest(root: Path = Path(jaxgen.__file__).parent) -> str:
+    """SHA-256 over the Python files of a folder, wherever it lies, in hex.
+
+    Args:
+        root: The folder; that of jaxgen unless given.
+    """
     sha = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         sha.update(f"{file.relative_to(root).as_posix()}\n".encode())
         sha.update(file.read_bytes())
     return sha.hexdigest()
+
+
+def begun(processes: Processes, path: Path | str) -> bool:
+    """Whether a folder holds a run, which is then the same one for every process.
+
+    Args:
+        processes: Processes of the run.
+        path: The folder.
+
+    Raises:
+        FileNotFoundError: The folder is not on a file system that all processes share.
+    """
+    there, manifest = processes.first(lambda: [(Path(path) / "manifest.json").exists(), _identity(path)])
+    processes.together(lambda: there and _wait_for(processes, path, manifest))
+    return there
 
 
 def opened(processes: Processes, path: Path | str, write: Callable[[], RunFolder]) -> RunFolder:
@@ -114,26 +134,41 @@ def opened(processes: Processes, path: Path | str, write: Callable[[], RunFolder
     Raises:
         FileNotFoundError: The folder is not on a file system that all processes share.
     """
-    own, told = processes.together(
-        lambda: write() if processes.leads else None, lambda _: _identity(path) if processes.leads else None
-    )
     if processes.count == 1:
-        return own  # pyright: ignore[reportReturnType]
+        return write()
+    sign = Path(path) / f".shared-{secrets.token_hex(8)}"  # a copy of the folder has the same manifest, but not this
 
-    def seen() -> RunFolder:
+    def written() -> RunFolder | None:
+        if not processes.leads:
+            return None
+        folder = write()
+        sign.touch()
+        return folder
+
+    own, told = processes.together(written, lambda folder: None if folder is None else [_identity(path), sign.name])
+
+    def followed() -> RunFolder:
         if own is not None:
             return own
-        end = time.monotonic() + VISIBLE_SECONDS
-        while _identity(path) != told[0]:
-            if time.monotonic() > end:
-                raise FileNotFoundError(
-                    f"the run folder {path} must be on a file system that all processes share: process "
-                    f"{processes.index} does not see what process 0 has written there"
-                )
-            time.sleep(0.2)
+        _wait_for(processes, path, *told[0])
         return FollowedFolder(path)
 
-    return processes.together(seen)[0]
+    try:
+        return processes.together(followed)[0]
+    finally:
+        sign.unlink(missing_ok=True)
+
+
+def _wait_for(processes: Processes, path: Path | str, manifest: str | None, name: str = "") -> None:
+    """Wait until this process sees the manifest that the first one has, and another file beside it."""
+    end = time.monotonic() + VISIBLE_SECONDS
+    while _identity(path) != manifest or not (Path(path) / name).exists():
+        if time.monotonic() > end:
+            raise FileNotFoundError(
+                f"the run folder {path} must be on a file system that all processes share: process "
+                f"{processes.index} on {socket.gethostname()} does not see there what process 0 has written"
+            )
+        time.sleep(0.2)
 
 
 def _identity(path: Path | str) -> str | None:

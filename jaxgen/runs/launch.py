@@ -106,7 +106,7 @@ def _run(
     may_be_a_run(path)
     config, progress = config.located(), progress and processes.leads
     asked = config.described()  # what cannot be kept is refused before there is a folder
-    begun = processes.first(lambda: (Path(path) / "manifest.json").exists())
+    begun = hosts.begun(processes, path)
     if begun:
         same_experiment(RunFolder(path), config, accept_changed, "resume")
     experiment = built(RunFolder(path), config) if begun else config.build()
@@ -219,7 +219,9 @@ def resume(
         FileNotFoundError: There is no run, or no data where they were.
         ValueError: The manifest is damaged, its config is not that of the checkpoints, or a field may not change.
     """
-    with everyone().agreeing():
+    processes = everyone()
+    with processes.agreeing():
+        hosts.begun(processes, path)
         config = _changed(RunFolder(path, experiment).config, changes)
     return train(config, path, accept_changed=accept_changed, progress=progress)
 

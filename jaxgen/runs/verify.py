@@ -1,25 +1,20 @@
 """Training again from the manifest, and comparing to the bit: digests, checkpoints, records and results."""
 
-import dataclasses
 import signal
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
-
-from jaxgen.runs import environment, inspection, outside, start
+from jaxgen.runs import environment, hosts, inspection, outside
+from jaxgen.runs.again import again, elsewhere
 from jaxgen.runs.belonging import built, other_experiment, same_experiment
-from jaxgen.runs.config import difference, from_json
+from jaxgen.runs.config import difference
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.names import home_of
-from jaxgen.runs.settings import EVALUATE, Experiment, Settings
-from jaxgen.runs.stages import at_hand, rescheduled, stages
-from jaxgen.train import Hook, Window, digest, fit, parallel
-from jaxgen.train.fit import INIT
-from jaxgen.train.program import model_of_its_own
+from jaxgen.runs.stages import stages
+from jaxgen.train import digest
+from jaxgen.train.hosts import Processes, everyone
 
 
 class Report(NamedTuple):
@@ -92,6 +87,9 @@ def verify(
 ) -> Report:
     """Train again from a run's manifest, in memory, and compare with what lies in its folder.
 
+    A run of several processes has the bits of as many: start this in each of them, after `jax.distributed.initialize`.
+    They train together, as they do in `train`; the first one alone reads checkpoints, records and results.
+
     States are compared by their digests at all steps that the manifest has one of, and at those of the checkpoints. The
     bytes of the checkpoints, the records and the results are compared too, timing left out; the report says what of
     these was not looked at.
@@ -104,18 +102,30 @@ def verify(
         progress: Whether to show progress.
 
     Returns:
-        The report; training ends at the first difference, or at Ctrl-C.
+        The report, the same in every process; training ends at the first difference, or at Ctrl-C.
 
     Raises:
         FileNotFoundError: There is no run, or its data are gone.
-        ValueError: The manifest is damaged, or the experiment has changed.
+        ValueError: The manifest is damaged, the experiment has changed, or the processes differ in code, run or data.
+        HostError: Another process has failed or ended.
     """
+    processes = everyone()
+    with processes.agreeing():
+        return _verified(path, experiment, accept_changed, progress and processes.leads, processes)
+
+
+def _verified(
+    path: Path | str, experiment: outside.Source | None, accept_changed: bool, progress: bool, processes: Processes
+) -> Report:
+    hosts.begun(processes, path)
     folder = RunFolder(path, experiment)
     config = folder.config
     same_experiment(folder, config, accept_changed, "verify")
+    hosts.same_program(processes, config)
     changed = other_experiment(folder, config, since_the_start=True)
     differences = [changed] if changed else []
     whole = built(folder, config)
+    hosts.same_data(processes, whole.dataset)
     if whole.dataset.fingerprint != folder.data["fingerprint"]:
         differences.append(
             f"data: fingerprint {str(folder.manifest['data']['fingerprint'])[:16]} -> {whole.dataset.fingerprint[:16]}"
@@ -123,122 +133,56 @@ def verify(
     for stage in stages(folder.manifest):
         since = f" (from step {stage['first']} on)" if stage["first"] else ""
         differences += [line + since for line in difference(stage["environment"], environment.describe())]
-    found, wrong = inspection.checkpoint_digests(folder, config, whole)
+    found, wrong = processes.first(lambda: inspection.checkpoint_digests(folder, config, whole))
+    found = {int(step): value for step, value in found.items()}
     if not all(step.isdecimal() for step in folder.manifest["digests"]):
         raise ValueError(f"{folder.path / 'manifest.json'} is damaged: digests must be by step")
     expected = {**found, **{int(step): value for step, value in folder.manifest["digests"].items()}}
     equal: list[int] = []
     others: list[int] = []
     near: dict[int, float] = {}
-    fewer = any(_elsewhere(stage) for stage in stages(folder.manifest))
+    fewer = any(elsewhere(stage) for stage in stages(folder.manifest))
 
     def compare(step: int, state: Any, _window: Any = None) -> None:
-        if digest(state) == expected[step]:
+        seen = processes.own(state)
+        if processes.first(lambda: digest(seen) == expected[step]):
             equal.extend([] if others else [step])
             return
         if not fewer:
             raise _Parted(step)
         others.append(step)
         if step in found:
-            near[step] = inspection.distance(folder, config, whole, step, state)
+            near[step] = processes.first(lambda: inspection.distance(folder, config, whole, step, seen))
 
     records: list[dict[str, Any]] = []
     parted = interrupted = state = None
     end = max(expected, default=0)
     if expected:
         try:
-            state, interrupted = _again(folder, config, whole, expected, compare, records, progress)
+            state, interrupted = again(folder, config, whole, expected, compare, records, progress, processes)
         except _Parted as difference_found:
             parted = difference_found.args[0]
         parted = others[0] if others else parted
-    last = equal[-1] if equal else -1
-    with warnings.catch_warnings(record=True) as damage:
-        warnings.simplefilter("always")
-        kept = folder.records()
-    wrong += [str(warning.message) for warning in damage] + inspection.other_records(kept, records, last)
-    unseen = inspection.unseen(folder, kept, last)
-    if interrupted:
-        unseen.append(f"steps after {last}: {interrupted} came")
-    if state is not None and not interrupted and parted is None and end == config.steps:
-        mistaken, passed_over = inspection.other_results(folder, config, whole, state, progress)
-        wrong, unseen = wrong + mistaken, unseen + passed_over
-    elif folder.manifest.get("results"):
-        unseen.append("the results, which are of another state than training again came to")
-    return Report(equal, parted, differences, wrong, unseen, interrupted, near)
+    seen = processes.own(state)
 
+    def concluded() -> Report:
+        last = equal[-1] if equal else -1
+        with warnings.catch_warnings(record=True) as damage:
+            warnings.simplefilter("always")
+            kept = folder.records()
+        mistaken = [str(warning.message) for warning in damage] + inspection.other_records(kept, records, last)
+        unseen = inspection.unseen(folder, kept, last)
+        if interrupted:
+            unseen.append(f"steps after {last}: {interrupted} came")
+        if seen is not None and not interrupted and parted is None and end == config.steps:
+            others, passed_over = inspection.other_results(folder, config, whole, seen, progress)
+            mistaken, unseen = mistaken + others, unseen + passed_over
+        elif folder.manifest.get("results"):
+            unseen.append("the results, which are of another state than training again came to")
+        return Report(equal, parted, differences, wrong + mistaken, unseen, interrupted, near)
 
-def _again(
-    folder: RunFolder,
-    config: Settings,
-    experiment: Experiment,
-    expected: dict[int, str],
-    compare: Callable[..., None],
-    records: list[dict[str, Any]],
-    progress: bool,
-) -> tuple[Any, str | None]:
-    """Train stage by stage as the run was trained; the state at the end and the signal that came, if one did."""
-    root, dataset = jax.random.key(config.seed), experiment.dataset
-    batches = dataset.train.batches(seed=config.seed, batch_size=config.batch_size_for(len(dataset.train)))
-    plan = stages(folder.manifest)
-    ends = [*(stage["first"] for stage in plan[1:]), max(expected)]
-    state = start.kept(folder, jax.eval_shape(experiment.model.init, root, batches(0)))
-    if state is None:
-        state = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
-    windows: list[Window | None] = [None]
-    if max(expected) == 0:
-        compare(0, state)
-    for stage, end in zip(plan, ends, strict=True):
-        then = at_hand(dataclasses.replace(from_json(stage["config"], home_of(type(config))), **_place(config)))
-        model = _model(then, experiment) if rescheduled(config, then) else experiment.model
-
-        def validate(step: int, state: Any, _window: Any) -> None:
-            if experiment.best is not None and dataset.valid is not None:
-                variables = parallel.gathered(state).variables
-                values = experiment.evaluate(jax.random.fold_in(root, EVALUATE), variables, dataset.valid)
-                records.append({"step": step, **{f"valid/{name}": v.value for name, v in values.items()}})
-
-        with model_of_its_own():
-            state, history = fit(
-                model,
-                batches,
-                root,
-                min(end, max(expected)),
-                state=state,
-                window=windows[-1],
-                hooks=[
-                    Hook(compare, steps=tuple(sorted(expected)), at_end=False),
-                    Hook(validate, every=then.checkpoint_every, steps=(then.steps,), at_end=False),
-                    Hook(lambda _step, _state, window: windows.append(window)),
-                ],
-                # Training ends where a stage does, which need not be where the run wrote a record.
-                loggers=[lambda r, then=then: records.append(r) if _regular(r["step"], then) else None],
-                log_every=then.log_every,
-                mesh=parallel.mesh(then.devices) if then.devices > 1 else None,
-                shard_state=then.shard_state,
-                progress=progress,
-            )
-        if history.interrupted:
-            return state, history.interrupted
-    return state, None
-
-
-def _elsewhere(stage: Mapping[str, Any]) -> bool:
-    """Whether a stage had devices, or processes that summed over them, which there are not here."""
-    device = stage["environment"].get("device")
-    processes = device.get("processes", 1) if isinstance(device, dict) else 1
-    return stage["config"].get("devices", 1) > jax.device_count() or processes != jax.process_count()
-
-
-def _regular(step: int, config: Settings) -> bool:
-    return step % config.log_every == 0 or step == config.steps
-
-
-def _place(config: Settings) -> dict[str, Any]:
-    """Where the data lie by now."""
-    return {"data": getattr(config, "data")} if hasattr(config, "data") else {}  # noqa: B009
-
-
-def _model(config: Settings, experiment: Experiment) -> Any:
-    """The model of a stage, whose schedules may be others."""
-    model = config.model_for(experiment.dataset.spec)
-    return config.build().model if model is None else model
+    report = processes.first(concluded)
+    if processes.leads:
+        return report
+    told = Report(*report)  # as JSON brought it
+    return told._replace(near={int(step): distance for step, distance in told.near.items()})

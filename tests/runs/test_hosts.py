@@ -2,80 +2,23 @@
 
 import dataclasses
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from processes import xla_flags
+from together import HEARTBEAT, Together, assert_all_say, train
 
 from jaxgen import runs
 from jaxgen.experiments import digits_vae
 from jaxgen.runs.place import lock
 from jaxgen.train import Checkpoints
 
-ROOT = Path(__file__).parents[2]
-FLAGS = ("--batch-size", "16", "--model.hidden", "8", "--model.latent-dim", "2", "--log-every", "2")
-HEARTBEAT = 10
-WAIT = 150
-
 
 def config(**fields):
     model = dataclasses.replace(digits_vae.Config().model, latent_dim=2, hidden=(8,))
     return digits_vae.Config(batch_size=16, log_every=2, model=model, **fields)
-
-
-class Together:
-    """Processes of one command, each with a device, and what they said."""
-
-    def __init__(self, *command, count=2, each=lambda _: ()):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.processes = [
-            subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "jaxgen.cli", *command, *each(number)),
-                    *("--hosts.coordinator", f"127.0.0.1:{port}", "--hosts.num-processes", str(count)),
-                    *("--hosts.process-id", str(number), "--hosts.heartbeat", str(HEARTBEAT)),
-                ],
-                cwd=ROOT,
-                env={**os.environ, "XLA_FLAGS": xla_flags()},
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            for number in range(count)
-        ]
-
-    def until(self, path):
-        """Wait for a file of theirs."""
-        end = time.monotonic() + WAIT
-        while not path.exists():
-            assert time.monotonic() < end, f"{path} does not come"
-            assert any(process.poll() is None for process in self.processes), self.ended()
-            time.sleep(0.05)
-
-    def ended(self):
-        """Exit codes and outputs."""
-        try:
-            outputs = [process.communicate(timeout=WAIT)[0] for process in self.processes]
-        finally:
-            for process in self.processes:
-                process.kill()
-        return [process.returncode for process in self.processes], outputs
-
-
-def train(run, *more, steps=4, count=2, each=lambda _: ()):
-    every = str(max(steps // 2, 2))
-    command = ("train", "digits_vae", "--run", str(run), "--steps", str(steps), "--checkpoint-every", every)
-    return Together(*command, *FLAGS, *more, count=count, each=each)
 
 
 def digests(run):
@@ -160,6 +103,47 @@ def test_a_state_that_the_processes_share_is_saved_and_restored_by_all(tmp_path)
     assert_near(run, other)
     codes, outputs = Together("resume", str(run), "--steps", "6").ended()
     assert codes == [0, 0], outputs
+    # Two stages; and what was not learned in these is not taken for it.
+    codes, outputs = Together("verify", str(run)).ended()
+    assert codes == [0, 0], outputs
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["digests"]["4"] = "0" * 64
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    codes, outputs = Together("verify", str(run)).ended()
+    assert codes == [1, 1], outputs
+    assert "NOT the same: parted at step 4" in outputs[0]
+    assert "NOT the same" not in outputs[1]
+
+
+@pytest.mark.slow
+def test_a_run_is_verified_to_the_bit_by_as_many_processes_as_it_had(tmp_path):
+    run = tmp_path / "run"
+    codes, outputs = train(run).ended()
+    assert codes == [0, 0], outputs
+    codes, outputs = Together("verify", str(run)).ended()
+    assert codes == [0, 0], outputs
+    assert "verified: the state is the same to the bit at steps 0, 1, 2, 4" in outputs[0]
+    assert "verified" not in outputs[1]
+    report = runs.verify(run, progress=False)
+    assert set(report.near) == {2, 4} and "device.processes: 2 -> 'absent'" in str(report)
+
+
+@pytest.mark.slow
+def test_the_first_process_evaluates_and_draws_for_all(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "samples.npy"
+    alone(run)
+    for command, said in (
+        (["evaluate", str(run)], "negative_elbo"),
+        (["sample", str(run), "--num", "3", "--out", str(out)], "3 samples in"),
+    ):
+        codes, outputs = Together(*command).ended()
+        assert codes == [0, 0], outputs
+        assert said in outputs[0]
+        assert said not in outputs[1]
+    assert np.load(out).shape == (3, 8, 8, 1)
+    codes, outputs = Together("sample", str(run), "--nun", "3").ended()
+    assert codes == [2, 2]
+    assert all("takes no --nun 3; did you mean --num?" in output for output in outputs)
 
 
 @pytest.mark.slow
@@ -177,12 +161,6 @@ def test_a_signal_to_any_process_stops_all_at_one_step(tmp_path, number):
 
 @pytest.mark.slow
 def test_what_is_wrong_is_said_by_every_process(tmp_path):
-    def assert_all_say(processes, *said):
-        codes, outputs = processes.ended()
-        assert codes == [2] * len(codes), outputs
-        for output in outputs:
-            assert all(text in output for text in said), outputs
-
     busy = tmp_path / "busy"
     with lock(busy):
         assert_all_say(train(busy), f"another process is writing the run in {busy}")
