@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def leave(code: int) -> None:
             stream.flush()
         except BrokenPipeError:  # nobody reads; Python would say so again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if code > 128 or (code and _connected()):
+    if code > 128 or (code and (_connected() or _writing())):
         os._exit(code)
 
 
@@ -114,3 +115,8 @@ def _connected() -> bool:
     """Whether other processes of a run still count on this one: those that are left would be waited for at the end."""
     jax = sys.modules.get("jax")
     return jax is not None and jax.distributed.is_initialized()
+
+
+def _writing() -> bool:
+    """Whether a thread of orbax still waits to write a checkpoint with processes that have failed."""
+    return any(thread.name == "async_save" for thread in threading.enumerate())

@@ -16,7 +16,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,15 @@ from jaxgen import require
 from jaxgen.atomic import disk_is_full
 from jaxgen.digest import digest, flatten, structure
 from jaxgen.train import checkpoint_meta
-from jaxgen.train.hosts import ALONE, LostHostError, Processes
+from jaxgen.train.hosts import ALONE, PATIENCE_SECONDS, LostHostError, Processes
+from jaxgen.train.writing import Writing
 
 _SECONDS = 5 * 10**9
 """Time that orbax may take to write: it is measured by the wall clock, which may be set forward or back meanwhile, by
 decades where a machine starts in 1970 and then asks the network. A lock waits for 9e9 seconds at most."""
 
-_SECONDS_TOGETHER = 300
-"""The same where several processes write: so long each waits for one that could not."""
+_SECONDS_TOGETHER = PATIENCE_SECONDS
+"""The same where several processes write: so long each waits for one that neither writes nor fails."""
 
 _LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.deleted")
 
@@ -91,6 +92,7 @@ class Checkpoints:
         self._processes = processes
         self._saver: Any = None
         self._writing = False
+        self._together: Writing | None = None
         self._silence = contextlib.ExitStack()
         if not read_only:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,23 +131,13 @@ class Checkpoints:
             FloatingPointError: The state holds a value that is not finite; nothing is saved.
             OSError: A save before this one could not be written.
         """
-        if self._read_only:
-            raise PermissionError(f"the checkpoints in {self.folder} were opened to be read only")
-        # A copy: the training loop reuses the buffers while the files are still being written.
-        leaves = {path: np.array(leaf) for path, leaf in flatten(self._processes.own(state)).items()}
-        for path, leaf in leaves.items():
-            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-                raise FloatingPointError(f"{path} holds values that are not finite at step {step}; not saved")
-        identity = digest(leaves)
-        whole = checkpoint_meta.sealed({**meta, "digest": identity, "structure": structure(leaves), "metrics": metrics})
-        if step in self.steps():
-            raise ValueError(f"step must be a new one, got {step}, of which there is a checkpoint in {self.folder}")
-        if self._processes.count > 1:
-            leaves = {path: jnp.copy(leaf) for path, leaf in flatten(state).items()}
+        # What one process refuses is refused by all before they write together.
+        (leaves, whole), _ = self._processes.together(lambda: self._prepared(step, state, meta, metrics))
         args: dict[str, Any] = {} if metrics is None else {"metrics": self._ocp.args.JsonSave(whole["metrics"])}
         with self._written():
-            self._writing = True
-            self._orbax().save(
+            saver = self._orbax()
+            write = functools.partial(
+                saver.save,
                 self.folder / str(step),
                 args=self._ocp.args.Composite(
                     state=self._ocp.args.StandardSave(leaves),
@@ -153,7 +145,32 @@ class Checkpoints:
                     **args,
                 ),
             )
-        return identity
+            self._writing = True
+            if self._processes.count == 1:
+                write()
+            else:
+                self._together = Writing(self._processes)
+                self._together.telling(write)
+                self._together.begin(saver.wait_until_finished)
+        return whole["digest"]
+
+    def _prepared(
+        self, step: int, state: Any, meta: dict[str, Any], metrics: dict[str, float] | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays of a state by path and the JSON beside them, both ready to be written."""
+        if self._read_only:
+            raise PermissionError(f"the checkpoints in {self.folder} were opened to be read only")
+        # A copy: the training loop reuses the buffers while the files are still being written.
+        leaves = {path: np.array(leaf) for path, leaf in flatten(self._processes.own(state)).items()}
+        for path, leaf in leaves.items():
+            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+                raise FloatingPointError(f"{path} holds values that are not finite at step {step}; not saved")
+        described = {**meta, "digest": digest(leaves), "structure": structure(leaves), "metrics": metrics}
+        if step in self.steps():
+            raise ValueError(f"step must be a new one, got {step}, of which there is a checkpoint in {self.folder}")
+        if self._processes.count > 1:
+            leaves = {path: jnp.copy(leaf) for path, leaf in flatten(state).items()}
+        return leaves, checkpoint_meta.sealed(described)
 
     def restore(
         self,
@@ -235,7 +252,10 @@ class Checkpoints:
         if self._writing:
             self._writing = False
             with self._written():
-                self._saver.wait_until_finished()
+                if self._together is None:
+                    self._saver.wait_until_finished()
+                else:
+                    self._together.wait()
             self._prune()
 
     def close(self) -> None:
@@ -288,7 +308,10 @@ class Checkpoints:
             self._silence.enter_context(_quiet())  # until the last thread has ended
             self._saver = self._ocp.AsyncCheckpointer(
                 handler,
-                async_options=AsyncOptions(timeout_secs=_SECONDS_TOGETHER if several else _SECONDS),
+                async_options=AsyncOptions(
+                    timeout_secs=_SECONDS_TOGETHER if several else _SECONDS,
+                    barrier_sync_fn=(lambda **given: cast(Writing, self._together).meet(**given)) if several else None,
+                ),
                 multiprocessing_options=among,
             )
         return self._saver
@@ -308,6 +331,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            if self._processes.count > 1:  # its threads may still wait for those of a process that has failed
+                self._saver = None
             self._clean()
             if disk_is_full(error):
                 raise OSError(errno.ENOSPC, f"no space left for a checkpoint in {self.folder}") from error

@@ -150,19 +150,19 @@ class Processes(NamedTuple):
 
     def _exchange(self, said: dict[str, Any]) -> list[dict[str, Any]]:
         """What every process said, in their order; raise where one said that it failed."""
-        client, wait = _client(), _PATIENCE.get() * 1000
+        coordinator, wait = client(), _PATIENCE.get() * 1000
         number = next(_NUMBERS)
         place = f"jaxgen/{number}/"
         try:
-            client.key_value_set(f"{place}{self.index:06}", json.dumps(said))
-            client.wait_at_barrier(f"jaxgen-{number}-said", wait)
-            answers = [json.loads(text) for _, text in sorted(client.key_value_dir_get(place))]
+            coordinator.key_value_set(f"{place}{self.index:06}", json.dumps(said))
+            coordinator.wait_at_barrier(f"jaxgen-{number}-said", wait)
+            answers = [json.loads(text) for _, text in sorted(coordinator.key_value_dir_get(place))]
             if number > 0:  # all have read what was said before: they are here
-                client.key_value_delete(f"jaxgen/{number - 1}/{self.index:06}")
+                coordinator.key_value_delete(f"jaxgen/{number - 1}/{self.index:06}")
             failed = [index for index, answer in enumerate(answers) if "error" in answer]
             if failed:
                 # No process leaves, and with the first one the coordinator, before all know why.
-                client.wait_at_barrier(f"jaxgen-{number}-known", wait)
+                coordinator.wait_at_barrier(f"jaxgen-{number}-known", wait)
         except jax.errors.JaxRuntimeError as error:
             raise LostHostError(_lost(str(error), _PATIENCE.get())) from error
         if failed and "error" not in said:
@@ -228,7 +228,12 @@ def _own(leaf: Any) -> Any:
     return jax.device_put(np.array(leaf.addressable_data(0)))
 
 
-def _client() -> Any:
+def client() -> Any:
+    """The connection of this process to the coordinator of `jax.distributed`.
+
+    Raises:
+        LostHostError: There is none any more.
+    """
     # The client of the coordinator has no public name. orbax and others use it in this way too.
     from jax._src.distributed import global_state
 

@@ -1,10 +1,11 @@
-"""Hosts that do not belong together: other code of jaxgen, a folder that is not one for all."""
+"""Hosts that do not belong together or fail apart: other code, a folder that is not one for all, a full disk."""
 
 import json
 import shutil
+import time
 
 import pytest
-from together import FLAGS, ROOT, Together, assert_all_say, train
+from together import FLAGS, HEARTBEAT, ROOT, Together, assert_all_say, train
 
 from jaxgen.runs import hosts
 from jaxgen.runs.config import difference
@@ -103,3 +104,33 @@ def test_a_folder_that_is_not_shared_is_refused_by_every_process(tmp_path):
     manifest = json.loads((tmp_path / "1" / "manifest.json").read_text())
     (tmp_path / "1" / "manifest.json").write_text(json.dumps({**manifest, "digests": {}}))
     refused(*begin)
+
+
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1))"
+UNFINISHED = """
+import orbax.checkpoint._src.checkpointers.async_checkpointer as checkpointer
+
+def renamed(*_):
+    raise OSError(5, "cannot rename")
+
+checkpointer._on_commit_callback = renamed
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "fault", "said"),
+    [(1, FULL, "process 1 of 2: "), (0, UNFINISHED, "cannot rename")],
+    ids=["the second has no space", "the first cannot finish it"],
+)
+def test_a_checkpoint_that_one_process_cannot_write_ends_all(tmp_path, number, fault, said):
+    processes = train(
+        tmp_path / "run", "--shard-state", "--model.hidden", "64", before=lambda n: fault if n == number else ""
+    )
+    processes.until(tmp_path / "run" / "metrics.jsonl")
+    begin = time.monotonic()
+    assert_all_say(processes, "could not be written", said)
+    assert time.monotonic() - begin < HEARTBEAT + 10
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    codes, outputs = Together("resume", str(tmp_path / "run")).ended()
+    assert codes == [0, 0], outputs
