@@ -13,7 +13,6 @@ from jaxgen.runs.names import home_of
 from jaxgen.runs.settings import EVALUATE, Experiment, Settings
 from jaxgen.runs.stages import at_hand, rescheduled, stages
 from jaxgen.train import Hook, Window, fit, parallel
-from jaxgen.train.fit import INIT
 from jaxgen.train.hosts import ALONE, Processes
 from jaxgen.train.program import model_of_its_own
 
@@ -48,12 +47,8 @@ def again(
     batches = dataset.train.batches(seed=config.seed, batch_size=config.batch_size_for(len(dataset.train)))
     plan = stages(folder.manifest)
     ends = [*(stage["first"] for stage in plan[1:]), max(expected)]
-    state = start.kept(folder, jax.eval_shape(experiment.model.init, root, batches(0)))
-    if state is None:
-        state = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
+    state = start.kept(folder, jax.eval_shape(experiment.model.init, root, batches(0)))  # or None, for `fit` to make it
     windows: list[Window | None] = [None]
-    if max(expected) == 0:
-        compare(0, state)
     for stage, end in zip(plan, ends, strict=True):
         then = at_hand(dataclasses.replace(from_json(stage["config"], home_of(type(config))), **_place(config)))
         model = _model(then, experiment) if rescheduled(config, then) else experiment.model
@@ -88,6 +83,8 @@ def again(
             )
         if history.interrupted:
             return state, history.interrupted
+    if max(expected) == 0:  # of no step, no hook is called
+        compare(0, state)
     return state, None
 
 

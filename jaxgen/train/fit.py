@@ -104,7 +104,7 @@ def fit(
             return processes.any(received())
 
         if state is None:
-            state = model.init(jax.random.fold_in(key, INIT), batches(0))
+            state = parallel.begun(model.init, jax.random.fold_in(key, INIT), batches(0), mesh, shard_state)
             if not hasattr(state, "step"):
                 raise ValueError(
                     f"init must return a state with the number of its steps, state.step (int32 []), such as "

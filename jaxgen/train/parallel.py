@@ -99,6 +99,42 @@ def placed(state: Any, over: Mesh | None, shard_state: bool = False) -> Any:
     return jax.device_put(state, state_sharding(over, state), may_alias=False)
 
 
+def begun(
+    init: Callable[[PRNGKey, Batch], Any], key: PRNGKey, batch: Batch, over: Mesh | None, shard_state: bool = False
+) -> Any:
+    """A new state; one that will be divided among devices never lies whole on any of them.
+
+    Args:
+        init: Function of a model that makes it: (key, batch) -> state.
+        key: Key of its randomness.
+        batch: First batch.
+        over: Devices that train it; None for jax's default device.
+        shard_state: Whether it is divided among the devices.
+
+    Returns:
+        The state, divided or on the default device; the numbers are the same.
+    """
+    if over is None or not shard_state or over.devices.size == 1:
+        return init(key, batch)
+    like = jax.eval_shape(lambda key: init(key, batch), key)  # models look at the values of their first batch
+    shapes, tree = jax.tree.flatten(like)
+    shardings = jax.tree.leaves(state_sharding(over, like))
+    places = range(len(shapes))
+    # Two programs: a vector may be a sum over a matrix (of a spectral norm), whose order division would change.
+    matrices = [place for place in places if len(shapes[place].shape) > 1]
+    vectors = [place for place in places if len(shapes[place].shape) < 2]
+
+    def some(chosen: list[int], divided: bool) -> Any:
+        made = jax.jit(
+            lambda key, batch: [jax.tree.leaves(init(key, batch))[place] for place in chosen],
+            out_shardings=[shardings[place] if divided else replicated(over) for place in chosen],
+        )(*spread((key, batch), replicated(over)))
+        return jax.device_put(made, [shardings[place] for place in chosen])
+
+    leaves = dict(zip([*matrices, *vectors], [*some(matrices, True), *some(vectors, False)], strict=True))
+    return jax.tree.unflatten(tree, [leaves[place] for place in places])
+
+
 def at_rest(state: Any, over: Mesh) -> Any:
     """A traced state, held to `state_sharding`."""
     return jax.lax.with_sharding_constraint(state, state_sharding(over, state))

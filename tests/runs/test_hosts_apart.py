@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_there_or_a_copy_is_not_the_first_ones(tmp_path, mo
     (shared / ".shared-1").touch()
 
     def opened(name):
-        return hosts.opened(second([first, ".shared-1"]), tmp_path / name, RunFolder)
+        return hosts.opened(second([first, ".shared-1"]), tmp_path / name, lambda: RunFolder(tmp_path / name))
 
     assert isinstance(opened("shared"), hosts.FollowedFolder)
     for name in ("copy", "other", "nowhere"):

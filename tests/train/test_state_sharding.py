@@ -67,6 +67,46 @@ def test_one_device_holds_all():
 @pytest.mark.parametrize(
     "name",
     [
+        "vae-bernoulli",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gan-convolutional", "ddpm-learned-variance")),
+    ],
+)
+def test_a_new_state_begins_divided_with_the_bits_of_one_that_is_not(name):
+    model, dataset = MODELS[name]()
+    key, batch, over = jax.random.key(7), dataset.train.batches(seed=0, batch_size=BATCH)(0), parallel.mesh(4)
+    whole, divided = model.init(key, batch), parallel.begun(model.init, key, batch, over, True)
+    assert train.digest(divided) == train.digest(whole)
+    assert jax.tree.map(lambda leaf: leaf.sharding, divided) == parallel.state_sharding(over, whole)
+    assert any(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(divided))
+
+
+def test_a_new_state_lies_whole_on_no_device():
+    one = 2**20  # bytes of one of the two large arrays
+
+    def init(key, _batch):
+        return {"w": jax.random.normal(key, (512, 512)), "moments": jnp.zeros((512, 512)), "u": jnp.zeros(4096)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        programs, jit = [], jax.jit
+
+        def noted(function, **options):
+            compiled_by = jit(function, **options)
+
+            def call(*arguments):
+                programs.append(compiled_by.lower(*arguments).compile().memory_analysis())
+                return compiled_by(*arguments)
+
+            return call
+
+        patch.setattr(jax, "jit", noted)
+        parallel.begun(init, jax.random.key(0), {"x": jnp.zeros((BATCH, 2))}, parallel.mesh(4), True)
+    assert max(used.output_size_in_bytes for used in programs) < 2.1 * one / 4
+    assert max(used.temp_size_in_bytes for used in programs) < one
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         *("vae-bernoulli", "autoencoder", "gan", "ddpm-learned-variance"),
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("ensemble-of-vaes", "vae-accumulate-clip")),
     ],
