@@ -6,6 +6,7 @@ A model learns residuals of small patches; a whole picture of any size is restor
 at every level of noise (`jaxgen.paths.tiles`), so that there are no seams.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from jaxgen import data, ddpm, evaluate, nn, plot, require
-from jaxgen.core import Estimate, PRNGKey
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Dataset, Split, Standardise, low_resolution
 from jaxgen.data.low_resolution import Patches
 from jaxgen.evaluate import distortion
@@ -83,6 +84,48 @@ class Config(Settings):
         if self.size % 4:
             raise ValueError(f"size must be a multiple of 4, for a network that halves it twice, got {self.size}")
 
+    @abstractmethod
+    def restore_for(self, model: GenerativeModel, spec: Spec) -> Restore:
+        """The function that draws, or estimates, residuals of whole pictures.
+
+        Args:
+            model: The model.
+            spec: Description of the patches that it has learned.
+        """
+
+    def enlarge(
+        self,
+        key: PRNGKey,
+        model: GenerativeModel,
+        spec: Spec,
+        variables: Any,
+        low: np.ndarray,
+        factor: int,
+        num: int = 1,
+    ) -> np.ndarray:
+        """Enlarge a small picture of any size.
+
+        Args:
+            key: Root of all draws.
+            model: A model of this config.
+            spec: Description of the patches that it has learned.
+            variables: Its variables.
+            low: The picture, luminance [l, m] uint8.
+            factor: Factor of the enlargement, one of those that were learned.
+            num: Number of samples, sample k the same for any number.
+
+        Returns:
+            Samples [num, factor l, factor m] in grey levels, 0 .. 255, float64.
+
+        Raises:
+            ValueError: Another factor, dtype or shape.
+        """
+        require.one_of("factor", factor, self.factor)
+        if not isinstance(low, np.ndarray) or low.dtype != np.uint8 or low.ndim != 2:
+            raise ValueError(f"low must be a uint8 array [l, m], got {getattr(low, 'dtype', type(low).__name__)}")
+        restore = self.restore_for(model, spec)
+        return enlarged(restore, key, variables, low, factor, self.size, self.overlap, require.size("num", num))[1]
+
     def pictures(self) -> tuple[dict[str, Pictures], Pictures, Pictures]:
         """Pictures to be restored by the name of their folder, those to learn from, and those to validate on."""
         train, valid, test = _parted(low_resolution.pictures(self.data), whole=bool(self.test))
@@ -137,6 +180,37 @@ def _split(of: Patches) -> Split:
     return Split(of.residual, fields={"low": of.enlarged, "factor": of.factor})
 
 
+def enlarged(
+    restore: Restore, key: PRNGKey, variables: Any, low: np.ndarray, factor: int, size: int, overlap: int, num: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A small picture in a larger size: bicubic, and with the detail that a model adds.
+
+    Args:
+        restore: Function that draws residuals.
+        key: Root of all draws.
+        variables: Variables of the model.
+        low: The small picture, luminance [l, m] uint8.
+        factor: Factor of the enlargement.
+        size: Size of the tiles.
+        overlap: Pixels that tiles share.
+        num: Number of samples.
+
+    Returns:
+        The bicubic enlargement [h, w], and samples [num, h, w] in grey levels, 0 .. 255.
+    """
+    base = low_resolution.enlarged(low, factor)
+    # As large as a whole number of tiles, so that pictures of nearly one size share a program.
+    step = size - overlap
+    margins = [max(size, size + -(-max(0, n - size) // step) * step) - n for n in base.shape]
+    padded = np.pad(base, [(0, margin) for margin in margins], mode="symmetric")
+    # So many samples at a time as fill the processor, and no more than memory holds.
+    together = max(1, min(num, 2**20 // padded.size))
+    found = np.concatenate(
+        [host(restore(key, variables, padded, factor, first, together)) for first in range(0, num, together)]
+    )[:num, : base.shape[0], : base.shape[1]]
+    return base, np.clip(base + found, 0, 255)
+
+
 def restored(
     restore: Restore, key: PRNGKey, variables: Any, y: np.ndarray, factor: int, size: int, overlap: int, num: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,21 +227,12 @@ def restored(
         num: Number of samples.
 
     Returns:
-        The original cut to a multiple of the factor, the bicubic enlargement, and samples [num, h, w], all in grey
+        The original cut to a multiple of the factor, its bicubic enlargement, and samples [num, h, w], all in grey
         levels, 0 .. 255.
     """
     original = low_resolution.cut(y, factor)
-    base = low_resolution.enlarged(low_resolution.reduced(original, factor), factor)
-    # As large as a whole number of tiles, so that pictures of nearly one size share a program.
-    step = size - overlap
-    margins = [max(size, size + -(-max(0, n - size) // step) * step) - n for n in base.shape]
-    padded = np.pad(base, [(0, margin) for margin in margins], mode="symmetric")
-    # So many samples at a time as fill the processor, and no more than memory holds.
-    together = max(1, min(num, 2**20 // padded.size))
-    found = np.concatenate(
-        [host(restore(key, variables, padded, factor, first, together)) for first in range(0, num, together)]
-    )[:num, : base.shape[0], : base.shape[1]]
-    return original, base, np.clip(base + found, 0, 255)
+    low = low_resolution.reduced(original, factor)
+    return original, *enlarged(restore, key, variables, low, factor, size, overlap, num)
 
 
 def judged(x: np.ndarray, y: np.ndarray, factor: int) -> dict[str, float]:

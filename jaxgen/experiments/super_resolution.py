@@ -28,13 +28,6 @@ class Config(shared.Config):
         return ddpm.model(self.model.lasting(self.steps), spec)
 
     def restore_for(self, model: GenerativeModel, spec: Spec) -> shared.Restore:
-        """The function that draws residuals of whole pictures.
-
-        Args:
-            model: The model.
-            spec: Description of the patches that it has learned.
-        """
-
         @partial(jax.jit, static_argnames="num")
         def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             index = first + jnp.arange(num, dtype=jnp.int32)

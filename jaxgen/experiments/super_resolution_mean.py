@@ -26,13 +26,6 @@ class Config(shared.Config):
         return _mean.model(self.model.lasting(self.steps), spec)
 
     def restore_for(self, model: GenerativeModel, spec: Spec) -> shared.Restore:
-        """The function that estimates residuals of whole pictures.
-
-        Args:
-            model: The model.
-            spec: Description of the patches that it has learned.
-        """
-
         @partial(jax.jit, static_argnames="num")
         def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             del key, first

@@ -70,6 +70,19 @@ def test_a_picture_of_any_size(sampled):
     np.testing.assert_array_equal(original, y[:12, :27])
 
 
+def test_a_small_picture_of_the_users_own(sampled, dataset):
+    model, variables, _ = sampled
+    low = np.random.default_rng(0).integers(16, 236, (5, 9), np.uint8)
+    arguments = (jax.random.key(0), model, dataset.spec, variables)
+    x = TINY.enlarge(*arguments, low, 3, num=2)
+    assert x.shape == (2, 15, 27)
+    np.testing.assert_allclose(TINY.enlarge(*arguments, low, 3)[0], x[0], atol=1e-3)
+    with pytest.raises(ValueError, match=r"factor must be .*, got 4"):
+        TINY.enlarge(*arguments, low, 4)
+    with pytest.raises(ValueError, match=r"low must be a uint8 array \[l, m\], got float64"):
+        TINY.enlarge(*arguments, low / 255, 3)
+
+
 def test_the_regression_learns_the_mean(dataset):
     """Its loss is the squared error, and under one condition all its samples are the same."""
     model = MEAN.model_for(dataset.spec)
