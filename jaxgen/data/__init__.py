@@ -20,7 +20,7 @@ What does not fit into memory stays where it is: `open_folder`, `open_tfds` and 
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
-from jaxgen.data import low_resolution
+from jaxgen.data import bouncing_balls, low_resolution
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
@@ -53,6 +53,7 @@ __all__ = [
     "Stream",
     "ToRange",
     "binarized_mnist",
+    "bouncing_balls",
     "digits",
     "fashion_mnist",
     "from_arrays",

@@ -8,18 +8,21 @@ from jaxgen.plot.comparison import comparison
 from jaxgen.plot.curves import curves
 from jaxgen.plot.examples import examples
 from jaxgen.plot.fields import arrows, fields
-from jaxgen.plot.figures import save
+from jaxgen.plot.figures import Film, save
+from jaxgen.plot.film import film
 from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
 from jaxgen.plot.photographs import photographs
 from jaxgen.plot.points import scatter
 
 __all__ = [
+    "Film",
     "arrows",
     "comparison",
     "curves",
     "examples",
     "fields",
+    "film",
     "images",
     "lines",
     "page",

@@ -5,9 +5,23 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxgen import atomic
+
+
+class Film(NamedTuple):
+    """Frames of a moving picture, see `jaxgen.plot.film`.
+
+    Attributes:
+        frames: uint8 [t, h, w, 3].
+        milliseconds: Time that each is shown.
+    """
+
+    frames: np.ndarray
+    milliseconds: int
 
 
 def wrapped(text: str, inches: float, fontsize: int) -> str:
@@ -65,12 +79,12 @@ def put_away() -> Iterator[None]:
 
 
 def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
-    """Write a figure as PNG and close it.
+    """Write a figure as PNG and close it; a film as an animated PNG.
 
     Args:
-        figure: Figure from a function of this package.
+        figure: Figure or film from a function of this package.
         path: Path of the file, which appears whole or not at all.
-        dpi: Dots per inch.
+        dpi: Dots per inch of a figure; a film has its own.
 
     Returns:
         The path.
@@ -79,6 +93,13 @@ def save(figure: Any, path: Path | str, dpi: int = 150) -> Path:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(figure, Film):
+        from PIL import Image
+
+        first, *rest = (Image.fromarray(frame) for frame in figure.frames)
+        with atomic.writing(path) as file:
+            first.save(file, format="PNG", save_all=True, append_images=rest, duration=figure.milliseconds, loop=0)
+        return path
     try:
         with atomic.writing(path) as file:
             figure.savefig(file, format="png", dpi=dpi)
