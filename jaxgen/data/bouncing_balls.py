@@ -92,14 +92,14 @@ def _moving(key: PRNGKey, frames: int, balls: int) -> Array:
     key_x, key_v = jax.random.split(key)
     starts = jax.random.uniform(key_x, (_TRIES, balls, 2), jnp.float32, RADIUS, SIDE - RADIUS)
     apart = jnp.sqrt(jnp.sum(jnp.square(starts[:, :, None] - starts[:, None]), axis=-1))
-    touching = (apart < 2 * RADIUS) & ~jnp.eye(balls, dtype=bool)
+    touching = (apart < 2 * RADIUS) & ~jnp.eye(balls, dtype=bool)[None]
     x = starts[jnp.argmax(~touching.any(axis=(1, 2)))]
     v = jax.random.normal(key_v, (balls, 2), jnp.float32)
     v = v * (SPEED / jnp.sqrt(jnp.sum(jnp.square(v))))
 
     def frame(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
         now = state[0]
-        for _ in range(MOVES):
+        for _move in range(MOVES):
             state = moved(*state, 1 / MOVES)
         return state, now
 

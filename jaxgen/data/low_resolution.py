@@ -192,5 +192,5 @@ def _shrunk(y: np.ndarray, share: float) -> np.ndarray:
 def _bicubic(y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
-    image = Image.fromarray(y.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC)
+    image = Image.fromarray(y.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)

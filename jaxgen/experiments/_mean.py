@@ -95,5 +95,8 @@ def model(config: ddpm.Config, spec: Spec) -> GenerativeModel[TrainState, Parts]
         checked_draws(key, num, first)
         return mean(variables, num, condition)
 
-    objective = Objective(checked_init(init, net.fields), loss, evaluate, sample, Parts(mean))
+    def check(batch: Any) -> None:
+        space.require_storage(net.fields(batch)["x"], spec)
+
+    objective = Objective(checked_init(init, check), loss, evaluate, sample, Parts(mean))
     return learning.model(objective, config.optimizer.transformation(), ema_decay=config.ema_decay)

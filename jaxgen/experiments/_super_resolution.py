@@ -159,21 +159,27 @@ class Config(Settings):
 
 
 def _parted(pictures: Pictures, whole: bool) -> tuple[Pictures, Pictures, Pictures]:
-    """Pictures to learn from, to validate on and to test on; the last are left in the first if `whole`."""
+    """Pictures, or parts of them, to learn from, to validate on and to test on.
+
+    Args:
+        pictures: All of them.
+        whole: Whether none is needed for testing.
+    """
     names = list(pictures)
     if len(names) >= _FEW:
-        valid, test = names[_EVERY // 4 :: _EVERY], [] if whole else names[3 * _EVERY // 4 :: _EVERY]
-        parts = ([name for name in names if name not in {*valid, *test}], valid, test)
-        return tuple(  # type: ignore[return-value]
-            {name: pictures[name] for name in part} for part in parts
-        )
-    right = {name: y[:, round(y.shape[1] * (1 - _HELD_OUT)) :] for name, y in pictures.items()}
-    left = {name: y[:, : y.shape[1] - right[name].shape[1]] for name, y in pictures.items()}
-    upper, lower = (
+        valid = {name: pictures[name] for name in names[_EVERY // 4 :: _EVERY]}
+        test = {} if whole else {name: pictures[name] for name in names[3 * _EVERY // 4 :: _EVERY]}
+        return {name: y for name, y in pictures.items() if name not in valid and name not in test}, valid, test
+    where = {name: round(y.shape[1] * (1 - _HELD_OUT)) for name, y in pictures.items()}
+    left = {name: y[:, : where[name]] for name, y in pictures.items()}
+    right = {name: y[:, where[name] :] for name, y in pictures.items()}
+    if whole:
+        return left, right, {}
+    return (
+        left,
         {name: y[: len(y) // 2] for name, y in right.items()},
-        {n: y[len(y) // 2 :] for n, y in right.items()},
+        {name: y[len(y) // 2 :] for name, y in right.items()},
     )
-    return left, {**upper, **({f"{n} (below)": y for n, y in lower.items()} if whole else {})}, lower
 
 
 def _split(of: Patches) -> Split:

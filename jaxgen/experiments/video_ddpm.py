@@ -1,7 +1,6 @@
 """Video: the next frame given the past ones, of balls that bounce by their equations of motion."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -90,10 +89,9 @@ class Config(Settings):
         dataset = self.dataset()
         model = self.model_for(dataset.spec)
 
-        @partial(jax.jit, static_argnames="num")
-        def following(key: PRNGKey, variables: Any, past: Any, first: Any, num: int) -> Any:
-            """The frame after each of some windows, [num, size, size, 1] in [0, 1]."""
-            return model.sample(key, variables, num, first=first, condition={"past": past}, sampler=self.sampler)
+        def following(key: PRNGKey, variables: Any, past: Any) -> Any:
+            """The frame after each of some windows, [n, size, size, 1] in [0, 1]."""
+            return model.sample(key, variables, len(past), condition={"past": past}, sampler=self.sampler)
 
         def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
             found = _ddpm.estimates(model, dataset)(key, variables, split)
@@ -106,7 +104,7 @@ class Config(Settings):
             """Squared error of the next frame, summed over its pixels in [0, 1]."""
             past, truth = split.fields["past"], data.to_unit(split.x, dataset.spec)
             drawn = [
-                host(following(jax.random.fold_in(key, k), variables, past, 0, len(past)))
+                host(following(jax.random.fold_in(key, k), variables, past))
                 for k in counted(range(self.samples), "samples")
             ]
             guesses = {
@@ -125,7 +123,7 @@ class Config(Settings):
             frames = list(np.moveaxis(truth[:, : self.past], 1, 0))
             for i in counted(range(self.horizon), "frames"):
                 past = np.stack(frames[-self.past :], axis=-1)
-                x = host(following(jax.random.fold_in(key, i), variables, past, 0, self.rollouts))[..., 0]
+                x = host(following(jax.random.fold_in(key, i), variables, past))[..., 0]
                 frames.append(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8))
                 if rehearsing():  # one frame shows what the others would
                     frames += frames[-1:] * (self.horizon - 1)
@@ -148,7 +146,7 @@ class Config(Settings):
             num = min(8, len(dataset.test))
             past = dataset.test.fields["past"][:num]
             drawn = {
-                f"next frame, sample {k}": following(jax.random.fold_in(key, k), state.variables, past, 0, num)
+                f"next frame, sample {k}": following(jax.random.fold_in(key, k), state.variables, past)
                 for k in range(2)
             }
             given = {f"given, {self.past - i} before": past[..., i, None] / 255 for i in range(self.past)}
@@ -158,8 +156,10 @@ class Config(Settings):
 
         def film(key: PRNGKey, state: Any) -> Any:
             truth, drawn = rolled_out(key, state.variables)
-            title = f"{self.past} frames given, {self.horizon} drawn"
-            return plot.film({"by the equations of motion": truth, "drawn": drawn}, title=title)
+            title = f"{dataset.name} after {int(state.step)} steps"
+            moments = [f"given, {self.past - i} before" for i in range(self.past)]
+            moments += [f"drawn, {i + 1} ahead" for i in range(self.horizon)]
+            return plot.film({"by the equations of motion": truth, "drawn": drawn}, title=title, moments=moments)
 
         return Experiment(
             model=model,

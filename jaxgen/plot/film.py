@@ -1,6 +1,6 @@
 """Moving pictures: frames one after another, in an animated PNG that every browser plays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,27 +8,35 @@ import numpy as np
 from jaxgen import require
 from jaxgen.plot import checks
 from jaxgen.plot.figures import Film
-from jaxgen.plot.images import Range, as_images, draw, tiled, value_range
+from jaxgen.plot.images import as_images, tile, value_range
+
+_DPI, _NARROWEST = 100, 4.5
 
 
 def film(
-    videos: Mapping[str, Any], *, title: str, columns: int = 8, milliseconds: int = 150, zoom: int = 2, dpi: int = 80
+    videos: Mapping[str, Any],
+    *,
+    title: str,
+    moments: Sequence[str] | None = None,
+    columns: int = 8,
+    milliseconds: int = 200,
+    zoom: int = 3,
 ) -> Film:
     """Rows of videos that play together, each row with its name.
 
     Args:
         videos: Videos [n, t, h, w] or [n, t, h, w, 1 or 3] by name, of one length t.
         title: Title above all.
-        columns: Videos per row.
+        moments: Name of each frame, added to the title; None for its number.
+        columns: Videos per row at most.
         milliseconds: Time of a frame.
-        zoom: Pixels of the film per pixel of a video, about.
-        dpi: Dots per inch.
+        zoom: Pixels of the film per pixel of a video.
 
     Returns:
         The film; `plot.save` writes it as an animated PNG.
 
     Raises:
-        ValueError: No video, another shape, or different numbers of frames.
+        ValueError: No video, another shape, different numbers of frames, or of names for them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -36,26 +44,43 @@ def film(
     for name, value in {"columns": columns, "milliseconds": milliseconds, "zoom": zoom}.items():
         require.size(name, value)
     arrays = {
-        name: checks.numbers(name or "videos", x) for name, x in checks.groups("videos", videos, "videos").items()
+        name: checks.numbers(name or "videos", x)[:columns]
+        for name, x in checks.groups("videos", videos, "videos").items()
     }
-    lengths = {x.shape[1] if x.ndim in (4, 5) else -1 for x in arrays.values()}
-    if len(lengths) != 1 or lengths & {-1, 0}:
+    lengths = {x.shape[1] if x.ndim in (4, 5) else 0 for x in arrays.values()}
+    if len(lengths) != 1 or 0 in lengths:
         shapes = ", ".join(str(x.shape) for x in arrays.values())
         raise ValueError(f"videos must be [n, t, h, w] or [n, t, h, w, c] of one length t, got {shapes}")
+    length = lengths.pop()
+    names = [f"frame {t}" for t in range(length)] if moments is None else list(moments)
+    if len(names) != length:
+        raise ValueError(f"moments must be a name for each of {length} frames, got {len(names)}")
     values = value_range(list(arrays.values()), None, None)
-    first = {name: as_images(name or "videos", x[:columns, 0]) for name, x in arrays.items()}
-    width = zoom * max(len(x) * (x.shape[2] + 1) for x in first.values()) / dpi
-    heights = [zoom * (x.shape[1] + 2) / dpi for x in first.values()]
-    height = sum(heights) + 0.3 * len(heights) + 0.4
-    frames = []
-    for t in range(lengths.pop()):
-        figure = Figure(figsize=(max(width, 4.0), height), dpi=dpi, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        figure.suptitle(f"{title}: frame {t}", fontsize=9)
-        axes = figure.subplots(len(arrays), 1, squeeze=False, height_ratios=heights)[:, 0]
-        now = {name: x[:columns, t] for name, x in arrays.items()}
-        canvases, _ = tiled(now, columns, values.low, values.high)
-        draw(figure, list(axes), canvases, Range(values.low, values.high, stated=False), "gray", max(width, 4.0))
+    rows = {
+        name: [
+            tile(as_images(name or "videos", x[:, t]), len(x), vmin=values.low, vmax=values.high) for t in range(length)
+        ]
+        for name, x in arrays.items()
+    }
+    sizes = [frames[0].shape for frames in rows.values()]
+    width = max(zoom * max(size[1] for size in sizes) / _DPI, _NARROWEST)
+    heights = [width * size[0] / size[1] for size in sizes]
+    figure = Figure(figsize=(width, sum(heights) + 0.3 * len(heights) + 0.3), dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    heading = figure.suptitle("", fontsize=10)
+    shown = []
+    for axis, (name, frames) in zip(
+        figure.subplots(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0], rows.items(), strict=True
+    ):
+        shown.append(axis.imshow(np.squeeze(frames[0], -1) if frames[0].shape[-1] == 1 else frames[0], cmap="gray"))
+        shown[-1].set_clim(values.low, values.high)
+        axis.set_title(name, fontsize=9, loc="left")
+        axis.axis("off")
+    film = []
+    for t in range(length):
+        heading.set_text(f"{title}: {names[t]}")
+        for image, frames in zip(shown, rows.values(), strict=True):
+            image.set_data(np.squeeze(frames[t], -1) if frames[t].shape[-1] == 1 else frames[t])
         canvas.draw()
-        frames.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    return Film(np.stack(frames), milliseconds)
+        film.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return Film(np.stack(film), milliseconds)
