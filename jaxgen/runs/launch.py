@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import errno
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,25 +11,18 @@ import jax
 import numpy as np
 
 from jaxgen import plot
-from jaxgen.atomic import disk_is_full
 from jaxgen.core import Estimate
-from jaxgen.runs import continuing, described, environment, hosts, outside
-from jaxgen.runs import start as starting
-from jaxgen.runs.belonging import belongs, built, same_experiment
+from jaxgen.runs import hosts, outside
 from jaxgen.runs.finish import finish
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.names import home_of
-from jaxgen.runs.place import enough_space, lock, may_be_a_run
-from jaxgen.runs.rehearse import rehearsed
-from jaxgen.runs.settings import EVALUATE, PICTURE, Experiment, Settings
-from jaxgen.runs.stages import at_hand, go_on
+from jaxgen.runs.opening import Opened, opened
+from jaxgen.runs.settings import EVALUATE, PICTURE, Settings
+from jaxgen.runs.stages import at_hand
 from jaxgen.spelling import nearest
-from jaxgen.train import Checkpoints, History, Hook, NonFiniteError, Window, digest, fit, parallel
-from jaxgen.train.fit import INIT
+from jaxgen.train import History, Hook, NonFiniteError, Window, digest, fit, parallel
 from jaxgen.train.hosts import Processes, everyone
 from jaxgen.train.profile import profiled
 from jaxgen.train.program import model_of_its_own
-from jaxgen.train.progress import activity
 from jaxgen.train.tensorboard import TensorBoard
 
 EARLY = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -89,112 +80,11 @@ def train(
         HostError: Another process of the run has failed or ended.
     """
     processes = everyone()
+    progress = progress and processes.leads
     with processes.agreeing():
-        return _run(hosts.on_all_devices(config, processes), path, start, accept_changed, profile, progress, processes)
-
-
-def _run(
-    config: Settings,
-    path: Path | str,
-    start: Path | str | None,
-    accept_changed: bool,
-    profile: bool,
-    progress: bool,
-    processes: Processes,
-) -> Outcome:
-    hosts.same_program(processes, config)
-    may_be_a_run(path)
-    config, progress = config.located(), progress and processes.leads
-    asked = config.described()  # what cannot be kept is refused before there is a folder
-    begun = hosts.begun(processes, path)
-    if begun:
-        same_experiment(RunFolder(path), config, accept_changed, "resume")
-    experiment = built(RunFolder(path), config) if begun else config.build()
-    root = jax.random.key(config.seed)
-    train_split = experiment.dataset.train
-    batch_size = config.batch_size_for(len(train_split))
-    batches = train_split.batches(seed=config.seed, batch_size=batch_size)
-    mesh = parallel.mesh(config.devices) if config.devices > 1 else None
-    if batch_size % config.devices:
-        raise ValueError(f"batch_size must be a multiple of devices={config.devices}, got {batch_size}")
-    like = jax.eval_shape(experiment.model.init, root, batches(0))
-    dataset = experiment.dataset
-    hosts.same_data(processes, dataset)
-    spec = described.describe(dataset.spec, home_of(type(config)))
-    data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "spec": spec}
-    first, origin = None, None
-    if start is not None and not begun and processes.leads:
-        other = starting.other(start, config)
-        origin = starting.described(Path(start), other.state)
-        fresh = experiment.model.init(jax.random.fold_in(root, INIT), batches(0))
-        first = starting.adopted(fresh, other.state)
-    if not begun and processes.leads:  # before there is a folder, and before hours of training
-        with activity("rehearsal of the pictures and the report", enabled=progress):
-            rehearsed(experiment, root, like, batches(0))
-    size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
-
-    def require_space(checkpoints: int) -> None:
-        # The latest, the best, one more while it is being written, and 16 MiB for all else.
-        enough_space(path, max(config.keep + 3 - checkpoints, 2) * size + 2**24)
-
-    def opened(started: bool) -> RunFolder:
-        if not started:
-            require_space(checkpoints=0)
-            own = outside.entry_of(type(config))
-            return RunFolder.create(
-                path,
-                {
-                    "config": asked,
-                    **({} if own is None else {"experiment": own}),
-                    "environment": environment.describe(),
-                    "data": data,
-                    "best": experiment.best,
-                    "digests": {},
-                    "results": {},
-                    **({} if origin is None else {"start": origin}),
-                },
-            )
-        folder = RunFolder(path)
-        same_experiment(folder, config, accept_changed, "resume")
-        belongs(folder, config, fingerprint=experiment.dataset.fingerprint)
-        starting.same(folder, start)
-        continuing.tell_of_changes(folder)
-        if folder.manifest["data"].get("spec") is None:  # a run of before manifests had it
-            folder.update(data=data, best=experiment.best)
-        return folder
-
-    with contextlib.ExitStack() as held:
-        processes.together(lambda: held.enter_context(lock(path)) if processes.leads else None)
-        started = processes.first(lambda: (Path(path) / "manifest.json").exists())
-        folder = hosts.opened(processes, path, partial(opened, started))
-        try:
-            with Checkpoints(
-                folder.checkpoints, keep=config.keep, best=experiment.best, processes=processes
-            ) as checkpoints:
-
-                def reached() -> tuple[Any, Window | None]:
-                    continuing.not_beyond(folder, checkpoints, config)
-                    state, window = continuing.state_at(folder, checkpoints, like, config, mesh)
-                    if started:
-                        go_on(folder, config, 0 if state is None else int(state.step))
-                    if started and (state is None or int(state.step) < config.steps):
-                        require_space(len(checkpoints.steps()))
-                    if state is None and "start" in folder.manifest:
-                        state = starting.first_state(folder, config, experiment.model, root, batches(0), first)
-                    return state, window
-
-                def followed(step: int | None) -> tuple[Any, Window | None]:
-                    if step is not None and step > 0:
-                        return continuing.followed(checkpoints, like, step)
-                    return starting.kept(folder, like), None
-
-                at = hosts.led(processes, reached, followed)
-                return _train(experiment, config, folder, checkpoints, *at, batches, mesh, profile, progress, processes)
-        except Exception as error:
-            if not disk_is_full(error):
-                raise
-            message = f"no space left for the run in {path}; make some, then resume it: nothing saved is lost"
-            raise OSError(errno.ENOSPC, message) from error
+        config = hosts.on_all_devices(config, processes)
+        with opened(config, path, start, accept_changed, progress, processes) as run:
+            return _train(run, profile, progress, processes)
 
 
 def resume(
@@ -235,19 +125,8 @@ def _changed(config: Settings, changes: dict[str, Any]) -> Settings:
     return config if "devices" in changes else at_hand(config)
 
 
-def _train(
-    experiment: Experiment,
-    config: Settings,
-    folder: RunFolder,
-    checkpoints: Checkpoints,
-    state: Any,
-    window: Window | None,
-    batches: Any,
-    mesh: Any,
-    profile: bool,
-    progress: bool,
-    processes: Processes,
-) -> Outcome:
+def _train(run: Opened, profile: bool, progress: bool, processes: Processes) -> Outcome:
+    experiment, config, folder, checkpoints, state, window, batches, mesh = run
     root = jax.random.key(config.seed)
     model, dataset = experiment.model, experiment.dataset
     # A finished run is returned as it is: nothing is computed or written again.

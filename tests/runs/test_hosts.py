@@ -32,7 +32,7 @@ def assert_near(run, other):
 
 def alone(path, steps=4, **fields):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxgen.runs.launch.rehearsed", lambda *_: None)
+        patch.setattr("jaxgen.runs.opening.rehearsed", lambda *_: None)
         return runs.train(config(steps=steps, checkpoint_every=2, **fields), path, progress=False)
 
 

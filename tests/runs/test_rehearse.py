@@ -13,7 +13,7 @@ import pytest
 
 from jaxgen import data, ddpm, evaluate, gan, plot, rehearsal, runs, vae
 from jaxgen.experiments import _images, digits_ddpm, digits_gan, digits_vae, mnist_dcgan, mnist_ddpm, toy_ddpm
-from jaxgen.runs import launch
+from jaxgen.runs import opening
 from jaxgen.runs.rehearse import rehearsed
 
 # What the data say of labels that start at 1, and models of values far from unit scale.
@@ -242,7 +242,7 @@ def test_functions_that_need_values_are_left_there(monkeypatch):
 def test_a_rehearsal_computes_nothing_and_changes_no_bit(files, tmp_path, monkeypatch):
     config = digits_vae.Config(data=files["points"], model=VAE, **SHORT)
     outcome = runs.train(config, tmp_path / "with", progress=False)
-    monkeypatch.setattr(launch, "rehearsed", lambda *arguments: None)
+    monkeypatch.setattr(opening, "rehearsed", lambda *arguments: None)
     without = runs.train(config, tmp_path / "without", progress=False)
     assert outcome.folder.manifest["digests"] == without.folder.manifest["digests"]
     assert {path.name for path in outcome.folder.pictures.iterdir()} == {"final.png", "curves.png"}
