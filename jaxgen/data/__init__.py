@@ -10,8 +10,9 @@ that a checkpoint need not store; the functions of `space` carry them to where a
 
 The embedded digits need no download; `mnist`, `fashion_mnist` and `binarized_mnist` need the official files, and
 no tensorflow. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to the first sentence: their
-p_data is known, so that what a model misses of it can be counted. `from_arrays`, `from_file`, `from_folder` and
-`from_tfds` take what the user brings, and refuse by name what is not what it seems.
+p_data is known, so that what a model misses of it can be counted. So is that of `RandomField` (volumes) and
+`LinearQuadratic` (trajectories), given an observation too. `from_arrays`, `from_file`, `from_folder` and `from_tfds`
+take what the user brings, and refuse by name what is not what it seems.
 
 Real values in physical units are given a scale (`Standardise`, `ToRange`, `Arcsinh`, `Functions`): models compute on
 scaled values, and what they hand out and measure is in the data's own units.
@@ -27,11 +28,14 @@ from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.examples import Examples
 from jaxgen.data.folder import from_folder, open_folder
+from jaxgen.data.gaussians import Gaussian, observed_in_part
 from jaxgen.data.iterator import from_iterator
+from jaxgen.data.linear_quadratic import LinearQuadratic, Problem
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.names import load, located, names
 from jaxgen.data.pairs import Images
 from jaxgen.data.prepared import from_tfds, open_tfds
+from jaxgen.data.random_fields import PowerLaw, RandomField, observe, wavenumbers
 from jaxgen.data.scale import Arcsinh, Functions, Identity, Scale, Standardise, ToRange
 from jaxgen.data.source import BatchSource
 from jaxgen.data.space import from_model, from_signed, seen, to_model, to_seen, to_signed, to_unit
@@ -45,8 +49,13 @@ __all__ = [
     "Dataset",
     "Examples",
     "Functions",
+    "Gaussian",
     "Identity",
     "Images",
+    "LinearQuadratic",
+    "PowerLaw",
+    "Problem",
+    "RandomField",
     "Scale",
     "Split",
     "Standardise",
@@ -70,6 +79,8 @@ __all__ = [
     "low_resolution",
     "mnist",
     "names",
+    "observe",
+    "observed_in_part",
     "open_folder",
     "open_tfds",
     "ring",
@@ -81,4 +92,5 @@ __all__ = [
     "to_signed",
     "to_unit",
     "two_moons",
+    "wavenumbers",
 ]

@@ -1,6 +1,7 @@
 """Evaluation that knows no family: arrays and callables in, numbers out."""
 
 from jaxgen.evaluate.accuracy_score import classification_accuracy_score
+from jaxgen.evaluate.agreement import Agreement, agreements, gaussian_agreement
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, class_histogram, class_kl, train_classifier
 from jaxgen.evaluate.distortion import psnr, sharpness, spectral_distance, ssim
 from jaxgen.evaluate.features import Classifier, balanced_choice, few_label_accuracy, fine_tune, linear_probe
@@ -29,8 +30,10 @@ from jaxgen.evaluate.representation import (
 )
 from jaxgen.evaluate.samples import samples, takes_labels
 from jaxgen.evaluate.score import Conditions, Score, alike, leader, ranking
+from jaxgen.evaluate.spectrum import Spectrum, in_bins, power_spectrum
 
 __all__ = [
+    "Agreement",
     "Classifier",
     "Conditions",
     "DensityCoverage",
@@ -48,7 +51,9 @@ __all__ = [
     "RealImages",
     "Reference",
     "Score",
+    "Spectrum",
     "TrainedClassifier",
+    "agreements",
     "alike",
     "balanced_choice",
     "bits_per_dim",
@@ -66,6 +71,8 @@ __all__ = [
     "fine_tune",
     "frechet_bias",
     "frechet_distance",
+    "gaussian_agreement",
+    "in_bins",
     "kernel_distance",
     "kmeans_centroids",
     "largest_num",
@@ -82,6 +89,7 @@ __all__ = [
     "parzen_log_prob",
     "per_example",
     "pixel_features",
+    "power_spectrum",
     "precision_recall",
     "psnr",
     "ranking",

@@ -14,9 +14,11 @@ from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
 from jaxgen.plot.photographs import photographs
 from jaxgen.plot.points import scatter
+from jaxgen.plot.trajectories import Ways, trajectories
 
 __all__ = [
     "Film",
+    "Ways",
     "arrows",
     "comparison",
     "curves",
@@ -31,4 +33,5 @@ __all__ = [
     "save",
     "scatter",
     "tile",
+    "trajectories",
 ]

@@ -11,7 +11,7 @@ _WIDTH = 3.6
 
 
 def lines(
-    panels: Mapping[str, Mapping[str, tuple[Any, Any]]],
+    panels: Mapping[str, Mapping[str, tuple[Any, ...]]],
     *,
     title: str,
     x_label: str,
@@ -21,7 +21,8 @@ def lines(
     """Panels side by side, each with lines of its own.
 
     Args:
-        panels: Points (x [n], y [n]) of each line, by name of the panel and then of the line.
+        panels: Points (x [n], y [n]) of each line, by name of the panel and then of the line. With a third array, the
+            points stand alone, with error bars of that half length.
         title: Title of the figure.
         x_label: Name of x, with its unit.
         y_label: Name of y, with its unit.
@@ -42,11 +43,15 @@ def lines(
     figure, axes = figures.panels(len(panels), width=_WIDTH, height=3.0, title=title)
     for axis, (name, members) in zip(axes, panels.items(), strict=True):
         shown: dict[str, list[np.ndarray]] = {"x": [], "y": []}
-        for label, pair in checks.groups(f"panels[{name!r}]", members, "lines").items():
-            x, y = (checks.numbers(label or name or "a line", column) for column in pair)
-            if x.shape != y.shape or x.ndim != 1:
-                raise ValueError(f"{label or name} must be two arrays of one length, got {x.shape} and {y.shape}")
-            axis.plot(x, y, linewidth=1, marker="." if len(x) < 30 else None, label=label)
+        for label, columns in checks.groups(f"panels[{name!r}]", members, "lines").items():
+            x, y, *error = (checks.numbers(label or name or "a line", column) for column in columns)
+            if x.ndim != 1 or len(error) > 1 or any(column.shape != x.shape for column in (y, *error)):
+                shapes = " and ".join(str(column.shape) for column in (x, y, *error))
+                raise ValueError(f"{label or name} must be two arrays of one length, or three, got {shapes}")
+            if error:
+                axis.errorbar(x, y, error[0], fmt=".", linewidth=1, capsize=2, label=label)
+            else:
+                axis.plot(x, y, linewidth=1, marker="." if len(x) < 30 else None, label=label)
             shown["x"].append(x)
             shown["y"].append(y)
         figures.name_panel(axis, name, _WIDTH - 0.6)

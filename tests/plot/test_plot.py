@@ -135,3 +135,24 @@ def test_a_page_holds_all_that_it_shows(tmp_path):
     assert '<span class="good">good</span>' in text
     assert plot.page.write(text, tmp_path / "sub" / "page.html").read_text() == text
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["page.html"]
+
+
+def test_error_bars_stand_alone():
+    t = np.arange(1, 4)
+    figure = plot.lines({"": {"theory": (t, t), "samples": (t, t, 0.1 * t)}}, title="t", x_label="k")
+    axis = figure.axes[0]
+    assert len(axis.containers) == 1 and axis.get_lines()[0].get_label() == "theory"
+    with pytest.raises(ValueError, match="two arrays of one length, or three"):
+        plot.lines({"": {"samples": (t, t, t[1:])}}, title="", x_label="")
+
+
+def test_trajectories_beside_their_distribution():
+    ways = plot.Ways(
+        np.zeros((3, 4, 2)), np.zeros((4, 2)), np.tile(np.diag([1.0, 4.0]), (4, 1, 1)), {"goal": np.ones(2)}
+    )
+    figure = plot.trajectories({"one": ways}, title="t")
+    axis = figure.axes[0]
+    assert axis.get_title() == "one" and len(axis.patches) == 4 and len(axis.get_lines()) == 3 + 1 + 1
+    np.testing.assert_allclose(np.abs(axis.patches[0].get_xy()).max(axis=0), [2, 4], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"one must be samples \[n, T, 2\], mean"):
+        plot.trajectories({"one": ways._replace(mean=np.zeros((3, 2)))}, title="t")
