@@ -119,7 +119,7 @@ class Config(Settings):
                 start = held_out["start"][case, 0, :2]
                 mean, covariance = exact(case)
                 blocks = covariance.reshape(size, 6, size, 6)[np.arange(size), :2, np.arange(size), :2]
-                drawn = plans(key, state.variables, case, 30)[..., :2]
+                drawn = plans(key, state.variables, case, 12)[..., :2]
                 marks = {"start": start, "goal": goal}
                 ways[f"problem {case}, c = {cost:.2f}"] = plot.Ways(drawn, mean.reshape(size, 6)[:, :2], blocks, marks)
             title = f"plans after {int(state.step)} steps, seed {self.seed}: held-out problems, as they come"

@@ -56,9 +56,9 @@ def trajectories(groups: Mapping[str, Ways], *, title: str, columns: int = 3) ->
         values, vectors = np.linalg.eigh(covariance)
         roots = vectors * np.sqrt(np.maximum(values, 0))[:, None]
         for i, ring in enumerate(mean[:, :, None] + roots @ circle):
-            axis.fill(*ring, color="tab:orange", alpha=0.15, linewidth=0, label=None if i else "exact, 2 deviations")
+            axis.fill(*ring, color="tab:orange", alpha=0.05, linewidth=0, label=None if i else "exact, 2 deviations")
         for i, way in enumerate(x):
-            axis.plot(*way.T, color="tab:blue", alpha=0.5, linewidth=0.6, label=None if i else f"{len(x)} samples")
+            axis.plot(*way.T, color="tab:blue", alpha=0.7, linewidth=0.7, label=None if i else f"{len(x)} samples")
         axis.plot(*mean.T, color="black", linewidth=1.2, label="exact mean")
         for mark, (label, place) in zip("o*s^", ways.marks.items(), strict=False):
             axis.plot(*np.asarray(place), mark, color="tab:red", label=label)
