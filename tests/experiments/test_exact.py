@@ -1,6 +1,7 @@
 """The experiments whose answers are known exactly: what is given, what is refused, and shortened runs."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +50,9 @@ def test_a_shift_of_the_torus_shifts_the_prediction():
     net = SMALL.network(spec, 1)
     x, t = jax.random.normal(jax.random.key(0), (2, 4, 4, 4, 1)), jnp.array([1, 3], jnp.int32)
     params = jax.tree.map(lambda p: p + 0.1, net.init(jax.random.key(1), x, t))
-    found = net.apply(params, jnp.roll(x, 2, axis=2), t)
-    expected = jnp.roll(net.apply(params, x, t).prediction, 2, axis=2)
+    found: Any = net.apply(params, jnp.roll(x, 2, axis=2), t)
+    still: Any = net.apply(params, x, t)
+    expected = jnp.roll(still.prediction, 2, axis=2)
     np.testing.assert_allclose(found.prediction, expected, rtol=1e-4, atol=1e-5)
 
 
