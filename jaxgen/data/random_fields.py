@@ -99,6 +99,7 @@ class RandomField:
     def __post_init__(self):
         object.__setattr__(self, "shape", require.sizes("shape", self.shape, fewest=1))
         require.number("cell", self.cell, above=0)
+        require.fields(self)
 
     @property
     def mode_variances(self) -> Float64[np.ndarray, "*shape"]:

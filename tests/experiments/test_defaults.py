@@ -148,6 +148,7 @@ def test_a_run_on_a_folder_from_defaults_to_report(tmp_path, folder):
     assert "share/0" not in found
 
 
+@pytest.mark.slow
 def test_a_bound_of_any_number_of_draws(tmp_path, folder):
     small = vae.Config(latent_dim=2, hidden=(4,))
     config = mnist_vae.Config(data=folder, steps=2, importance_samples=3, binarisations=1, model=small)

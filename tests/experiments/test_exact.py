@@ -93,6 +93,7 @@ def test_configs_that_cannot_be(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_volumes_from_training_to_the_spectrum(tmp_path):
     found = runs.train(VOLUMES, tmp_path, progress=False).results["test"]
     assert found["entropy"].value == pytest.approx(FIELD.entropy())
