@@ -304,6 +304,25 @@ def shown(config: Config) -> tuple[str, np.ndarray]:
     return Path(name).stem, y[top : top + most, left : left + most]
 
 
-def row(pictures: Mapping[str, np.ndarray], title: str) -> Any:
-    """Pictures side by side under their names, in grey levels."""
-    return plot.photographs({name: x / 255 for name, x in pictures.items()}, title=title)
+def compared(
+    config: Config, restore: Restore, key: PRNGKey, state: Any, num: int, estimates: Callable[[np.ndarray], Any]
+) -> Any:
+    """A figure of one picture: bicubic, as a model restores it, and the original, with the PSNR of each.
+
+    Args:
+        config: The experiment's config.
+        restore: Function that draws residuals.
+        key: Root of all draws.
+        state: State of the model.
+        num: Number of samples.
+        estimates: (samples [num, h, w]) -> estimates [h, w] by name.
+    """
+    name, y = shown(config)
+    factor = config.factor[-1]
+    original, base, x = restored(restore, key, state.variables, y, factor, config.size, config.overlap, num)
+    seen = {"bicubic": base.astype(np.float64), **estimates(x)}
+    said = {f"{n}: {distortion.psnr(v, original, border=factor):.2f} dB": v for n, v in seen.items()}
+    return plot.photographs(
+        {n: v / 255 for n, v in {**said, "original": original}.items()},
+        title=f"{name}, x {factor}, after {int(state.step)} steps (PSNR of the luminance)",
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxgen import ddpm, evaluate, plot
+from jaxgen import ddpm, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import space
 from jaxgen.ddpm.sampler import noise
@@ -75,16 +75,10 @@ class Config(shared.Config):
             return plot.rows(groups, title=title, columns=16, cmap="gray")
 
         def restored(key: PRNGKey, state: Any) -> Any:
-            name, y = shared.shown(self)
-            factor = self.factor[-1]
-            original, base, x = shared.restored(
-                restore, key, state.variables, y, factor, self.size, self.overlap, self.samples
-            )
-            seen = {"bicubic": base.astype(np.float64), "sample 0": x[0]}
-            seen |= {f"mean of {len(x)}": x.mean(axis=0)} if len(x) > 1 else {}
-            said = {f"{n}: {evaluate.psnr(v, original, border=factor):.2f} dB": v for n, v in seen.items()}
-            title = f"{name}, x {factor}, after {int(state.step)} steps (PSNR of the luminance)"
-            return shared.row({**said, "original": original}, title)
+            def seen(x: np.ndarray) -> dict[str, np.ndarray]:
+                return {"sample 0": x[0], **({f"mean of {len(x)}": x.mean(axis=0)} if len(x) > 1 else {})}
+
+            return shared.compared(self, restore, key, state, self.samples, seen)
 
         def trade_off(key: PRNGKey, state: Any) -> Any:
             """Distortion and perception of the mean of k samples of one picture."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from jaxgen import evaluate, plot
@@ -67,13 +66,7 @@ class Config(shared.Config):
             return plot.rows(groups, title=title, columns=16, cmap="gray")
 
         def restored(key: PRNGKey, state: Any) -> Any:
-            name, y = shared.shown(self)
-            factor = self.factor[-1]
-            original, base, x = shared.restored(restore, key, state.variables, y, factor, self.size, self.overlap, 1)
-            seen = {"bicubic": base.astype(np.float64), "regression": x[0]}
-            said = {f"{n}: {evaluate.psnr(v, original, border=factor):.2f} dB": v for n, v in seen.items()}
-            title = f"{name}, x {factor}, after {int(state.step)} steps (PSNR of the luminance)"
-            return shared.row({**said, "original": original}, title)
+            return shared.compared(self, restore, key, state, 1, lambda x: {"regression": x[0]})
 
         return Experiment(
             model=model,
