@@ -214,6 +214,7 @@ def test_an_interrupted_import_is_no_traceback():
     assert (done.returncode, done.stderr) == (130, "jaxgen: interrupted\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_such_letters(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     code = "import sys; from jaxgen.cli import process, show; process.speak_plainly(); show.line('1 ± 2')"

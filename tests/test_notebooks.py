@@ -27,14 +27,9 @@ def run(path):
             plt.close("all")
 
 
-# Up to a minute each, most of it compilation: `make test` takes the shortest one, `make test-all` all of them.
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem[:2] in ("01", "02", "03") else ())
-        for path in NOTEBOOKS
-    ],
-)
+# Up to a minute each, most of it compilation.
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in NOTEBOOKS])
 def test_in_short(path, monkeypatch):
     monkeypatch.setenv("JAXGEN_NOTEBOOK_STEPS", "20")
     run(path)

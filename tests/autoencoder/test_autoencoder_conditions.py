@@ -127,7 +127,10 @@ OWN_DECODER = (
 )
 
 
-@pytest.mark.parametrize("condition", [{}, {"label": Embed(0.2)}], ids=["plain", "conditional"])
+@pytest.mark.parametrize(
+    "condition",
+    [pytest.param({}, marks=pytest.mark.slow, id="plain"), pytest.param({"label": Embed(0.2)}, id="conditional")],
+)
 def test_networks_of_the_users_own_train_and_resume(condition, tmp_path):
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 200)

@@ -65,7 +65,9 @@ def test_seeds_and_epochs_have_orders_of_their_own():
     np.testing.assert_array_equal(one, indices(data.batches(seed=0, batch_size=25), 8))
 
 
-@pytest.mark.parametrize(("n", "batch_size"), [(60_000, 128), (1797, 100), (65_537, 65_535)])
+@pytest.mark.parametrize(
+    ("n", "batch_size"), [(60_000, 128), (1797, 100), pytest.param(65_537, 65_535, marks=pytest.mark.slow)]
+)
 def test_late_steps_agree_with_unbounded_integers(n, batch_size):
     batches = Split(np.zeros(n, np.uint8)).batches(seed=0, batch_size=batch_size)
     for step in (0, 1, n // batch_size, n - 1, n, 123_456_789, 2**31 - 1):

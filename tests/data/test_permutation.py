@@ -48,7 +48,7 @@ def test_neighbours_in_the_order_are_independent(key, n):
         assert uniform(here * (n - 1) + (there - here) % n - 1, n * (n - 1)) > 1e-3
 
 
-@pytest.mark.parametrize("n", [5, 33])
+@pytest.mark.parametrize("n", [5, pytest.param(33, marks=pytest.mark.slow)])
 def test_consecutive_epochs_are_independent(key, n):
     order = orders(key, n, 60_000)
     for position in (0, n - 1):

@@ -290,6 +290,7 @@ def test_a_run_of_jaxgen_needs_no_experiment(here, capsys):
     assert code == 2 and "is of jaxgen's own jaxgen.experiments.digits_vae.Config; leave --experiment out" in line
 
 
+@pytest.mark.slow
 def test_runs_of_different_experiments_compare(here, capsys):
     text = EXPERIMENT.replace("latent_dim: int = 2", "latent_dim: int = 1").replace("class Wide", "class Other")
     (here / "other.py").write_text(text.replace("Narrow | Wide", "Narrow | Other"))

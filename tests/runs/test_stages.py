@@ -147,6 +147,7 @@ def test_another_number_of_devices_warns_and_goes_on(copied, trained, monkeypatc
     assert report.passed or (report.parted in (4, 6) and all(away < 1e-5 for away in report.near.values()))
 
 
+@pytest.mark.slow
 def test_a_run_whose_devices_share_the_state_goes_on_with_one(tmp_path):
     wide = dataclasses.replace(CONSTANT, model=dataclasses.replace(CONSTANT.model, hidden=(16,)))
     alone = runs.train(dataclasses.replace(wide, steps=6), tmp_path / "alone", progress=False)

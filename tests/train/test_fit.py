@@ -77,7 +77,7 @@ def test_a_metric_that_is_not_finite_stops_at_its_step(value, chunk_steps):
     assert saved == [5, 10]  # the bad state reaches no hook
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_training_and_nothing_is_lost(number):
     calls, model = [], counter()
     fit(1, model)  # what takes long in a short run is compilation

@@ -50,6 +50,7 @@ def test_an_error_ends_the_trace(tmp_path):
     jax.profiler.stop_trace()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, capsys):
     arguments = ["train", "digits_vae", "--steps", "4", "--batch-size", "16", "--model.hidden", "8"]
     path = tmp_path / "traced"
