@@ -1,6 +1,6 @@
 """The contract that every model of the library keeps, whatever its family.
 
-What is learned is an objective: pure functions of explicit keys and variables, which know no optimizer.
+A model learns an objective: pure functions of explicit keys and variables, which know no optimizer.
 
     init     (key, batch)                  -> variables
     loss     (variables, key, batch, step) -> (losses [B], what else is told)
@@ -54,8 +54,8 @@ RESERVED = ("x", "label", "mask", "index")
 Metrics: TypeAlias = Mapping[str, Array]
 
 Variables: TypeAlias = Mapping[str, Any]
-"""What a model has learned, all that inference needs: {"params": ..., and further collections of its network}; those of
-a game's two networks by their names, {"generator": ..., "discriminator": ...}."""
+"""Everything that a model has learned and inference needs: {"params": ..., and further collections of its network}, or
+those of a game's two networks by their names, {"generator": ..., "discriminator": ...}."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = 60

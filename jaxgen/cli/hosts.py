@@ -138,7 +138,7 @@ def among(arguments: Sequence[str]) -> Hosts:
 
 
 def _given(hosts: Hosts) -> dict[str, str | int]:
-    """What the flags say about the processes, or the environment in their place."""
+    """Numbers and addresses of the processes from the flags, or from the environment in their place."""
     found = {
         "coordinator_address": (hosts.coordinator, "coordinator", "JAX_COORDINATOR_ADDRESS"),
         "num_processes": (hosts.num_processes, "num-processes", "JAX_NUM_PROCESSES"),

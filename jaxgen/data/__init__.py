@@ -17,7 +17,7 @@ take what the user brings, and refuse by name what is not what it seems.
 Real values in physical units are given a scale (`Standardise`, `ToRange`, `Arcsinh`, `Functions`): models compute on
 scaled values, and what they hand out and measure is in the data's own units.
 
-What does not fit into memory stays where it is: `open_folder`, `open_tfds` and `Examples` read one example at a
+Data that do not fit into memory stay where they are: `open_folder`, `open_tfds` and `Examples` read one example at a
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 

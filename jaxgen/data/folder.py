@@ -20,7 +20,7 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.examples import Examples
 
 MAX_BYTES = 2**33
-"""What is decoded into memory at once: 8 GiB."""
+"""Limit of the images that are decoded into memory at once: 8 GiB."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -32,7 +32,7 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Ty
 
 
 class Header(NamedTuple):
-    """What the header of an image says: pixels, channels (1 or 3) and bits per channel (8 or 16)."""
+    """Header of an image: pixels, channels (1 or 3) and bits per channel (8 or 16)."""
 
     height: int
     width: int

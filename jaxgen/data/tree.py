@@ -1,4 +1,4 @@
-"""What the sub-folders of a folder of images say: splits and labels.
+"""Splits and labels, from the sub-folders of a folder of images.
 
     folder/*.png                        images without labels
     folder/cat/*.png, folder/dog/*.png  the names of the sub-folders, sorted, are the labels 0, 1, ...

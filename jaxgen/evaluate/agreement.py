@@ -16,7 +16,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         mean_error: Squared difference of the means, averaged over coordinates, in units of each one's exact variance.
-            What a finite number of exact samples would give is subtracted, so that exact samples have 0 on average.
+            The mean value of as many exact samples is subtracted, so that exact samples have 0 on average.
         variance_ratio: Variance of the samples over the exact one, averaged over coordinates; 1 for exact samples.
         covariance_ratio: The same over the principal directions of the exact covariance, tr(C^-1 S) / d: directions in
             which the exact spread is small count as much as the others. 1 for exact samples.

@@ -1,4 +1,4 @@
-"""What learnt features are worth to a supervised model: a linear probe, and fine-tuning on few labels.
+"""The worth of learnt features to a supervised model: a linear probe, and fine-tuning on few labels.
 
 An encoder that was trained without labels is judged by what a classifier makes of it. The probe leaves the encoder
 as it is and asks what a linear classifier sees in the features. Fine-tuning takes the encoder as the beginning of a

@@ -1,4 +1,4 @@
-"""What images are looked at through: features, by name and digest.
+"""Features through which images are compared, by name and digest.
 
 A distance between sets of images is one between their features and means nothing without them: Fréchet distances
 through two networks, or through two ports of one network, do not compare. `Features` is any function of images with

@@ -1,4 +1,4 @@
-"""What may be compared: sets of features, and sets of images."""
+"""Checks of sets that are compared: sets of features, and sets of images."""
 
 from typing import Any
 

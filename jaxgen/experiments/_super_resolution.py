@@ -1,4 +1,4 @@
-"""What super_resolution and super_resolution_mean share: the pictures, and how whole pictures are restored and judged.
+"""Parts that super_resolution and super_resolution_mean share: the pictures, and the report on whole ones.
 
     picture = enlarged + residual,      residual ~ p(residual | enlarged, factor)
 

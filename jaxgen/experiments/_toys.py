@@ -1,4 +1,4 @@
-"""What ring_gan and grid_gan share: several seeds side by side, modes counted, D held against the optimal D."""
+"""Parts that ring_gan and grid_gan share: several seeds side by side, modes counted, D held against the optimal D."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

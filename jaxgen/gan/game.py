@@ -41,7 +41,7 @@ P = TypeVar("P", covariant=True)
 
 @dataclass(frozen=True)
 class Game(Replaceable, Generic[P]):
-    """What the two players learn, as pure functions that know no optimizer.
+    """The objectives of two players, as pure functions that know no optimizer.
 
     Variables are {"generator": {"params": ..., ...}, "discriminator": {"params": ..., ...}}.
 

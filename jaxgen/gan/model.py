@@ -157,7 +157,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Game[Parts]
         return both.discriminator.apply(of_discriminator, x, forms)[0]
 
     def chosen(of: Any, label: Any, condition: Any, drawn: bool = False) -> dict[str, Array]:
-        """What a caller gives of the conditions, one value for each of the examples `of`, or of that many."""
+        """Conditions that a caller gives, one value for each of the examples `of`, or of that many."""
         num = of if isinstance(of, int) else int(jnp.shape(of)[0]) if jnp.ndim(of) else 1
         fields = condition_inputs.chosen(conditions, spec, num, label, condition)
         if "label" in conditions and conditions["label"].dropout == 0 and not drawn and "label" not in fields:

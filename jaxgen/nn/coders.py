@@ -103,7 +103,7 @@ def coders(
 
 
 def asked_beside(x: Any, conditions: Conditions, spec: Spec, label: Any, condition: Any) -> dict[str, Array]:
-    """What a caller gives of the conditions beside x or z, one value for each example.
+    """Conditions that a caller gives beside x or z, one value for each example.
 
     Raises:
         ValueError: A value that cannot be, or none where the model has never gone without one.
@@ -157,7 +157,7 @@ def latent_sampler(
 
 
 def checked_output(name: str, output: Any, shape: tuple[int, ...]) -> Array:
-    """What a network returned as float32, if it is floats of this shape.
+    """Output of a network as float32, if it is floats of this shape.
 
     Raises:
         ValueError: Something else; of a broadcast nobody would hear.

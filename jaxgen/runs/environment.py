@@ -1,4 +1,4 @@
-"""What the bits of a run depend on besides its config: versions, device, flags."""
+"""Causes of a run's bits besides its config: versions, device, flags."""
 
 import os
 import platform

@@ -110,7 +110,7 @@ def _training(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _devices(tree: dict[str, Any]) -> tuple[Any, bool]:
-    """What the order of sums depends on: how many devices, and whether they share the state."""
+    """Settings that the order of sums depends on: number of devices, and whether they share the state."""
     return tree.get("devices"), bool(tree.get("shard_state")) and tree.get("devices") != 1
 
 

@@ -3,14 +3,13 @@
 A checkpoint is a state, flat by path, and JSON beside it (see `checkpoint_meta`) with the digest of the state, which is
 verified on restore, so that a damaged checkpoint is noticed and the one before it is taken. Nothing is unpickled.
 
-orbax writes the files and reads the state. This module decides which checkpoints there are, which
+orbax writes the files and reads the state (`orbax_files`). This module decides which checkpoints there are, which
 are kept and which is the best, because a damaged small file must cost no more than its own checkpoint.
 """
 
 import contextlib
 import errno
 import functools
-import logging
 import math
 import shutil
 import warnings
@@ -25,16 +24,9 @@ import numpy as np
 from jaxgen import require
 from jaxgen.atomic import disk_is_full
 from jaxgen.digest import digest, flatten, structure
-from jaxgen.train import checkpoint_meta
-from jaxgen.train.hosts import ALONE, PATIENCE_SECONDS, LostHostError, Processes
+from jaxgen.train import checkpoint_meta, orbax_files
+from jaxgen.train.hosts import ALONE, LostHostError, Processes
 from jaxgen.train.writing import Writing
-
-_SECONDS = 5 * 10**9
-"""Time that orbax may take to write: it is measured by the wall clock, which may be set forward or back meanwhile, by
-decades where a machine starts in 1970 and then asks the network. A lock waits for 9e9 seconds at most."""
-
-_SECONDS_TOGETHER = PATIENCE_SECONDS
-"""The same where several processes write: so long each waits for one that neither writes nor fails."""
 
 _LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.deleted")
 
@@ -45,21 +37,6 @@ class DamagedCheckpointWarning(UserWarning):
 
 class OtherRunError(ValueError):
     """A checkpoint is whole but belongs to another model or run."""
-
-
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in record.pathname
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the log of orbax: its threads print tracebacks of errors that are raised here anyway."""
-    absl = logging.getLogger("absl")
-    absl.addFilter(_not_of_orbax)
-    try:
-        yield
-    finally:
-        absl.removeFilter(_not_of_orbax)
 
 
 class Checkpoints:
@@ -133,15 +110,17 @@ class Checkpoints:
         """
         # What one process refuses is refused by all before they write together.
         (leaves, whole), _ = self._processes.together(lambda: self._prepared(step, state, meta, metrics))
-        args: dict[str, Any] = {} if metrics is None else {"metrics": self._ocp.args.JsonSave(whole["metrics"])}
+        import orbax.checkpoint as ocp  # here: it takes longer to import than the rest of the library
+
+        args: dict[str, Any] = {} if metrics is None else {"metrics": ocp.args.JsonSave(whole["metrics"])}
         with self._written():
             saver = self._orbax()
             write = functools.partial(
                 saver.save,
                 self.folder / str(step),
-                args=self._ocp.args.Composite(
-                    state=self._ocp.args.StandardSave(leaves),
-                    meta=self._ocp.args.JsonSave(whole),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(leaves),
+                    meta=ocp.args.JsonSave(whole),
                     **args,
                 ),
             )
@@ -285,45 +264,15 @@ class Checkpoints:
                 raise
             error.add_note(str(other))
 
-    @functools.cached_property
-    def _ocp(self) -> Any:
-        # Imported here: orbax takes longer to import than the rest of the library.
-        import orbax.checkpoint as ocp
-
-        return ocp
-
     def _orbax(self) -> Any:
         """The writer of checkpoints in the background, made when it is first needed."""
         if self._saver is None:
-            from orbax.checkpoint.options import AsyncOptions
-
-            several = self._processes.count > 1
-            among = self._ocp.options.MultiprocessingOptions() if several else self._alone()
-            handler = self._ocp.CompositeCheckpointHandler(
-                composite_options=self._ocp.CompositeOptions(multiprocessing_options=among),
-                state=self._ocp.StandardCheckpointHandler(multiprocessing_options=among),
-                meta=self._ocp.JsonCheckpointHandler(multiprocessing_options=among),
-                metrics=self._ocp.JsonCheckpointHandler(filename="metrics", multiprocessing_options=among),
-            )
-            self._silence.enter_context(_quiet())  # until the last thread has ended
-            self._saver = self._ocp.AsyncCheckpointer(
-                handler,
-                async_options=AsyncOptions(
-                    timeout_secs=_SECONDS_TOGETHER if several else _SECONDS,
-                    barrier_sync_fn=(lambda **given: cast(Writing, self._together).meet(**given)) if several else None,
-                ),
-                multiprocessing_options=among,
+            self._silence.enter_context(orbax_files.quiet())  # until the last thread has ended
+            together = self._processes.count > 1
+            self._saver = orbax_files.writer(
+                (lambda **given: cast(Writing, self._together).meet(**given)) if together else None
             )
         return self._saver
-
-    def _alone(self) -> Any:
-        """Options of orbax by which this process waits for no other."""
-        if jax.process_count() == 1:
-            return self._ocp.options.MultiprocessingOptions()
-        own = jax.process_index()
-        return self._ocp.options.MultiprocessingOptions(
-            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
-        )
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
@@ -381,8 +330,7 @@ class Checkpoints:
 
     def _state(self, step: int, meta: dict[str, Any], like: Any) -> Any:
         target = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in flatten(like).items()}
-        with _quiet(), self._ocp.StandardCheckpointer(multiprocessing_options=self._alone()) as reader:
-            leaves = reader.restore(self.folder / str(step) / "state", target)
+        leaves = orbax_files.read(self.folder / str(step) / "state", target)
         if digest(leaves) != meta["digest"]:
             raise ValueError("the bytes of its state are not those that were saved (digest differs)")
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in flatten(like)])

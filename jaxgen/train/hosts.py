@@ -149,7 +149,7 @@ class Processes(NamedTuple):
         return tree if self.count == 1 else jax.tree.map(_own, tree)
 
     def _exchange(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        """What every process said, in their order; raise where one said that it failed."""
+        """Messages of all processes, in their order; raise where one said that it failed."""
         coordinator, wait = client(), _PATIENCE.get() * 1000
         number = next(_NUMBERS)
         place = f"jaxgen/{number}/"

@@ -1,4 +1,4 @@
-"""What several processes write together in the background: an error of one is an error of all.
+"""Files that several processes write together in the background: an error of one is an error of all.
 
 A writer such as orbax meets itself in all processes, in threads of its own. Where it fails in one of them, the others
 would wait for minutes. Here each process tells the others of its error, through the coordinator of `jax.distributed`,
@@ -51,7 +51,7 @@ class Writing:
             raise
 
     def failed(self) -> str | None:
-        """What the first process that could not write has told; None where all could so far."""
+        """Message of the first process that could not write; None where all could so far."""
         return next((said for _, said in sorted(client().key_value_dir_get(self._place))), None)
 
     def wait(self) -> None:

@@ -74,7 +74,7 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
         return variables
 
     def shown(x: Array, mask: Array | None) -> Array:
-        """What the encoder sees: 0 for dimensions that are not observed (Mattei & Frellsen 2019), and the mask."""
+        """Input of the encoder: x, 0 where it is not observed (Mattei & Frellsen 2019), and the mask."""
         seen = x if mask is None else jnp.where(mask, x, 0.0)
         if not config.see_mask:
             return seen
@@ -101,7 +101,7 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
 
 
 def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:
-    """What an encoder returned, if it is (mu, log_var).
+    """Output of an encoder, if it is (mu, log_var).
 
     Raises:
         ValueError: Something else, or another shape.

@@ -24,7 +24,7 @@ def test_the_border_does_not_count():
 
 
 def test_ssim_of_a_shift_in_brightness():
-    """Of flat pictures a and b only the means differ: (2 a b + c_1) / (a^2 + b^2 + c_1)."""
+    """Two flat pictures a and b differ in their means alone: (2 a b + c_1) / (a^2 + b^2 + c_1)."""
     a, b, c_1 = 100.0, 140.0, 2.55**2
     flat = np.ones((20, 20))
     assert evaluate.ssim(a * flat, b * flat) == pytest.approx((2 * a * b + c_1) / (a**2 + b**2 + c_1), rel=1e-9)

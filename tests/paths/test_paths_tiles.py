@@ -31,7 +31,7 @@ def test_the_window_is_symmetric_and_falls_to_the_edges():
 
 
 def test_a_local_prediction_is_the_same_in_tiles():
-    """What asks for its own pixel alone does not see the tiles; conditions are cut, or given whole, as it needs."""
+    """A prediction from each pixel alone does not see the tiles; conditions are cut, or given whole."""
     x = jax.random.normal(jax.random.key(0), (2, 11, 9, 3))
     low = jax.random.normal(jax.random.key(1), (2, 11, 9, 1))
     gain, t = jnp.array([2.0, 3.0]), jnp.array([1, 2], jnp.int32)

@@ -1,4 +1,4 @@
-"""What several processes write: the error of one ends the waiting of all."""
+"""Files that several processes write: the error of one ends the waiting of all."""
 
 import itertools
 import threading
