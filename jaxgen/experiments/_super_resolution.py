@@ -19,16 +19,15 @@ from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Dataset, Split, Standardise, low_resolution
 from jaxgen.data.low_resolution import Patches
 from jaxgen.evaluate import distortion
+from jaxgen.experiments import _restoration
+from jaxgen.experiments._restoration import Restore
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.progress import counted
-from jaxgen.rehearsal import host, rehearsing
+from jaxgen.rehearsal import rehearsing
 from jaxgen.runs import Settings
 
 Pictures: TypeAlias = Mapping[str, np.ndarray]
 """Luminance [h, w] uint8 by name."""
-
-Restore: TypeAlias = Callable[[PRNGKey, Any, np.ndarray, int, int, int], np.ndarray]
-"""(key, variables, enlarged [h, w] uint8, factor, first, num) -> residuals of samples k = first .. [num, h, w]."""
 
 _FEW = 20  # pictures, of which none is held out whole
 _EVERY = 20  # otherwise one of so many is held out
@@ -124,7 +123,9 @@ class Config(Settings):
         if not isinstance(low, np.ndarray) or low.dtype != np.uint8 or low.ndim != 2:
             raise ValueError(f"low must be a uint8 array [l, m], got {getattr(low, 'dtype', type(low).__name__)}")
         restore = self.restore_for(model, spec)
-        return enlarged(restore, key, variables, low, factor, self.size, self.overlap, require.size("num", num))[1]
+        return _restoration.enlarged(
+            restore, key, variables, low, factor, self.size, self.overlap, require.size("num", num)
+        )[1]
 
     def pictures(self) -> tuple[dict[str, Pictures], Pictures, Pictures]:
         """Pictures to be restored by the name of their folder, those to learn from, and those to validate on."""
@@ -186,74 +187,6 @@ def _split(of: Patches) -> Split:
     return Split(of.residual, fields={"low": of.enlarged, "factor": of.factor})
 
 
-def enlarged(
-    restore: Restore, key: PRNGKey, variables: Any, low: np.ndarray, factor: int, size: int, overlap: int, num: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """A small picture in a larger size: bicubic, and with the detail that a model adds.
-
-    Args:
-        restore: Function that draws residuals.
-        key: Root of all draws.
-        variables: Variables of the model.
-        low: The small picture, luminance [l, m] uint8.
-        factor: Factor of the enlargement.
-        size: Size of the tiles.
-        overlap: Pixels that tiles share.
-        num: Number of samples.
-
-    Returns:
-        The bicubic enlargement [h, w], and samples [num, h, w] in grey levels, 0 .. 255.
-    """
-    base = low_resolution.enlarged(low, factor)
-    # As large as a whole number of tiles, so that pictures of nearly one size share a program.
-    step = size - overlap
-    margins = [max(size, size + -(-max(0, n - size) // step) * step) - n for n in base.shape]
-    padded = np.pad(base, [(0, margin) for margin in margins], mode="symmetric")
-    # So many samples at a time as fill the processor, and no more than memory holds.
-    together = max(1, min(num, 2**20 // padded.size))
-    found = np.concatenate(
-        [host(restore(key, variables, padded, factor, first, together)) for first in range(0, num, together)]
-    )[:num, : base.shape[0], : base.shape[1]]
-    return base, np.clip(base + found, 0, 255)
-
-
-def restored(
-    restore: Restore, key: PRNGKey, variables: Any, y: np.ndarray, factor: int, size: int, overlap: int, num: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture that is reduced and restored.
-
-    Args:
-        restore: Function that draws residuals.
-        key: Root of all draws.
-        variables: Variables of the model.
-        y: The picture, luminance.
-        factor: Factor of the reduction.
-        size: Size of the tiles.
-        overlap: Pixels that tiles share.
-        num: Number of samples.
-
-    Returns:
-        The original cut to a multiple of the factor, its bicubic enlargement, and samples [num, h, w], all in grey
-        levels, 0 .. 255.
-    """
-    original = low_resolution.cut(y, factor)
-    low = low_resolution.reduced(original, factor)
-    return original, *enlarged(restore, key, variables, low, factor, size, overlap, num)
-
-
-def judged(x: np.ndarray, y: np.ndarray, factor: int) -> dict[str, float]:
-    """Every measure of one restored picture."""
-    return {
-        "psnr": distortion.psnr(x, y, border=factor),
-        "ssim": distortion.ssim(x, y, border=factor),
-        "sharpness": distortion.sharpness(x, y, border=factor),
-        "spectral_distance": distortion.spectral_distance(x, y, lowest=0.5 / factor, border=factor),
-    }
-
-
-UNITS = {"psnr": "dB", "ssim": "", "sharpness": "of the original", "spectral_distance": "dB"}
-
-
 def report(
     config: Config, restore: Restore, key: PRNGKey, variables: Any, numbers: Mapping[str, int]
 ) -> dict[str, Estimate]:
@@ -277,21 +210,19 @@ def report(
         todo = todo[:1]
     for folder, factor, y in counted(todo, "pictures", len(todo)):
         num = max(numbers.values())
-        original, base, x = restored(restore, key, variables, y, factor, config.size, config.overlap, num)
+        original, base, x = _restoration.restored(restore, key, variables, y, factor, config.size, config.overlap, num)
         estimates = {"bicubic": base.astype(np.float64), **{name: x[:k].mean(axis=0) for name, k in numbers.items()}}
         for name, estimate in estimates.items():
             # Between one sample and all of them, the two ends of the trade-off are enough.
             between = name not in ("bicubic", *list(numbers)[:1], *list(numbers)[-1:])
-            for measure, value in judged(estimate, original, factor).items():
+            for measure, value in _restoration.judged(estimate, original, factor).items():
                 if between and measure not in ("psnr", "spectral_distance"):
                     continue
                 found.setdefault(f"{folder}/x{factor}/{name}/{measure}", []).append(value)
-    return {name: evaluate.estimate(np.array(values), UNITS[name.rpartition("/")[2]]) for name, values in found.items()}
-
-
-def powers(num: int) -> list[int]:
-    """1, 2, 4, ... and at last `num`."""
-    return sorted({*(2**i for i in range(num.bit_length()) if 2**i <= num), num})
+    return {
+        name: evaluate.estimate(np.array(values), _restoration.UNITS[name.rpartition("/")[2]])
+        for name, values in found.items()
+    }
 
 
 def shown(config: Config) -> tuple[str, np.ndarray]:
@@ -319,7 +250,9 @@ def compared(
     """
     name, y = shown(config)
     factor = config.factor[-1]
-    original, base, x = restored(restore, key, state.variables, y, factor, config.size, config.overlap, num)
+    original, base, x = _restoration.restored(
+        restore, key, state.variables, y, factor, config.size, config.overlap, num
+    )
     seen = {"bicubic": base.astype(np.float64), **estimates(x)}
     said = {f"{n}: {distortion.psnr(v, original, border=factor):.2f} dB": v for n, v in seen.items()}
     return plot.photographs(

@@ -14,8 +14,9 @@ from jaxgen import ddpm, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import space
 from jaxgen.ddpm.sampler import noise
-from jaxgen.experiments import _ddpm
+from jaxgen.experiments import _ddpm, _restoration
 from jaxgen.experiments import _super_resolution as shared
+from jaxgen.experiments._restoration import Restore
 from jaxgen.paths.tiles import tiled
 from jaxgen.runs import Experiment, pictures
 
@@ -27,7 +28,7 @@ class Config(shared.Config):
     def model_for(self, spec: Spec) -> GenerativeModel:
         return ddpm.model(self.model.lasting(self.steps), spec)
 
-    def restore_for(self, model: GenerativeModel, spec: Spec) -> shared.Restore:
+    def restore_for(self, model: GenerativeModel, spec: Spec) -> Restore:
         @partial(jax.jit, static_argnames="num")
         def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             index = first + jnp.arange(num, dtype=jnp.int32)
@@ -53,7 +54,7 @@ class Config(shared.Config):
         low, factor = (dataset.test.fields[name] for name in ("low", "factor"))
         one = {"low": low[0], "factor": int(factor[0])}
         given = {"low": low[:16], "factor": factor[:16]}
-        numbers = {"sample": 1, **{f"mean_of_{k}": k for k in shared.powers(self.samples) if k > 1}}
+        numbers = {"sample": 1, **{f"mean_of_{k}": k for k in _restoration.powers(self.samples) if k > 1}}
 
         def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
             found = _ddpm.estimates(model, dataset)(key, variables, split)
@@ -85,11 +86,11 @@ class Config(shared.Config):
             name, y = shared.shown(self)
             lines = {}
             for factor in self.factor:
-                original, base, x = shared.restored(
+                original, base, x = _restoration.restored(
                     restore, key, state.variables, y, factor, self.size, self.overlap, self.samples
                 )
-                found = [shared.judged(x[:k].mean(axis=0), original, factor) for k in shared.powers(len(x))]
-                bicubic = shared.judged(base.astype(np.float64), original, factor)
+                found = [_restoration.judged(x[:k].mean(axis=0), original, factor) for k in _restoration.powers(len(x))]
+                bicubic = _restoration.judged(base.astype(np.float64), original, factor)
                 lines[f"x {factor}: k = 1 .. {len(x)} samples"] = (
                     np.array([each["psnr"] for each in found]),
                     np.array([each["spectral_distance"] for each in found]),

@@ -13,6 +13,7 @@ from jaxgen import evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.experiments import _mean
 from jaxgen.experiments import _super_resolution as shared
+from jaxgen.experiments._restoration import Restore
 from jaxgen.paths.tiles import tiled
 from jaxgen.runs import Experiment, pictures
 
@@ -24,7 +25,7 @@ class Config(shared.Config):
     def model_for(self, spec: Spec) -> GenerativeModel:
         return _mean.model(self.model.lasting(self.steps), spec)
 
-    def restore_for(self, model: GenerativeModel, spec: Spec) -> shared.Restore:
+    def restore_for(self, model: GenerativeModel, spec: Spec) -> Restore:
         @partial(jax.jit, static_argnames="num")
         def restore(key: PRNGKey, variables: Any, enlarged: Array, factor: Any, first: Any, num: int) -> Array:
             del key, first

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxgen import ddpm, runs
-from jaxgen.experiments import _mean, _super_resolution, super_resolution, super_resolution_mean
+from jaxgen.experiments import _mean, _restoration, _super_resolution, super_resolution, super_resolution_mean
 
 NETWORK = ddpm.MLP((8,), time_features=4)
 MODEL = dataclasses.replace(_super_resolution.Config.model, network=NETWORK, schedule=ddpm.Cosine(4), num_draws=2)
@@ -65,7 +65,7 @@ def test_a_picture_of_any_size(sampled):
     """Sizes that are no multiple of the factor or of a tile, and smaller than one."""
     _, variables, restore = sampled
     y = np.random.default_rng(0).integers(16, 236, (13, 29), np.uint8)
-    original, base, x = _super_resolution.restored(restore, jax.random.key(0), variables, y, 3, 16, 4, 1)
+    original, base, x = _restoration.restored(restore, jax.random.key(0), variables, y, 3, 16, 4, 1)
     assert original.shape == base.shape == x.shape[1:] == (12, 27) and x.min() >= 0 and x.max() <= 255
     np.testing.assert_array_equal(original, y[:12, :27])
 
@@ -158,7 +158,7 @@ def test_from_training_to_the_last_picture(tmp_path, config):
     outcome = runs.train(dataclasses.replace(config, factor=(3,)), tmp_path, progress=False)
     found = outcome.results["test"]
     name = "regression" if config is MEAN else "sample"
-    assert {f"held_out/x3/{name}/{measure}" for measure in _super_resolution.UNITS} <= found.keys()
+    assert {f"held_out/x3/{name}/{measure}" for measure in _restoration.UNITS} <= found.keys()
     assert found["held_out/x3/bicubic/psnr"].unit == "dB"
     assert (tmp_path / "pictures" / "restored.png").exists()
     assert (tmp_path / "pictures" / "perception_distortion.png").exists() == (config is TINY)
