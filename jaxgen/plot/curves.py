@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from jaxgen.plot.figures import name_panel, panels
 
 _WIDTH = 3.2
@@ -65,7 +67,10 @@ def curves(
             axis.plot(*zip(*points, strict=True), linewidth=1, marker="." if len(points) < 30 else None, label=label)
         if levels and panel in levels:
             name, height = levels[panel]
-            axis.axhline(height, linewidth=1, linestyle="--", color="black", label=name)
+            # Many points, and not axhline, which the place of the legend takes no account of.
+            left, right = axis.get_xlim()
+            axis.plot(np.linspace(left, right, 100), np.full(100, height), "--", linewidth=1, color="black", label=name)
+            axis.set_xlim(left, right)
         name_panel(axis, panel, _WIDTH - 0.5)
         axis.set_xlabel("step", fontsize=8)
         axis.set_ylabel(units.get(panel, panel), fontsize=8)
