@@ -1,10 +1,11 @@
-"""The command line: `jaxgen train | resume | sample | evaluate | compare | verify | list | new`.
+"""The command line: `jaxgen train | resume | sample | evaluate | compare | gallery | verify | list | new`.
 
     jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--profile] [--seed N] [any field of its config]
     jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
     jaxgen sample RUN [--num N] [--out samples.npz] [any option of the model's own]
     jaxgen evaluate RUN [--split test] [--fidelity]
     jaxgen compare RUN RUN ...              a table, a picture and a page
+    jaxgen gallery RUN RUN ...              a page with the pictures, figures and settings of runs
     jaxgen verify RUN                       train again and compare, bit by bit
     jaxgen list                             the experiments
     jaxgen new NAME                         write NAME.py, an experiment of your own
@@ -20,7 +21,7 @@ Every field of an experiment's config is a flag. Whatever is done here can be do
 # All imports happen inside `main`, where an interruption is caught.
 import sys
 
-VERBS = ("train", "resume", "sample", "evaluate", "compare", "verify", "list", "new")
+VERBS = ("train", "resume", "sample", "evaluate", "compare", "gallery", "verify", "list", "new")
 
 
 def train(arguments: list[str]) -> int:

@@ -121,6 +121,21 @@ def compare(
     return 0
 
 
+def gallery(runs: tuple[Path, ...], /, out: Path = Path("gallery.html"), title: str | None = None) -> int:
+    """Write a page with the pictures, figures and settings of runs.
+
+    Args:
+        runs: Folders of the runs, in the order of the page.
+        out: The page, an HTML file that holds its pictures.
+        title: Title of the page; the names of the runs unless given.
+    """
+    from jaxgen import runs as module
+    from jaxgen.cli import show
+
+    show.line(f"look at {module.gallery(runs, out=out, title=title)}")
+    return 0
+
+
 def verify(
     run: Path,
     /,

@@ -21,6 +21,7 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 div.wide { overflow-x: auto; }
 img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
 code { background: var(--faint); padding: 0 .2em; border-radius: 3px; overflow-wrap: anywhere; }
+figure { margin: 1rem 0; } figcaption { font-size: .9rem; opacity: .8; }
 .good { color: #17692f; } .bad { color: #b3261e; font-weight: bold; }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6e3; background: #17181a; } .good { color: #7fd196; } .bad { color: #ff8a80; }
@@ -102,6 +103,16 @@ def picture(png: Path | bytes, description: str) -> part:
     content = png if isinstance(png, bytes) else Path(png).read_bytes()
     encoded = base64.b64encode(content).decode()
     return part(f'<img alt="{html.escape(description, quote=True)}" src="data:image/png;base64,{encoded}">')
+
+
+def figure(image: str, caption: str) -> str:
+    """A picture with the words under it."""
+    return f"<figure>\n{image}\n<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
+
+
+def details(summary: str, content: str) -> str:
+    """A part that is closed until it is clicked on."""
+    return f"<details>\n<summary>{html.escape(summary)}</summary>\n{content}\n</details>"
 
 
 def write(text: str, path: Path | str) -> Path:

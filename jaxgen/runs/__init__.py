@@ -9,6 +9,7 @@ The same from a notebook and from the command line:
     outcome = runs.resume("runs/mine")
     report = runs.verify("runs/mine")
     runs.compare(["runs/mine", "runs/other"])
+    runs.gallery(["runs/mine", "runs/other"], out="gallery.html")
 
 A run of an experiment outside jaxgen is used with `experiment=`, its file, module or Config (`jaxgen.runs.outside`):
 
@@ -19,6 +20,7 @@ from jaxgen.runs import outside
 from jaxgen.runs.compare import Comparison, compare
 from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.gallery import gallery
 from jaxgen.runs.launch import Outcome, resume, train
 from jaxgen.runs.sampling import Samples, draw, sample
 from jaxgen.runs.settings import Experiment, Settings
@@ -38,6 +40,7 @@ __all__ = [
     "draw",
     "evaluate",
     "fidelity",
+    "gallery",
     "load",
     "load_model",
     "outside",
