@@ -13,7 +13,7 @@ from jax import lax
 
 from jaxgen.nn import Conv, conv_general_dilated
 
-CANONICAL = {1: "b0f_0io->b0f", 2: "b01f_01io->b01f", 3: "b012f_012io->b012f"}
+CANONICAL = {1: "b0f_0io->b0f", 2: "b01f_01io->b01f"}
 
 FAST_COMPILE: Any = {"xla_backend_optimization_level": 0}  # leaves the choice of convolutions as it is
 
@@ -35,6 +35,7 @@ GRID = [
     ((2, 5, 6, 3), (3, 5, 3, 2), 1, ((2, 1), (-1, 3)), (2, 3), 1),  # transposed, no whole number of steps
     ((1, 5, 4, 5, 2), (3, 2, 3, 2, 2), 2, "SAME", 1, 1),
     ((1, 5, 4, 3, 2), (4, 2, 1, 2, 2), (2, 2, 1), "SAME", 1, 1),
+    ((2, 5, 4, 3, 2), (3, 2, 2, 2, 3), (2, 1, 1), ((-1, 3), (1, 0), (1, 1)), (2, 1, 1), (2, 1, 1)),
 ]
 
 
@@ -110,8 +111,8 @@ def test_equals_lax_to_second_order_and_keeps_the_fast_order_in_a_loop(case):
         jax.jit(theirs, compiler_options=FAST_COMPILE)(x, kernel),
         1e-5,
     )
-    # (A convolution of 1 x 1 becomes a matrix product.)
-    assert set(convolutions_of(compiled)) <= {CANONICAL[x.ndim - 2]}
+    # (A convolution of 1 x 1 becomes a matrix product; three dimensions become two.)
+    assert set(convolutions_of(compiled)) <= {CANONICAL[min(x.ndim - 2, 2)]}
 
 
 @pytest.mark.parametrize("case", GRID[4:6], ids=str)

@@ -8,8 +8,8 @@ times slower inside `lax.scan`.
 
 Both gradients are convolutions themselves. Here they are written as such in the fast order, the transpositions made
 explicitly and the smaller operand sliding over the larger. On top of that each convolution takes the form that is
-fastest for it: `_by_phases` where strides divide the kernel and for transposed convolutions, `_by_taps` for few output
-channels, `_exchanged` where the kernel is the larger operand, `_fast` elsewhere.
+fastest for it: `_by_phases` where strides divide the kernel and for transposed convolutions, `_by_slices` in three
+dimensions, `_by_taps` for few output channels, `_exchanged` where the kernel is the larger operand, `_fast` elsewhere.
 
 Every function takes `convolve(x, kernel, window)` for the convolutions it is made of: the primitive of
 `jaxgen.nn.convolution`, whose gradients come back here.
@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgen.nn.phases import channels_to_phases, cut, phases_to_channels
 from jaxgen.nn.precision import wide
@@ -41,6 +42,8 @@ def convolution(x: Image, kernel: Kernel, window: Window, convolve: Convolve) ->
     transposed = _one_sided(window) and max(window.lhs_dilation) > 1
     if _splits(window, kernel.shape) or (transposed and points_k <= points_x):
         return _by_phases(x, kernel, window, convolve)
+    if x.ndim == 5:
+        return _by_slices(x, kernel, window, convolve)
     if plain and kernel.shape[-1] <= _FEW_OUTPUTS and points_k <= _FEW_TAPS:
         return _by_taps(x, kernel, window)
     if points_k > points_x or few:
@@ -129,6 +132,27 @@ def _by_phases(x: Image, kernel: Kernel, window: Window, convolve: Convolve) -> 
     kernel = phases_to_channels(kernel.swapaxes(-1, -2), steps, 0, turned=True).swapaxes(-1, -2)
     y = channels_to_phases(convolve(x, kernel, padded), steps)
     return cut(y, [s - 1 - low - s * begin for s, low, begin in zip(steps, lows, first, strict=True)], size)
+
+
+def _by_slices(x: Image, kernel: Kernel, window: Window, convolve: Convolve) -> Output:
+    """The same convolution in one dimension less: its outputs along the first are examples, its taps are channels.
+
+    y_n = sum_k x_{s n + d k} kernel_k along the first dimension. The compiler's own convolution of three dimensions
+    takes many times longer, to compile as well.
+    """
+    stride, (low, high) = window.strides[0], window.padding[0]
+    spread, hole = window.lhs_dilation[0], window.rhs_dilation[0]
+    rest = Window(
+        window.strides[1:], window.padding[1:], window.lhs_dilation[1:], window.rhs_dilation[1:], window.precision
+    )
+    taps = kernel.shape[0]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (low, high, spread - 1), *[(0, 0, 0)] * 3])
+    num = (x.shape[1] - hole * (taps - 1) - 1) // stride + 1
+    last = stride * (num - 1) + 1
+    seen = jnp.concatenate([lax.slice_in_dim(x, hole * k, hole * k + last, stride, 1) for k in range(taps)], axis=-1)
+    joined = jnp.moveaxis(kernel, 0, -3).reshape(*kernel.shape[1:-2], -1, kernel.shape[-1])
+    y = convolve(seen.reshape(-1, *seen.shape[2:]), joined, rest)
+    return y.reshape(len(x), num, *y.shape[1:])
 
 
 def _by_taps(x: Image, kernel: Kernel, window: Window) -> Output:
