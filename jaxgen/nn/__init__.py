@@ -14,6 +14,7 @@ from jaxgen.nn.phases import channels_to_phases, phases_to_channels
 from jaxgen.nn.pyramid import ConvDecoder, ConvEncoder, ConvTranspose, Downsample, Upsample, halvings
 from jaxgen.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed
 from jaxgen.nn.time import TimeEmbedding, fourier_embedding, sinusoidal_embedding
+from jaxgen.nn.transformer import Transformer, TransformerEncoder
 from jaxgen.nn.unet import UNet
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "SpectralEmbed",
     "TimeEmbedding",
     "TokenConditions",
+    "Transformer",
+    "TransformerEncoder",
     "UNet",
     "Upsample",
     "attention",

@@ -20,6 +20,7 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.nn.conditions import Concat, Conditions, CrossAttend, Embed
 from jaxgen.nn.precision import wide
+from jaxgen.nn.transformer import TransformerEncoder
 
 
 class EmbedConditions(nn.Module):
@@ -68,7 +69,7 @@ class TokenConditions(nn.Module):
     """The tokens of all `CrossAttend` conditions, one sequence behind the other, with learned positions.
 
     A token has a row of a table, with one more row for "withheld"; a vector goes through a dense layer, in which the
-    flag for "withheld" has a row of its own.
+    flag for "withheld" has a row of its own. The `encoder` of a condition then lets its tokens look at each other.
 
     Attributes:
         conditions: Conditions by name; those of other kinds are left alone.
@@ -93,8 +94,11 @@ class TokenConditions(nn.Module):
             embedded = _embedded(form, self.spec.field(name).num_values, self.width, self.dtype, f"embed_{name}")
             shape = embedded.shape[1:]
             positions = self.param(f"positions_{name}", nn.initializers.normal(1.0), shape, jnp.float32)
-            tokens.append(embedded + positions.astype(self.dtype)[None])
+            placed = embedded + positions.astype(self.dtype)[None]
             kept = jnp.ones(form.shape[:2], jnp.bool_) if condition.padding is None else form != condition.padding
+            if condition.encoder is not None:
+                placed = TransformerEncoder(condition.encoder, self.dtype, name=f"encoder_{name}")(placed, kept)
+            tokens.append(placed)
             masks.append(kept)
         return Context(jnp.concatenate(tokens, axis=1), jnp.concatenate(masks, axis=1)) if tokens else None
 

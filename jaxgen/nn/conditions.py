@@ -32,6 +32,7 @@ from jaxtyping import Array, Bool
 
 from jaxgen import require
 from jaxgen.core import Field, PRNGKey, Spec
+from jaxgen.nn.transformer import Transformer
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,16 @@ class CrossAttend:
     Args:
         dropout: Probability with which an example's condition is withheld in training.
         padding: The token that fills up short sequences, which is never attended to; None where there is none.
+        encoder: Network in which the embedded tokens look at each other first, trained along: an encoder of text, say;
+            None for tokens as they are.
 
     Raises:
-        ValueError: A probability outside [0, 1), or a token below 0.
+        ValueError: A probability outside [0, 1), a token below 0, or an encoder that is none.
     """
 
     dropout: float = 0.1
     padding: int | None = None
+    encoder: Transformer | None = None
 
     def __post_init__(self):
         require.number("dropout", self.dropout, 0, below=1)

@@ -66,6 +66,11 @@ QUICK = {
     "ConditionVector": (condition_layers.ConditionVector(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
     "AppendConditions": (condition_layers.AppendConditions(CONDITIONS, SPEC, 4, dtype=F64), VECTOR, FORMS),
     "TokenConditions": (condition_layers.TokenConditions(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
+    "TransformerEncoder": (
+        nn.TransformerEncoder(nn.Transformer(1, 2, 1), dtype=F64),
+        (2, 3, 4),
+        np.arange(6).reshape(2, 3) % 4 > 0,
+    ),
     "vae-encoder": (vae_networks.Encoder((5,), 3, SPEC, features=(8,), dtype=F64), DIGIT),
     "vae-decoder": (vae_networks.Decoder((5,), SPEC, features=(8,), dtype=F64), VECTOR),
     "ddpm-mlp": of_ddpm(ddpm.MLP((6,), time_features=4)),
