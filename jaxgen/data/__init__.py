@@ -21,7 +21,7 @@ Data that do not fit into memory stay where they are: `open_folder`, `open_tfds`
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
-from jaxgen.data import bouncing_balls, low_resolution
+from jaxgen.data import bouncing_balls, captions, low_resolution, scenes
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
@@ -63,6 +63,7 @@ __all__ = [
     "ToRange",
     "binarized_mnist",
     "bouncing_balls",
+    "captions",
     "digits",
     "fashion_mnist",
     "from_arrays",
@@ -85,6 +86,7 @@ __all__ = [
     "open_tfds",
     "ring",
     "ring_centres",
+    "scenes",
     "seen",
     "swiss_roll",
     "to_model",

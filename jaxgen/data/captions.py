@@ -189,8 +189,9 @@ def drawn(
         ValueError: One thing alone where there must be a pair, or no scene in a thousand that is as it must be.
     """
     num = int(rng.choice(np.asarray(num_things)))
+    known = list(names)
     for _ in range(_TRIES):
-        chosen = [names[i] for i in rng.integers(0, len(names), num)]
+        chosen = [known[i] for i in rng.integers(0, len(names), num)]
         met = {frozenset((a, b)) for i, a in enumerate(chosen) for b in chosen[:i]}
         if bool(met & pairs) == with_pair:
             break

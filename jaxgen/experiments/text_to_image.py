@@ -20,15 +20,20 @@ from jaxgen.rehearsal import host, rehearsing
 from jaxgen.runs import Experiment, Settings
 from jaxgen.train import digest
 
-_DIGITS = {name: i for i, name in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])}
+_DIGITS: Mapping[str, int] = dict(
+    zip(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), range(10), strict=True)
+)
 
 THINGS: Mapping[str, Mapping[str, int]] = {
     "digits": _DIGITS,
     "mnist": _DIGITS,
     "fashion_mnist": {"trouser": 1, "dress": 3, "coat": 4, "sandal": 5, "bag": 8, "boot": 9},
 }
-"""Names of the things of each set of images, and their labels there. Of the garments those of one outline are left out
-but for one (T-shirt, pullover and shirt for the coat, the sneaker for the sandal): nobody tells them apart in 8 pixels."""
+"""Names of the things of each set of images, and their labels there.
+
+One garment of each outline is taken: nobody tells a coat from a pullover, a shirt or a T-shirt in 8 pixels, nor a
+sandal from a sneaker.
+"""
 
 _SHOWN = (
     Caption((captions.Thing("seven"),)),

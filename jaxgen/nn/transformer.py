@@ -79,7 +79,7 @@ class TransformerEncoder(nn.Module):
 
         for i in range(config.num_layers):
             qkv = dense(3 * width, f"qkv_{i}")(normalised(h, f"norm_attention_{i}")).reshape(heads)
-            seen = attention(*(qkv[:, :, part] for part in range(3)), mask).reshape(-1, width)
+            seen = attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], mask).reshape(-1, width)
             h = h + dense(width, f"attended_{i}", nn.initializers.zeros)(seen)
             hidden = dense(config.widening * width, f"hidden_{i}")(normalised(h, f"norm_hidden_{i}"))
             h = h + dense(width, f"out_{i}", nn.initializers.zeros)(nn.swish(hidden))

@@ -79,7 +79,7 @@ def test_pairs_that_are_held_out_never_meet_or_always_do():
             assert bool(met & pairs) == with_pair
     with pytest.raises(ValueError, match="pairs must let scenes of 1 things be drawn with one of them"):
         captions.drawn(np.random.default_rng(0), NAMES, (1,), pairs, with_pair=True)
-    with pytest.raises(ValueError, match="share must be a finite number at least 0 and at most 1, got 2.0"):
+    with pytest.raises(ValueError, match=r"share must be a finite number at least 0 and at most 1, got 2\.0"):
         captions.held_out(NAMES, 2.0, seed=0)
 
 
@@ -109,5 +109,5 @@ def test_a_text_that_cannot_be_said_is_refused(text, message):
 def test_a_vocabulary_that_is_none_is_refused(words):
     with pytest.raises(ValueError, match="words must"):
         Vocabulary(words)
-    with pytest.raises(ValueError, match="token must be an integer in 0..18"):
+    with pytest.raises(ValueError, match=r"token must be an integer in 0\.\.14, got 99"):
         WORDS.text(np.array([99], np.int32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen import data, ddpm, train
-from jaxgen.nn import Concat, CrossAttend, Embed
+from jaxgen.nn import Concat, CrossAttend, Embed, Transformer
 from jaxgen.optimizers import Adam, Cosine
 
 KEY = jax.random.key(0)
@@ -84,6 +84,7 @@ def fields_of_all_kinds():
         "low": x[:, ::2, ::2],
         "caption": rng.integers(0, 7, (200, 5)),
         "place": rng.normal(size=(200, 3)).astype(np.float32),
+        "vectors": rng.normal(size=(200, 3, 4)).astype(np.float32),
     }
     return data.from_arrays(x, label, levels=17, fields=fields, num_values={"low": 17}, valid=None)
 
@@ -93,6 +94,7 @@ ALL_KINDS = {
     "low": Concat(0.0),
     "caption": CrossAttend(0.5, padding=0),
     "place": Embed(0.5),
+    "vectors": CrossAttend(0.5, encoder=Transformer(num_layers=1, num_heads=2)),
 }
 UNET = ddpm.UNet(features=8, multipliers=(1, 1), num_groups=4, attention=(1,))
 
@@ -111,7 +113,7 @@ def test_conditions_of_all_kinds_together(network):
     batch = next(dataset.test.evaluation_batches(4))
     before = model.evaluate(KEY, state.variables, batch)["negative_bound"]
     changes = {"label": (batch["label"] + 1) % 10, "low": 16 - batch["low"], "caption": (batch["caption"] % 6) + 1}
-    for name, values in {**changes, "place": batch["place"] + 1}.items():
+    for name, values in {**changes, "place": batch["place"] + 1, "vectors": -batch["vectors"]}.items():
         changed = model.evaluate(KEY, state.variables, {**batch, name: values})["negative_bound"]
         assert not np.allclose(before, changed), name
     low = batch["low"][:3]

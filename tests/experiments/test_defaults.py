@@ -27,7 +27,15 @@ from jaxgen.runs import config as configs
 from jaxgen.runs import train
 
 X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
-GIVEN = ("super_resolution", "super_resolution_mean", "video_ddpm", "volumes_ddpm", "volumes_wiener", "planning_ddpm")
+GIVEN = (
+    "super_resolution",
+    "super_resolution_mean",
+    "text_to_image",
+    "video_ddpm",
+    "volumes_ddpm",
+    "volumes_wiener",
+    "planning_ddpm",
+)
 OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", *GIVEN)
 ON_IMAGES = [name for name in experiments.names() if name not in OF_THEIR_OWN]
 

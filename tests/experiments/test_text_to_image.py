@@ -137,6 +137,7 @@ def test_settings_that_cannot_be(fields, message):
 
 def test_the_text_is_encoded_where_the_network_attends():
     condition = text_to_image.Config.model.conditions["caption"]
+    assert isinstance(condition, nn.CrossAttend)
     assert condition.encoder == nn.Transformer() and condition.padding == captions.PADDING and condition.dropout > 0
 
 

@@ -1,5 +1,7 @@
 """The transformer encoder: its equation, what it looks at, and its place between tokens and networks."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,10 @@ def of(config, dtype=jnp.float32):
     return module, jax.tree.map(lambda p: jnp.asarray(0.5 * rng.normal(size=p.shape), jnp.float32), params)
 
 
+def out(module, params, *inputs) -> Any:
+    return module.apply(params, *inputs)
+
+
 def layer_norm(h, p):
     centred = h - h.mean(axis=-1, keepdims=True)
     return centred / np.sqrt(centred.var(axis=-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
@@ -34,7 +40,7 @@ def test_one_layer_is_the_equation():
     module, params = of(Transformer(num_layers=1, num_heads=2, widening=3))
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
     for tokens, mask, found in zip(
-        np.float64(TOKENS), np.asarray(MASK), module.apply(params, TOKENS, MASK), strict=True
+        np.asarray(TOKENS, np.float64), np.asarray(MASK), out(module, params, TOKENS, MASK), strict=True
     ):
         q, k, v = np.split(dense(layer_norm(tokens, p["norm_attention_0"]), p["qkv_0"]), 3, axis=-1)
         heads = []
@@ -50,29 +56,29 @@ def test_one_layer_is_the_equation():
 def test_before_training_each_token_is_only_normalised():
     module = TransformerEncoder(Transformer())
     params = module.init(jax.random.key(0), TOKENS)
-    found = module.apply(params, TOKENS)
+    found = out(module, params, TOKENS)
     np.testing.assert_allclose(found, layer_norm(TOKENS, {"scale": 1, "bias": 0}), rtol=1e-4, atol=1e-5)
 
 
 def test_a_token_looks_at_all_others_but_those_behind_the_mask():
     module, params = of(Transformer(num_heads=2))
-    found = module.apply(params, TOKENS, MASK)
+    found = out(module, params, TOKENS, MASK)
     for at, seen in ((1, True), (4, False)):
         changed = np.array(TOKENS)
-        changed[1, at] += 3
-        others = np.delete(np.abs(module.apply(params, jnp.asarray(changed), MASK) - found)[1], at, axis=0).max(axis=-1)
+        changed[1, at] = changed[1, at, ::-1]
+        others = np.delete(np.abs(out(module, params, jnp.asarray(changed), MASK) - found)[1], at, axis=0).max(axis=-1)
         assert (others > 1e-3).all() if seen else (others < 1e-5).all()
     order = np.array([3, 0, 4, 2, 1])  # without positions, the order of the tokens is that of the results
     np.testing.assert_allclose(
-        module.apply(params, TOKENS[:, order]), module.apply(params, TOKENS)[:, order], rtol=1e-4, atol=1e-4
+        out(module, params, TOKENS[:, order]), out(module, params, TOKENS)[:, order], rtol=1e-4, atol=1e-4
     )
 
 
 def test_half_precision():
     config = Transformer(num_heads=2)
-    exact = of(config)[0].apply(of(config)[1], TOKENS, MASK)
+    exact = out(*of(config), TOKENS, MASK)
     module, params = of(config, jnp.bfloat16)
-    found = module.apply(params, jnp.asarray(TOKENS, jnp.bfloat16), MASK)
+    found = out(module, params, jnp.asarray(TOKENS, jnp.bfloat16), MASK)
     assert found.dtype == jnp.bfloat16 and np.abs(np.asarray(found, np.float32) - exact).mean() < 0.1
 
 
@@ -98,17 +104,18 @@ GIVEN = {
 def test_an_encoder_comes_between_the_embedding_and_the_network(name, padding):
     """Of tokens and of vectors from elsewhere; without one the parameters are those of before."""
     plain = {name: CrossAttend(padding=padding)}
-    encoded = {name: CrossAttend(padding=padding, encoder=Transformer(num_layers=1, num_heads=2))}
+    encoder = Transformer(num_layers=1, num_heads=2)
+    encoded = {name: CrossAttend(padding=padding, encoder=encoder)}
     forms = conditions.given(plain, SPEC, GIVEN)
     layers = {kind: TokenConditions(choice, SPEC, E) for kind, choice in (("plain", plain), ("encoded", encoded))}
     params = {kind: layer.init(jax.random.key(0), forms)["params"] for kind, layer in layers.items()}
     assert params["plain"].keys() == {f"embed_{name}", f"positions_{name}"}
     assert params["encoded"].keys() == {*params["plain"], f"encoder_{name}"}
     own = dict(params["encoded"])
-    encoder = {"params": own.pop(f"encoder_{name}")}
-    tokens, mask = layers["plain"].apply({"params": own}, forms)
-    expected = TransformerEncoder(encoded[name].encoder).apply(encoder, tokens, mask)
-    found = layers["encoded"].apply({"params": params["encoded"]}, forms)
+    weights = own.pop(f"encoder_{name}")
+    tokens, mask = out(layers["plain"], {"params": own}, forms)
+    expected = out(TransformerEncoder(encoder), {"params": weights}, tokens, mask)
+    found = out(layers["encoded"], {"params": params["encoded"]}, forms)
     np.testing.assert_allclose(found.tokens, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found.mask, mask)
 

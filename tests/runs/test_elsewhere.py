@@ -100,7 +100,15 @@ def test_a_run_of_before_works_where_it_was_started(started, here, tmp_path, mon
 
 
 # Too large for a test, or of data with fields of their own (whose tests build them).
-GIVEN = ("super_resolution", "super_resolution_mean", "video_ddpm", "volumes_ddpm", "volumes_wiener", "planning_ddpm")
+GIVEN = (
+    "super_resolution",
+    "super_resolution_mean",
+    "text_to_image",
+    "video_ddpm",
+    "volumes_ddpm",
+    "volumes_wiener",
+    "planning_ddpm",
+)
 LARGE_OR_GIVEN = ("cifar10_ddpm", *GIVEN)
 
 
