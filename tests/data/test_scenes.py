@@ -43,7 +43,7 @@ def test_things_stand_in_their_cells_and_nothing_else_does():
         layout = next(each for each in captions.layouts(caption) if sorted(each) == sorted(wanted))
         layouts.add((caption.relations, layout))
         for cell in captions.CELLS:
-            found = scenes.thing_of(tuple(THINGS), drawn.cells[n][cell])
+            found = scenes.thing_of(tuple(THINGS), int(drawn.cells[n][cell]))
             ink = np.argwhere(cut[n][cell])
             if cell not in layout:
                 assert found is None and not len(ink)
