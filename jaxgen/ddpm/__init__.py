@@ -27,9 +27,10 @@ These functions take any `denoise(x_t, t) -> eps`, a function of arrays. `model(
 or an `MLP`, on L_simple or with a learned variance, as a model of the contract.
 """
 
-from jaxgen.ddpm import conditioning, objective, oracle, prediction, process, sampler, schedule, weighting
+from jaxgen.ddpm import conditioning, encoding, objective, oracle, prediction, process, sampler, schedule, weighting
 from jaxgen.ddpm.choices import DDIM, Ancestral, BetaVariance, DPMSolver, LearnedVariance, PosteriorVariance
 from jaxgen.ddpm.config import Config
+from jaxgen.ddpm.encoding import encode, translate
 from jaxgen.ddpm.flow import flow_log_prob
 from jaxgen.ddpm.model import Parts, model
 from jaxgen.ddpm.networks import MLP, Output, UNet
@@ -60,6 +61,8 @@ __all__ = [
     "Uniform",
     "V",
     "conditioning",
+    "encode",
+    "encoding",
     "flow_log_prob",
     "model",
     "objective",
@@ -68,5 +71,6 @@ __all__ = [
     "process",
     "sampler",
     "schedule",
+    "translate",
     "weighting",
 ]
