@@ -21,7 +21,7 @@ Data that do not fit into memory stay where they are: `open_folder`, `open_tfds`
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
-from jaxgen.data import bouncing_balls, captions, digit_frames, low_resolution, scenes
+from jaxgen.data import bouncing_balls, captions, colour, coloured_shapes, digit_frames, low_resolution, scenes
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
@@ -64,6 +64,8 @@ __all__ = [
     "binarized_mnist",
     "bouncing_balls",
     "captions",
+    "colour",
+    "coloured_shapes",
     "digit_frames",
     "digits",
     "fashion_mnist",

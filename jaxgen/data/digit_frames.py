@@ -1,8 +1,8 @@
 """Small pictures of one thing each, in frames of one size: what two sets of digits need to be two kinds of one event.
 
-The square around the centre of each picture's ink is cut out, as large as the widest ink of all, and resized. MNIST puts
-digits of at most 20 pixels by their centre of mass into 28 x 28, USPS fills 16 x 16 with them; framed, both fill the
-frame, and no label is used.
+The square around the centre of each picture's ink is cut out, as large as the widest ink of all, and resized. MNIST
+puts digits of at most 20 pixels by their centre of mass into 28 x 28, USPS fills 16 x 16 with them; framed, both fill
+the frame, and no label is used.
 """
 
 import jax

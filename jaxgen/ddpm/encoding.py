@@ -42,7 +42,8 @@ def encode(
                                                  b = sqrt(1 - alpha_bar_s) - a sqrt(1 - alpha_bar_t)
 
     whose right side is put into itself `iterations` times, beginning with x_s in the place of x_t: once is the usual
-    inversion, of first order; more come nearer to the exact inverse of the steps, where they converge. Nothing is drawn.
+    inversion, of first order; more come nearer to the exact inverse of the steps, where they converge. Nothing is
+    drawn.
 
     Args:
         denoise: (x_t, t) -> eps_hat; a variance fraction is ignored.

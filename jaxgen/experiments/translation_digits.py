@@ -69,7 +69,9 @@ class Config(Settings):
         self.require(size=8, translated=0, iterations=1, classifier_steps=1)
         require.integer("levels", self.levels, 1, self.model.schedule.num_timesteps, "the model's levels of noise")
         if not self.model.conditional:
-            raise ValueError("model.conditional must be True, for the model must know of which set a digit is, got False")
+            raise ValueError(
+                "model.conditional must be True, for the model must know of which set a digit is, got False"
+            )
 
     def digits(self) -> dict[str, Dataset]:
         """Both sets, framed alike, by their names.

@@ -24,7 +24,7 @@
     (||grad D|| - 1)^2; 1/2 ||grad D||^2        penalties.gradient_penalty, .r1_penalty, .r2_penalty; as a choice of the
                                                   model GradientPenalty, ZeroCentred
 
-`model(Config(...), spec)` puts them together.
+`model(Config(...), spec)` puts them together; `model_of` does so for a game with a loss of your own.
 """
 
 from jaxgen.gan import objective, oracle
@@ -43,7 +43,7 @@ from jaxgen.gan.losses import (
     Wasserstein,
     ZeroCentred,
 )
-from jaxgen.gan.model import Parts, model
+from jaxgen.gan.model import Parts, model, model_of
 from jaxgen.gan.networks import DCGAN, MLP, SNResNet
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "Wasserstein",
     "ZeroCentred",
     "model",
+    "model_of",
     "objective",
     "oracle",
 ]

@@ -73,7 +73,34 @@ def model(
         ValueError: Networks that cannot make such data, labels wanted where there are none, or augmentation of data
             that are not images. When traced: a batch that n_critic does not divide.
     """
-    game = objective(config, spec, network=network)
+    return model_of(objective(config, spec, network=network), config, spec, generator_tx, discriminator_tx)
+
+
+def model_of(
+    game: Game[Parts],
+    config: Config,
+    spec: Spec,
+    generator_tx: optax.GradientTransformation | None = None,
+    discriminator_tx: optax.GradientTransformation | None = None,
+) -> GenerativeModel[State, Parts]:
+    """A model that plays a game of your own: a GAN's with another loss in the place of one of its two, say.
+
+        game = gan.model(config, spec).objective
+        own = gan.model_of(game.replace(generator_loss=...), config, spec)
+
+    Args:
+        game: The game.
+        config: Configuration of the rounds: updates of D in each, optimizers, moving average, conditions.
+        spec: Spec of the data.
+        generator_tx: Optimizer of G in place of the config's.
+        discriminator_tx: Optimizer of D in place of the config's.
+
+    Returns:
+        The model; its state is a `State`.
+
+    Raises:
+        ValueError: When traced, a batch that n_critic does not divide.
+    """
     generator_tx = generator_tx or config.generator_optimizer.transformation()
     discriminator_tx = discriminator_tx or config.discriminator_optimizer.transformation()
     play_round = play(config, Losses(game.discriminator_loss, game.generator_loss), generator_tx, discriminator_tx)
