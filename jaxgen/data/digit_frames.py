@@ -8,38 +8,38 @@ the frame, and no label is used.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from jaxgen import require
 
 _INK = 0.25  # share of the top grey level from which on a pixel is ink
 
 
-def extent(x: UInt8[np.ndarray, "n h w 1"], levels: int = 256) -> int:
+def extent(x: Shaped[np.ndarray, "..."], levels: int = 256) -> int:
     """Side of the smallest square that holds the ink of every picture, in pixels.
 
     Args:
-        x: Bright ink on dark paper, 0 .. levels - 1.
+        x: Bright ink on dark paper [n, h, w, 1], uint8, 0 .. levels - 1.
         levels: Number of grey levels.
 
     Raises:
-        ValueError: A picture without ink.
+        ValueError: A picture without ink, or other arrays.
     """
     low, high = _box(x, levels)
     return int((high - low).max())
 
 
-def framed(x: UInt8[np.ndarray, "n h w 1"], side: int, size: int, levels: int = 256) -> UInt8[np.ndarray, "n s s 1"]:
+def framed(x: Shaped[np.ndarray, "..."], side: int, size: int, levels: int = 256) -> UInt8[np.ndarray, "n s s 1"]:
     """The square around the ink's centre of each picture, resized to size x size, in 0 .. 255.
 
     Args:
-        x: Bright ink on dark paper, 0 .. levels - 1.
+        x: Bright ink on dark paper [n, h, w, 1], uint8, 0 .. levels - 1.
         side: Side of the square in pixels of x; what lies beyond the picture is dark.
         size: Height and width of the result.
         levels: Number of grey levels of x.
 
     Raises:
-        ValueError: A picture without ink, or a size below 1.
+        ValueError: A picture without ink, other arrays, or a size below 1.
     """
     require.size("side", side)
     require.size("size", size)

@@ -10,7 +10,7 @@ Source: Song et al. 2021 (DDIM), section 4.3; Su et al. 2023 (dual diffusion imp
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ def encode(
     def step(x_s: Array, now: tuple[Array, Array, Array]) -> tuple[Array, None]:
         t, kept, added = now
 
-        def again(_: int, x_t: Array) -> Array:
+        def again(_: Any, x_t: Array) -> Array:
             eps_hat, _ = eps_and_fraction(denoise(x_t, jnp.broadcast_to(t, x_t.shape[:1])), x_t)
             return kept * x_s + added * eps_hat
 

@@ -176,14 +176,18 @@ def experiment(
         return plot.rows(seen, title=title, columns=len(luminance))
 
     first = few.fields["luminance"][0]
+
+    def samples(x: Any, title: str) -> Any:
+        luminance = np.broadcast_to(first, (*x.shape[:-1], 1))
+        seen = np.clip(colour.joined(luminance, host(x)), 0, 1)
+        return plot.rows({"": seen}, title=f"{title}: colourings of one picture", columns=8)
+
     return Experiment(
         model=model,
         dataset=dataset,
         evaluate=estimates,
         picture=picture,
-        samples=lambda x, title: plot.rows(
-            {"": np.clip(colour.joined(first, x), 0, 1)}, title=f"{title}: one picture", columns=8
-        ),
+        samples=samples,
         report=report,
         sampling={"condition": {"luminance": first}, **chosen},
         **options,

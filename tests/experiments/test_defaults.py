@@ -36,7 +36,8 @@ GIVEN = (
     "volumes_wiener",
     "planning_ddpm",
 )
-OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", *GIVEN)
+TRANSLATIONS = ("translation_ddpm", "translation_digits", "translation_gan", "translation_mean")
+OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", *GIVEN, *TRANSLATIONS)
 ON_IMAGES = [name for name in experiments.names() if name not in OF_THEIR_OWN]
 
 

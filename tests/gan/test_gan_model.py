@@ -268,3 +268,22 @@ def test_an_unconditional_model_takes_no_label(key):
         model.sample(key, state.variables, 2, label=1)
     with pytest.raises(ValueError, match="no condition"):
         model.sample(key, state.variables, 2, condition=1)
+
+
+def test_a_game_of_your_own_becomes_a_model(key):
+    """The family's own game is the family's model; with a constant in the place of G's loss G stays as it is."""
+    batch = plane_batch(key)
+    whole, game = gan.model(SMALL, PLANE), gan.model(SMALL, PLANE).objective
+    same = gan.model_of(game, SMALL, PLANE)
+    states = [model.step(key, model.init(key, batch), batch)[0] for model in (whole, same)]
+    assert train.digest(states[0]) == train.digest(states[1])
+
+    def constant(variables, key, batch, step):
+        losses, aux = game.generator_loss(variables, key, batch, step)
+        return 0 * losses, aux
+
+    own = gan.model_of(game.replace(generator_loss=constant), SMALL, PLANE)
+    state = own.init(key, batch)
+    after, _ = own.step(key, state, batch)
+    jax.tree.map(np.testing.assert_array_equal, after.generator.params, state.generator.params)
+    assert train.digest(after.discriminator) == train.digest(states[0].discriminator)

@@ -109,7 +109,8 @@ GIVEN = (
     "volumes_wiener",
     "planning_ddpm",
 )
-LARGE_OR_GIVEN = ("cifar10_ddpm", *GIVEN)
+TRANSLATIONS = ("translation_ddpm", "translation_gan", "translation_mean")
+LARGE_OR_GIVEN = ("cifar10_ddpm", *GIVEN, *TRANSLATIONS)
 
 
 @pytest.mark.parametrize("name", [n for n in experiments.names() if n not in LARGE_OR_GIVEN])
