@@ -62,7 +62,7 @@ def _box(x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("x must hold pictures with some ink each, got one without")
     low, high = [], []
     for axis in (2, 1):
-        there = ink.any(axis=axis)
+        there = np.asarray(ink.any(axis=axis))
         low.append(there.argmax(axis=1))
         high.append(there.shape[1] - there[:, ::-1].argmax(axis=1))
     return np.stack(low, axis=1), np.stack(high, axis=1)

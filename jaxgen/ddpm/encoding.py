@@ -71,7 +71,7 @@ def encode(
     kept = np.sqrt(above / below)  # 1 / a
     added = np.sqrt(1 - above) - kept * np.sqrt(1 - below)  # -b / a
 
-    def step(x_s: Array, now: tuple[Array, Array, Array]) -> tuple[Array, None]:
+    def step(x_s: Array, now: Any) -> tuple[Array, None]:
         t, kept, added = now
 
         def again(_: Any, x_t: Array) -> Array:

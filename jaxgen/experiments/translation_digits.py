@@ -67,7 +67,9 @@ class Config(Settings):
     def __post_init__(self):
         super().__post_init__()
         self.require(size=8, translated=0, iterations=1, classifier_steps=1)
-        require.integer("levels", self.levels, 1, self.model.schedule.num_timesteps, "the model's levels of noise")
+        require.integer(
+            "levels", self.levels, 1, self.model.schedule.schedule().num_timesteps, "the model's levels of noise"
+        )
         if not self.model.conditional:
             raise ValueError(
                 "model.conditional must be True, for the model must know of which set a digit is, got False"
@@ -168,8 +170,8 @@ class Config(Settings):
 
         def judges() -> tuple[list[TrainedClassifier], TrainedClassifier]:
             """A classifier of the digits of each set, and one that tells the sets apart."""
-            options = {"levels": 256, "num_steps": self.classifier_steps}
-            parts = [(each.train.x, each.train.label, each.spec.num_classes) for each in both.values()]
+            options: dict[str, Any] = {"levels": 256, "num_steps": self.classifier_steps}
+            parts: list[Any] = [(each.train.x, each.train.label, each.spec.num_classes) for each in both.values()]
             parts.append((dataset.train.x, dataset.train.label, len(both)))
             found = [
                 evaluate.train_classifier(
@@ -190,7 +192,8 @@ class Config(Settings):
             }
             of_digits, of_sets = judges()
             for source, target in directions:
-                given, judge, way = test_digits(source), of_digits[target], f"{names[source]}_to_{names[target]}"
+                given: Any = test_digits(source)
+                judge, way = of_digits[target], f"{names[source]}_to_{names[target]}"
                 y = {"as_it_is": data.to_unit(given.x, dataset.spec)}
                 y |= {f"up_to_{share:g}": of_level[source, target, share] for share in (0.25, 0.5, 0.75)}
                 y |= {"translated": of_level[source, target, 1.0]}
@@ -198,7 +201,7 @@ class Config(Settings):
                     found[f"{way}/{name}/accuracy"] = judge.accuracy(host(x), given.label)
                     taken = (of_sets.predictions(host(x)) == target).astype(np.float32)
                     found[f"{way}/{name}/taken_for_target"] = evaluate.estimate(taken, "share")
-                real = test_digits(target)
+                real: Any = test_digits(target)
                 found[f"real/{names[target]}/accuracy"] = judge.accuracy(real.x, real.label)
             return found
 
