@@ -21,14 +21,14 @@ Data that do not fit into memory stay where they are: `open_folder`, `open_tfds`
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
-from jaxgen.data import bouncing_balls, captions, colour, coloured_shapes, digit_frames, low_resolution, scenes
+from jaxgen.data import bouncing_balls, captions, colour, coloured_shapes, digit_frames, low_resolution, masks, scenes
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.examples import Examples
 from jaxgen.data.folder import from_folder, open_folder
-from jaxgen.data.gaussians import Gaussian, observed_in_part
+from jaxgen.data.gaussians import Gaussian, conditioned, observed_in_part
 from jaxgen.data.iterator import from_iterator
 from jaxgen.data.linear_quadratic import LinearQuadratic, Problem
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
@@ -66,6 +66,7 @@ __all__ = [
     "captions",
     "colour",
     "coloured_shapes",
+    "conditioned",
     "digit_frames",
     "digits",
     "fashion_mnist",
@@ -81,6 +82,7 @@ __all__ = [
     "load",
     "located",
     "low_resolution",
+    "masks",
     "mnist",
     "names",
     "observe",

@@ -70,3 +70,30 @@ def observed_in_part(
     covariance = prior.covariance - gain @ cross
     mean = prior.mean + gain @ (np.asarray(values, np.float64) - prior.mean[index])
     return Gaussian(mean, 0.5 * (covariance + covariance.T))
+
+
+def conditioned(prior: Gaussian, index: Int[np.ndarray, " s"], values: Float[np.ndarray, " _"]) -> Gaussian:
+    """The other coordinates of a Gaussian, in their order, once some are known exactly.
+
+        E[x_R | x_S] = mu_R + C_RS C_SS^-1 (x_S - mu_S),     Cov[x_R | x_S] = C_RR - C_RS C_SS^-1 C_SR
+
+    Args:
+        prior: Distribution before.
+        index: Coordinates S that are known.
+        values: Their values x_S.
+
+    Raises:
+        ValueError: index and values of different lengths, or no coordinate R that is left.
+
+    Source: Rasmussen & Williams 2006, equation A.6.
+    """
+    if len(index) != len(values):
+        raise ValueError(f"index and values must be of one length, got {len(index)} and {len(values)}")
+    rest = np.setdiff1d(np.arange(len(prior.mean)), index)
+    if not rest.size:
+        raise ValueError(f"index must leave some coordinates, got all {len(prior.mean)}")
+    cross = prior.covariance[np.ix_(index, rest)]
+    gain = np.linalg.solve(prior.covariance[np.ix_(index, index)], cross).T
+    covariance = prior.covariance[np.ix_(rest, rest)] - gain @ cross
+    mean = prior.mean[rest] + gain @ (np.asarray(values, np.float64) - prior.mean[index])
+    return Gaussian(mean, 0.5 * (covariance + covariance.T))

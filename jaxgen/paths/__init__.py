@@ -16,6 +16,7 @@
                                                             u(x,t), from noise to data: ode.euler, .heun; their start
                                                             sampler.noise
     classifier-free guidance along any path               guidance.guided
+    missing dimensions by replacement at every level      inpainting.inpaint
     pictures larger than the network's, in tiles          tiles.tiled
     d log p / dt = -div dx / dt                           flow.flow_log_prob
     data for which all of this is known                   oracle.gaussian, .GaussianMixture
@@ -28,6 +29,7 @@ from jaxgen.paths import (
     binding,
     flow,
     guidance,
+    inpainting,
     ode,
     oracle,
     path,
@@ -41,6 +43,7 @@ from jaxgen.paths import (
 from jaxgen.paths.binding import bound_denoiser, bound_velocity
 from jaxgen.paths.flow import flow_log_prob, random_signs
 from jaxgen.paths.guidance import guided
+from jaxgen.paths.inpainting import inpaint
 from jaxgen.paths.ode import euler, heun
 from jaxgen.paths.path import Cosine, Linear, LinearBeta, Path, VarianceExploding
 from jaxgen.paths.preconditioning import Preconditioned
@@ -91,6 +94,8 @@ __all__ = [
     "guidance",
     "guided",
     "heun",
+    "inpaint",
+    "inpainting",
     "karras_times",
     "log_snr_times",
     "noise",

@@ -44,7 +44,7 @@ def noise(
     require_integers(index=index)
     require_rank(1, "[b]", index=index)
     require.sizes("event_shape", event_shape)
-    drawn = _normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape), jnp.float32))
+    drawn = step_normals(example_keys(key, index), jnp.int32(0), jnp.zeros((len(index), *event_shape), jnp.float32))
     return signal_and_noise(path, t, drawn)[1] * drawn
 
 
@@ -84,7 +84,7 @@ def dpm_solver_pp(
     tables = (times[:-1], sigma[1:] / sigma[:-1], -alpha[1:] * jnp.expm1(-h), _slopes(h, order))
 
     def move(x: Array, before: Array, t: Array, rest: Array, gain: Array, slope: Array) -> tuple[Array, Array]:
-        x_0_hat = _denoised(denoise, x, t)
+        x_0_hat = denoised(denoise, x, t)
         return rest * x + gain * (x_0_hat + slope * (x_0_hat - before)), x_0_hat
 
     return descend(move, x, tables, keep, jnp.zeros_like(x))
@@ -128,7 +128,7 @@ def ancestral(
     Source: Kingma et al. 2021, appendix A.4; for eta, Song et al. 2021 (DDIM), equation 16.
     """
     require.number("eta", eta, 0, 1)
-    keys = _keys(key, x, index)
+    keys = sample_keys(key, x, index)
     times = monotone(times, x.dtype, path.t_max)
     alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
     added = -(eta**2) * jnp.square(sigma[1:]) * jnp.expm1(-jnp.diff(log_snr))
@@ -138,10 +138,10 @@ def ancestral(
 
     def move(x: Array, memory: None, i: Array, t: Array, *now: Array) -> tuple[Array, None]:
         alpha_t, sigma_t, alpha_s, kept, added = now
-        x_0_hat = _denoised(denoise, x, t)
+        x_0_hat = denoised(denoise, x, t)
         eps_hat = (x - alpha_t * x_0_hat) / sigma_t
         x = alpha_s * x_0_hat + kept * eps_hat
-        return (x + added * _normals(keys, i, x) if eta > 0 else x), memory
+        return (x + added * step_normals(keys, i, x) if eta > 0 else x), memory
 
     return descend(move, x, tables, keep)
 
@@ -195,7 +195,7 @@ def churned(
     require.number("noise_scale", noise_scale, 0)
     if not high > low:
         raise ValueError(f"high must be a number above low={low}, got {high}")
-    keys, slope = _keys(key, x, index), sloped(velocity)
+    keys, slope = sample_keys(key, x, index), sloped(velocity)
     times = monotone(times, x.dtype, path.t_max)
     starts, log_snr = times[:-1], path.log_snr(times[:-1])
     ratio = jnp.exp(-log_snr / 2)
@@ -208,7 +208,7 @@ def churned(
     tables = (steps, raised, times[1:], kept, noise_scale * jnp.sqrt(jnp.where(put_back, jnp.maximum(added, 0), 0)))
 
     def noisy(x: Array, i: Array, kept: Array, added: Array) -> Array:
-        return kept * x + added * _normals(keys, i, x)
+        return kept * x + added * step_normals(keys, i, x)
 
     def move(x: Array, memory: None, i: Array, t: Array, s: Array, *now: Array) -> tuple[Array, None]:
         return heun_step(slope, noisy(x, i, *now), t, s), memory
@@ -219,7 +219,7 @@ def churned(
     return jnp.concatenate([states, last[None]]) if keep else last
 
 
-def _keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
+def sample_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
     """fold_in(key, k) of each sample; k counts from 0 where there is no index."""
     require.typed_key("key", key)
     require_events(x=x)
@@ -228,7 +228,8 @@ def _keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
     return example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
 
 
-def _denoised(denoise: Predict, x: Array, t: Array) -> Array:
+def denoised(denoise: Predict, x: Array, t: Array) -> Array:
+    """x_0_hat of all examples at one t, checked."""
     x_0_hat = denoise(x, spread(t, x))
     require_events(x=x, x_0_hat=x_0_hat)
     return x_0_hat
@@ -240,5 +241,6 @@ def _slopes(h: Array, order: int) -> Array:
     return jnp.concatenate([jnp.zeros_like(h[:1]), 0.5 * ratio if order == 2 else jnp.zeros_like(ratio)])
 
 
-def _normals(keys: Array, i: Array, x: Array) -> Array:
+def step_normals(keys: Array, i: Array, x: Array) -> Array:
+    """Noise of step i, that of each sample from its own key."""
     return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
