@@ -77,7 +77,8 @@ class Config(Settings):
     def dataset(self) -> Dataset:
         """The images with a mask for each, of every kind in turn."""
         own = data.load(self.data, seed=self.seed)
-        if own.spec.num_classes is None or own.spec.levels is None or len(own.spec.event_shape) != 3:
+        described = (own.spec.num_classes, own.spec.levels, own.valid)
+        if None in described or len(own.spec.event_shape) != 3:
             raise ValueError(f"data must be images of grey levels with labels, got {self.data}")
         root = jax.random.key(self.seed, impl="threefry2x32")
 
