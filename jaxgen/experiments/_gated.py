@@ -106,7 +106,7 @@ def hartley(shape: tuple[int, ...]) -> Float32[np.ndarray, "n n"]:
 def opposite(shape: tuple[int, ...]) -> Int[np.ndarray, " n"]:
     """Place of the mode -k for every mode k of a periodic grid."""
     sizes = np.array(shape)[:, None]
-    return np.ravel_multi_index(tuple(-np.indices(shape).reshape(len(shape), -1) % sizes), shape)
+    return np.asarray(np.ravel_multi_index(tuple(-np.indices(shape).reshape(len(shape), -1) % sizes), shape))
 
 
 class Filter(nn.Module):

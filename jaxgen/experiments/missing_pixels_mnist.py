@@ -76,7 +76,7 @@ class Config(Settings):
 
     def dataset(self) -> Dataset:
         """The images with a mask for each, of every kind in turn."""
-        own = data.load(self.data, seed=self.seed)
+        own: Any = data.load(self.data, seed=self.seed)
         described = (own.spec.num_classes, own.spec.levels, own.valid)
         if None in described or len(own.spec.event_shape) != 3:
             raise ValueError(f"data must be images of grey levels with labels, got {self.data}")
@@ -102,7 +102,7 @@ class Config(Settings):
         return ddpm.model(self.model.lasting(self.steps), spec)
 
     def build(self) -> Experiment:
-        dataset = self.dataset()
+        dataset: Any = self.dataset()
         model, spec, test = self.model_for(dataset.spec), dataset.spec, dataset.test
         conditional = _missing.conditional(model, spec, self.sampler)
         replacement = _missing.replaced(model, spec, self.levels, 1, 1)

@@ -28,6 +28,7 @@ from jaxgen.runs import train
 
 X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 GIVEN = (
+    "missing_pixels",
     "super_resolution",
     "super_resolution_mean",
     "text_to_image",

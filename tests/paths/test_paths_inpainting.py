@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -101,8 +102,8 @@ def test_the_order_of_the_steps():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mask": np.ones((2, SIZE), np.float32)}, "mask must have bools, got float32"),
-        ({"mask": np.ones((2, 1), bool)}, r"mask must have shape \(2, 3\), got \(2, 1\)"),
+        ({"mask": jnp.ones((2, SIZE), np.float32)}, r"mask must have dtype bool, got float32|typechecking parameter"),
+        ({"mask": jnp.ones((2, 1), bool)}, r"mask must have shape \(2, 3\), got \(2, 1\)|typechecking parameter"),
         ({"repeats": 0}, "repeats must be an integer of at least 1, got 0"),
         ({"jump": 0}, "jump must be an integer of at least 1, got 0"),
         ({"times": (0.0, 1.0)}, "times must hold numbers that fall throughout"),
@@ -110,6 +111,6 @@ def test_the_order_of_the_steps():
 )
 def test_errors(change, message, key):
     x = jnp.zeros((2, SIZE))
-    given = {"times": TIMES, "known": x, "mask": np.ones((2, SIZE), bool), **change}
-    with pytest.raises(ValueError, match=message):
+    given = {"times": TIMES, "known": x, "mask": jnp.ones((2, SIZE), bool), **change}
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError), match=message):
         inpaint(key, denoise, PATH, x, **given)

@@ -101,6 +101,8 @@ def test_a_run_of_before_works_where_it_was_started(started, here, tmp_path, mon
 
 # Too large for a test, or of data with fields of their own (whose tests build them).
 GIVEN = (
+    "missing_pixels",
+    "missing_pixels_mnist",
     "super_resolution",
     "super_resolution_mean",
     "text_to_image",
