@@ -32,6 +32,7 @@ from jaxgen.data.gaussians import Gaussian, conditioned, observed_in_part
 from jaxgen.data.iterator import from_iterator
 from jaxgen.data.linear_quadratic import LinearQuadratic, Problem
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
+from jaxgen.data.moving_digits import moving_digits
 from jaxgen.data.names import load, located, names
 from jaxgen.data.pairs import Images
 from jaxgen.data.prepared import from_tfds, open_tfds
@@ -84,6 +85,7 @@ __all__ = [
     "low_resolution",
     "masks",
     "mnist",
+    "moving_digits",
     "names",
     "observe",
     "observed_in_part",

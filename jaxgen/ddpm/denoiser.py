@@ -104,9 +104,9 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
         steered = [name for name in fields if name in given and given[name].dropout > 0]
         if guidance is not None and not steered:
             raise ValueError(
-                "guidance needs a label, or another condition, that the model has learned to go without: conditional="
-                f"True and label_dropout above 0, got {', '.join(fields) or 'no condition'}, "
-                f"conditional={config.conditional}, label_dropout={config.label_dropout}"
+                "guidance needs a label, or another condition, that the model has learned to go without: of dropout "
+                f"(for conditional=True: label_dropout) above 0, got {', '.join(fields) or 'no condition'} of "
+                + (", ".join(f"{name} with dropout {given[name].dropout:g}" for name in given) or "none")
             )
 
         def conditioned(x_t: Array, t: Array, forms: Forms) -> Denoised:

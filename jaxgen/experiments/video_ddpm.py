@@ -1,6 +1,11 @@
-"""Video: the next frame given the past ones, of balls that bounce by their equations of motion."""
+"""Video: the next frames given the past ones, of balls that bounce by their equations of motion or of moving digits.
+
+One frame is an image, whose past is further channels; several frames that are drawn at once are a volume of
+(time, height, width), whose past is channels as well, the same at every time.
+"""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -16,6 +21,7 @@ from jaxgen.rehearsal import host, rehearsing
 from jaxgen.runs import Experiment, Settings
 
 _BURN_IN = 10  # frames before the first one that is used, so that starts are forgotten
+_SHOWN = 2  # of several frames that are drawn at once
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,13 @@ class Config(Settings):
     """Settings of video_ddpm.
 
     Args:
-        videos: Windows of `past` + 1 frames to learn from, each of a video of its own; 1,000 for validation and as many
-            for testing besides.
-        balls: Number of balls.
+        videos: Windows of `past` + `future` frames to learn from, each of a video of its own; 1,000 for validation and
+            as many for testing besides.
+        data: Images with labels or without that move in place of balls, by the name or the path of their data set.
+        balls: Number of balls, or of images.
         size: Height and width of a frame.
         past: Frames that are given.
+        future: Frames that are drawn at once.
         rollouts: Videos that are continued at the end, each frame drawn given those drawn before.
         horizon: Frames of each continuation.
         samples: Samples whose mean is taken for the next frame.
@@ -38,9 +46,11 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "rollouts", "horizon", "samples", "sampler")
 
     videos: int = 20_000
+    data: str | None = None
     balls: int = 3
     size: int = 30
     past: int = 4
+    future: int = 1
     rollouts: int = 100
     horizon: int = 20
     samples: int = 8
@@ -59,28 +69,48 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require(videos=1, balls=1, size=4, past=1, rollouts=1, horizon=1, samples=1)
+        self.require(videos=1, balls=1, size=4, past=1, future=1, rollouts=1, horizon=1, samples=1)
+
+    @cached_property
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images that move in videos to learn from, and in the others, uint8 [n, h, w], 0 .. 255."""
+        dataset = data.load(str(self.data))
+        if len(dataset.spec.event_shape) != 3 or dataset.spec.event_shape[-1] != 1 or dataset.spec.dtype != "uint8":
+            raise ValueError(f"data must be grey images, uint8 [h, w, 1], to move, got {dataset.spec}")
+        train, test = (host(data.to_unit(split.x, dataset.spec))[..., 0] for split in (dataset.train, dataset.test))
+        return np.rint(255 * train).astype(np.uint8), np.rint(255 * test).astype(np.uint8)
 
     def clips(self, number: int, num: int, frames: int) -> np.ndarray:
-        """Videos [num, frames, size, size] uint8, the same for the same seed and number."""
+        """Videos [num, frames, size, size] uint8, the same for the same seed and number; 0 is those to learn from."""
         key = jax.random.fold_in(jax.random.key(self.seed), number)
+        if self.data is not None:
+            images = self.images[min(number, 1)]
+            return data.moving_digits(key, images, num, frames, size=self.size, digits=self.balls)
         places = np.asarray(bouncing_balls.trajectories(key, num, _BURN_IN + frames, self.balls))[:, _BURN_IN:]
         return np.concatenate(
             [bouncing_balls.rendered(some, self.size) for some in np.array_split(places, -(-num // 1000))]
         )
 
     def dataset(self) -> Dataset:
-        """Windows: the last frame is modelled, those before it are given as channels of one picture."""
+        """Windows: the last frames are modelled, those before them are given as channels."""
 
         def split(number: int, num: int) -> Split:
-            frames = np.moveaxis(self.clips(number, num, self.past + 1), 1, -1)
-            return Split(
-                np.ascontiguousarray(frames[..., -1:]), fields={"past": np.ascontiguousarray(frames[..., :-1])}
-            )
+            clips = self.clips(number, num, self.past + self.future)
+            return Split(self.event(clips[:, self.past :]), fields={"past": self.given(clips[:, : self.past])})
 
         few = min(1000, self.videos)
         train, valid, test = (split(i, num) for i, num in enumerate((self.videos, few, few)))
-        return data.from_arrays(train.x, fields=train.fields, name="bouncing_balls", valid=valid, test=test)
+        name = "bouncing_balls" if self.data is None else "moving_digits"
+        return data.from_arrays(train.x, fields=train.fields, name=name, valid=valid, test=test)
+
+    def event(self, frames: np.ndarray) -> np.ndarray:
+        """Frames [n, future, h, w] as they are modelled: one as an image [n, h, w, 1], several as [n, t, h, w, 1]."""
+        return np.ascontiguousarray(frames[:, 0, ..., None] if self.future == 1 else frames[..., None])
+
+    def given(self, frames: np.ndarray) -> np.ndarray:
+        """Frames [n, past, h, w] as a condition: channels of an image, or of a volume that is one frame long."""
+        channels = np.ascontiguousarray(np.moveaxis(frames, 1, -1))
+        return channels if self.future == 1 else channels[:, None]
 
     def model_for(self, spec: Spec) -> GenerativeModel:
         return ddpm.model(self.model.lasting(self.steps), spec)
@@ -89,9 +119,10 @@ class Config(Settings):
         dataset = self.dataset()
         model = self.model_for(dataset.spec)
 
-        def following(key: PRNGKey, variables: Any, past: Any) -> Any:
-            """The frame after each of some windows, [n, size, size, 1] in [0, 1]."""
-            return model.sample(key, variables, len(past), condition={"past": past}, sampler=self.sampler)
+        def following(key: PRNGKey, variables: Any, past: Any) -> np.ndarray:
+            """Frames after each of some windows `given`, [n, future, size, size] in [0, 1]."""
+            x = host(model.sample(key, variables, len(past), condition={"past": past}, sampler=self.sampler))[..., 0]
+            return x[:, None] if self.future == 1 else x
 
         def report(key: PRNGKey, variables: Any, split: Any) -> dict[str, Estimate]:
             found = _ddpm.estimates(model, dataset)(key, variables, split)
@@ -102,18 +133,19 @@ class Config(Settings):
 
         def next_frame(key: PRNGKey, variables: Any, split: Split) -> dict[str, Estimate]:
             """Squared error of the next frame, summed over its pixels in [0, 1]."""
-            past, truth = split.fields["past"], data.to_unit(split.x, dataset.spec)
+            past = split.fields["past"]
+            truth = host(data.to_unit(split.x, dataset.spec)).reshape(len(split), -1, self.size, self.size)[:, 0]
             drawn = [
-                host(following(jax.random.fold_in(key, k), variables, past))
+                following(jax.random.fold_in(key, k), variables, past)[:, 0]
                 for k in counted(range(self.samples), "samples")
             ]
             guesses = {
-                "last_frame": past[..., -1:] / np.float32(255),
+                "last_frame": past[..., -1].reshape(truth.shape) / np.float32(255),
                 "sample": drawn[0],
                 f"mean_of_{self.samples}": np.mean(drawn, axis=0),
             }
             return {
-                f"next/{name}": evaluate.estimate(_squared_error(guess, host(truth)), "per frame")
+                f"next/{name}": evaluate.estimate(_squared_error(guess, truth), "per frame")
                 for name, guess in guesses.items()
             }
 
@@ -121,13 +153,15 @@ class Config(Settings):
             """Test videos and their continuations, both [rollouts, past + horizon, size, size] in [0, 1]."""
             truth = self.clips(3, self.rollouts, self.past + self.horizon)
             frames = list(np.moveaxis(truth[:, : self.past], 1, 0))
-            for i in counted(range(self.horizon), "frames"):
-                past = np.stack(frames[-self.past :], axis=-1)
-                x = host(following(jax.random.fold_in(key, i), variables, past))[..., 0]
-                frames.append(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8))
-                if rehearsing():  # one frame shows what the others would
-                    frames += frames[-1:] * (self.horizon - 1)
+            times = -(-self.horizon // self.future)
+            for i in counted(range(times), "draws"):
+                past = self.given(np.stack(frames[-self.past :], axis=1))
+                x = following(jax.random.fold_in(key, i), variables, past)
+                frames += list(np.moveaxis(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8), 1, 0))
+                if rehearsing():  # one draw shows what the others would
+                    frames += frames[-1:] * self.horizon
                     break
+            del frames[self.past + self.horizon :]
             return truth / np.float32(255), np.stack(frames, axis=1) / np.float32(255)
 
         def ahead(both: tuple[np.ndarray, np.ndarray]) -> dict[str, Estimate]:
@@ -143,23 +177,23 @@ class Config(Settings):
             return found
 
         def picture(key: PRNGKey, state: Any) -> Any:
-            num = min(8, len(dataset.test))
+            num, shape = min(8, len(dataset.test)), (-1, self.size, self.size, 1)
             past = dataset.test.fields["past"][:num]
-            drawn = {
-                f"next frame, sample {k}": following(jax.random.fold_in(key, k), state.variables, past)
-                for k in range(2)
-            }
-            given = {f"given, {self.past - i} before": past[..., i, None] / 255 for i in range(self.past)}
-            truth = {"next frame": data.to_unit(dataset.test.x[:num], dataset.spec)}
-            title = f"{dataset.name} after {int(state.step)} steps"
-            return plot.rows({**given, **truth, **drawn}, title=title, columns=num, cmap="gray")
+            before = np.moveaxis(past, -1, 0).reshape(self.past, *(num, *shape[1:])) / np.float32(255)
+            rows = {f"given, {self.past - i} before": before[i] for i in range(self.past)}
+            truth = host(data.to_unit(dataset.test.x[:num], dataset.spec)).reshape(num, *shape)
+            drawn = [following(jax.random.fold_in(key, k), state.variables, past)[..., None] for k in range(2)]
+            for i in range(min(self.future, _SHOWN)):
+                at = "next frame" if self.future == 1 else f"{i + 1} ahead"
+                rows |= {at: truth[:, i], **{f"{at}, sample {k}": x[:, i] for k, x in enumerate(drawn)}}
+            return plot.rows(rows, title=f"{dataset.name} after {int(state.step)} steps", columns=num, cmap="gray")
 
         def film(key: PRNGKey, state: Any) -> Any:
             truth, drawn = rolled_out(key, state.variables)
             title = f"{dataset.name} after {int(state.step)} steps"
             moments = [f"given, {self.past - i} before" for i in range(self.past)]
             moments += [f"drawn, {i + 1} ahead" for i in range(self.horizon)]
-            return plot.film({"by the equations of motion": truth, "drawn": drawn}, title=title, moments=moments)
+            return plot.film({"true": truth, "drawn": drawn}, title=title, moments=moments)
 
         return Experiment(
             model=model,
@@ -174,7 +208,11 @@ class Config(Settings):
 
 
 def _samples(x: Any, title: str) -> Any:
-    return plot.examples({"": x}, title=title, cmap="gray")
+    """Samples of one frame side by side, those of several under each other, time to the right."""
+    if x.ndim == 4:
+        return plot.examples({"": x}, title=title, cmap="gray")
+    frames = x.reshape(-1, *x.shape[2:])
+    return plot.rows({"a video in each row": frames}, title=title, columns=x.shape[1], cmap="gray")
 
 
 def _squared_error(guess: np.ndarray, truth: np.ndarray) -> np.ndarray:

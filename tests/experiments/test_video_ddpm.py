@@ -35,6 +35,18 @@ def test_the_last_frame_is_modelled_and_those_before_are_given():
     assert (SMALL.clips(0, 5, 3) == clips[:5]).all() and (SMALL.clips(1, 5, 3) != clips[:5]).any()
 
 
+def test_digits_move_in_place_of_balls_and_several_frames_are_drawn_at_once():
+    config = dataclasses.replace(SMALL, data="digits", balls=2, future=3)
+    dataset = config.dataset()
+    assert dataset.name == "moving_digits"
+    assert dataset.spec.event_shape == (3, 12, 12, 1) and dataset.spec.fields["past"].shape == (1, 12, 12, 2)
+    clips = config.clips(2, 20, 5)
+    np.testing.assert_array_equal(dataset.test.x[..., 0], clips[:, 2:])
+    np.testing.assert_array_equal(np.moveaxis(dataset.test.fields["past"][:, 0], -1, 1), clips[:, :2])
+    with pytest.raises(ValueError, match=r"data must be grey images, uint8 .h, w, 1., to move, got"):
+        dataclasses.replace(SMALL, data="ring").dataset()
+
+
 def test_a_past_that_is_missing_or_of_another_shape_is_refused():
     dataset = SMALL.dataset()
     model = SMALL.model_for(dataset.spec)
@@ -57,6 +69,17 @@ def test_from_training_to_the_film(tmp_path):
     assert {"next/sample", "next/mean_of_2", "ahead_1/rollout", "ahead_3/rollout"} <= found.keys()
     with Image.open(tmp_path / "pictures" / "rollouts.png") as film:
         assert film.is_animated and film.n_frames == 5
+
+
+@pytest.mark.slow
+def test_several_frames_from_training_to_the_film(tmp_path):
+    config = dataclasses.replace(SMALL, data="digits", balls=2, future=2)
+    found = runs.train(config, tmp_path, progress=False).results["test"]
+    assert {"next/sample", "ahead_1/rollout", "ahead_3/rollout"} <= found.keys()
+    with Image.open(tmp_path / "pictures" / "rollouts.png") as film:
+        assert film.is_animated and film.n_frames == 5
+    past = config.dataset().test.fields["past"][0]
+    assert runs.sample(tmp_path, num=2, condition={"past": past}, out=tmp_path / "x.npy")[0].shape == (2, 2, 12, 12, 1)
 
 
 def test_a_film_is_an_animated_picture(tmp_path):
