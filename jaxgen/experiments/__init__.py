@@ -12,8 +12,20 @@ import pkgutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from jaxgen.spelling import nearest
+
+if TYPE_CHECKING:
+    from jaxgen.experiments._gated import Gated as Gated
+    from jaxgen.experiments._modulated import Modulated as Modulated
+
+
+def __getattr__(name: str) -> Any:
+    """Networks that several experiments share; manifests call their configs by these names."""
+    if name in ("Gated", "Modulated"):
+        return getattr(importlib.import_module(f"{__name__}._{name.lower()}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def names() -> list[str]:

@@ -10,6 +10,7 @@ from jaxgen import data, ddpm, evaluate, plot
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Dataset, LinearQuadratic, Split, Standardise
 from jaxgen.experiments import _ddpm, _exact
+from jaxgen.experiments._gated import Gated
 from jaxgen.experiments._modulated import Modulated
 from jaxgen.nn import Concat, Embed
 from jaxgen.optimizers import Adam, Cosine
@@ -37,24 +38,24 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "cases", "samples", "flow_examples")
 
     problem: LinearQuadratic = LinearQuadratic()
-    num: int = 50_000
+    num: int = 200_000
     cases: int = 32
     samples: int = 256
     flow_examples: int = 200
     model: ddpm.Config = ddpm.Config(
-        schedule=ddpm.Cosine(100),
+        schedule=ddpm.Cosine(400),
         prediction=ddpm.V(),
         variance=ddpm.LearnedVariance(),
         condition={"start": Concat(dropout=0.0), "goal": Concat(dropout=0.0), "log_cost": Embed(dropout=0.0)},
-        optimizer=Adam(2e-3, Cosine(), clip_norm=1.0),
-        ema_decay=0.998,
-        num_draws=100,
+        optimizer=Adam(4e-3, Cosine(), clip_norm=1.0),
+        ema_decay=0.999,
+        num_draws=400,
     )
-    network: Modulated = Modulated(features=192, patch=16)
-    steps: int = 6000
+    network: Gated | Modulated = Gated(features=256, context=64, num_blocks=2, patch=16)
+    steps: int = 16_000
     batch_size: int = 256
     log_every: int = 200
-    checkpoint_every: int = 3000
+    checkpoint_every: int = 8000
 
     def __post_init__(self):
         super().__post_init__()

@@ -21,8 +21,12 @@ from typing import Any
 HOME = "experiment:"
 """Beginning of the names of classes that the module of a run's own experiment defines, whatever it is called."""
 
-MOVED: Mapping[str, str] = {}
-"""Today's public name of a class by an earlier one, where it has left the package that exported it."""
+MOVED: Mapping[str, str] = {
+    "jaxgen.experiments._gated.Gated": "jaxgen.experiments.Gated",
+    "jaxgen.experiments._modulated.Modulated": "jaxgen.experiments.Modulated",
+}
+"""Today's public name of a class by an earlier one, where it has left the package that exported it or had no such name
+yet."""
 
 
 def home_of(kind: type) -> ModuleType | None:

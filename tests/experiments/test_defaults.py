@@ -42,6 +42,13 @@ OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", *GIVEN, *TRANSLATIONS)
 ON_IMAGES = [name for name in experiments.names() if name not in OF_THEIR_OWN]
 
 
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_config_comes_back_from_a_manifest(name):
+    """Under names that no underscore hides, which are refused."""
+    config = experiments.find(name).Config()
+    assert configs.from_json(configs.to_json(config)) == config
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("photos")

@@ -13,6 +13,7 @@ from jaxgen.core import Spec
 from jaxgen.data import LinearQuadratic, RandomField
 from jaxgen.experiments import planning_ddpm, volumes_ddpm, volumes_wiener
 from jaxgen.experiments._modulated import Modulated
+from jaxgen.runs.names import class_of, name_of
 
 SHORT = {"steps": 3, "batch_size": 8, "num": 40, "samples": 4, "log_every": 1, "checkpoint_every": 3}
 FIELD = RandomField((4, 4, 4))
@@ -117,3 +118,10 @@ def test_a_few_hundred_steps_come_near_the_exact_density(tmp_path):
     config = volumes_ddpm.Config(field=FIELD, num=4000, steps=300, samples=100, flow_examples=20)
     found = runs.train(config, tmp_path, progress=False).results["test"]
     assert abs(found["bound_excess"].value) < 0.1 * 64
+
+
+@pytest.mark.parametrize("name", ["gated.Gated", "modulated.Modulated"])
+def test_networks_go_by_names_that_last(name):
+    """Runs of before they had them load as well."""
+    found = class_of(f"jaxgen.experiments._{name}")
+    assert name_of(found) == f"jaxgen.experiments.{name.partition('.')[2]}" and class_of(name_of(found)) is found
