@@ -42,7 +42,7 @@ class Config(_translation.Config):
         discriminator_optimizer=Adam(4e-4, b1=0.5),
         ema_decay=0.998,
     )
-    steps: int = 3000
+    steps: int = 2000
 
     def __post_init__(self):
         super().__post_init__()

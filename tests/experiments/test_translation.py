@@ -182,3 +182,16 @@ def test_from_training_to_the_picture(tmp_path, config):
     assert {"grey/psnr", "nearest_luminance/psnr", "exact_mean/squared_error", "mean_error"} <= found.keys()
     assert ({"calibration", "chi_squared", "sample/psnr", "mean_of_3/psnr"} <= found.keys()) == (config is not MEAN)
     assert (tmp_path / "pictures" / "final.png").exists()
+
+
+@pytest.mark.slow
+def test_a_few_hundred_steps_draw_different_colours(tmp_path):
+    """A shortened form of translation_ddpm: two colourings of a shape differ about as often as they should."""
+    network = ddpm.UNet(features=16, multipliers=(1, 2), attention=(), patch=2)
+    model = dataclasses.replace(MODEL, network=network, ema_decay=0.98, schedule=ddpm.Cosine(50), num_draws=4)
+    own = {"num": 1000, "cases": 60, "samples": 4, "steps": 400, "batch_size": 16}
+    config = dataclasses.replace(DDPM, model=model, sampler=ddpm.DPMSolver(8), **own)
+    found = runs.train(config, tmp_path, progress=False).results["test"]
+    for kind, p in zip(coloured_shapes.KINDS, coloured_shapes.PROBABILITIES, strict=True):
+        assert abs(found[f"differ/{kind}"].value - (1 - np.square(p).sum())) < 0.3
+    assert found["sample/colour_distance"].value < found["mean_of_4/colour_distance"].value
