@@ -38,7 +38,7 @@ class Config(Settings):
 
     field: RandomField = RandomField((8, 8), spectrum=PowerLaw(0.4, 0.1, 3.0))
     num: int = 40_000
-    cases: int = 32
+    cases: int = 24
     samples: int = 64
     levels: int = 100
     repeats: int = 5
@@ -51,7 +51,7 @@ class Config(Settings):
         ema_decay=0.995,
     )
     network: Gated | Modulated = Gated()
-    steps: int = 3000
+    steps: int = 2000
     batch_size: int = 128
     log_every: int = 100
     checkpoint_every: int = 1000
