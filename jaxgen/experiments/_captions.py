@@ -1,4 +1,4 @@
-"""Scenes against their captions: which things stand where they should, cell by cell."""
+"""Names of the things in scenes, and scenes against their captions: which things stand where they should."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,21 @@ from jaxgen import evaluate
 from jaxgen.core import Estimate
 from jaxgen.data.captions import BESIDE, CELLS, Caption, Layout, layouts
 from jaxgen.data.scenes import thing_of
+
+_DIGITS: Mapping[str, int] = dict(
+    zip(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), range(10), strict=True)
+)
+
+THINGS: Mapping[str, Mapping[str, int]] = {
+    "digits": _DIGITS,
+    "mnist": _DIGITS,
+    "fashion_mnist": {"trouser": 1, "dress": 3, "coat": 4, "sandal": 5, "bag": 8, "boot": 9},
+}
+"""Names of the things of each set of images, and their labels there.
+
+One garment of each outline is taken: nobody tells a coat from a pullover, a shirt or a T-shirt in 8 pixels, nor a
+sandal from a sneaker.
+"""
 
 UNITS = {
     "things": "share of the things of a caption: right class, right size where one is said, in their cells",

@@ -1,6 +1,6 @@
 """Text to image: scenes of digits and garments from captions, scored thing by thing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,26 +14,12 @@ from jaxgen.data import Dataset, Split, captions, scenes
 from jaxgen.data.captions import Caption, Vocabulary
 from jaxgen.data.scenes import Scenes
 from jaxgen.experiments import _captions, _ddpm
+from jaxgen.experiments._captions import THINGS
 from jaxgen.optimizers import Adam, Cosine
 from jaxgen.progress import counted
 from jaxgen.rehearsal import host, rehearsing
 from jaxgen.runs import Experiment, Settings
 from jaxgen.train import digest
-
-_DIGITS: Mapping[str, int] = dict(
-    zip(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), range(10), strict=True)
-)
-
-THINGS: Mapping[str, Mapping[str, int]] = {
-    "digits": _DIGITS,
-    "mnist": _DIGITS,
-    "fashion_mnist": {"trouser": 1, "dress": 3, "coat": 4, "sandal": 5, "bag": 8, "boot": 9},
-}
-"""Names of the things of each set of images, and their labels there.
-
-One garment of each outline is taken: nobody tells a coat from a pullover, a shirt or a T-shirt in 8 pixels, nor a
-sandal from a sneaker.
-"""
 
 _SHOWN = (
     Caption((captions.Thing("seven"),)),
