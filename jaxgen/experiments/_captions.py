@@ -29,6 +29,7 @@ UNITS = {
     "things": "share of the things of a caption: right class, right size where one is said, in their cells",
     "class": "share of the things of a caption: right class in their cells",
     "size": "share of the sizes that are said, of what stands in the cells",
+    "layout": "share of scenes with something in the cells of an allowed layout, and nothing elsewhere",
     "relation": "share of the relations that are said, between things of the right classes",
     "slots": "share of the four cells: the right thing, or nothing",
     "scene": "share of scenes with all four cells right",
@@ -51,6 +52,8 @@ def judged(
     for caption, grid in zip(captions, found, strict=True):
         seen = {cell: thing_of(names, int(grid[cell])) for cell in CELLS}
         told = max((_told(caption, layout, seen) for layout in layouts(caption)), key=lambda told: sum(told["slots"]))
+        occupied = {cell for cell, thing in seen.items() if thing is not None}
+        told["layout"] = [any(occupied == set(layout) for layout in layouts(caption))]
         told["relation"] = _related(caption, seen)
         for name, right in told.items():
             if right:

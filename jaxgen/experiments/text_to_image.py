@@ -63,7 +63,7 @@ class Config(Settings):
         optimizer=Adam(1e-3, Cosine(), clip_norm=1.0),
         ema_decay=0.999,
     )
-    steps: int = 7000
+    steps: int = 10_000
     batch_size: int = 32
     checkpoint_every: int = 1000
 

@@ -76,11 +76,19 @@ def test_every_kind_of_mistake_is_counted_where_it_belongs():
         thing_number(NAMES, *thing) for thing in (("seven", "small"), ("two", "large"), ("seven", "large"))
     )
     for grid, expected in {
-        ((0, 0), (seven, two)): {"things": 1, "class": 1, "size": 1, "relation": 1, "slots": 1, "scene": 1},
+        ((0, 0), (seven, two)): {
+            "layout": 1,
+            "things": 1,
+            "class": 1,
+            "size": 1,
+            "relation": 1,
+            "slots": 1,
+            "scene": 1,
+        },
         ((0, 0), (large, two)): {"things": 0.5, "class": 1, "size": 0, "relation": 1, "slots": 0.75, "scene": 0},
-        ((0, 0), (two, seven)): {"things": 0, "class": 0, "relation": 0, "slots": 0.5, "scene": 0},
-        ((seven, 0), (two, 0)): {"things": 0.5, "relation": 0, "slots": 0.5, "scene": 0},
-        ((seven, two), (two, 0)): {"things": 1, "relation": 1, "slots": 0.75, "scene": 0},
+        ((0, 0), (two, seven)): {"layout": 1, "things": 0, "class": 0, "relation": 0, "slots": 0.5, "scene": 0},
+        ((seven, 0), (two, 0)): {"layout": 0, "things": 0.5, "relation": 0, "slots": 0.5, "scene": 0},
+        ((seven, two), (two, 0)): {"layout": 0, "things": 1, "relation": 1, "slots": 0.75, "scene": 0},
         ((0, 0), (0, 0)): {"things": 0, "class": 0, "size": 0, "relation": 0, "slots": 0.5, "scene": 0},
     }.items():
         found = _captions.judged(said, np.array([grid]), NAMES)
