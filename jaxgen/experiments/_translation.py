@@ -3,7 +3,7 @@
     picture = luminance + chroma,      chroma ~ p(chroma | luminance)
 
 The luminance is given, the chroma is modelled (`jaxgen.data.colour`): what is drawn is a coloured picture whose
-brightness is right to the last bit, and several colourings of one picture are right.
+brightness is that of the given one, and several colourings of one picture are right.
 """
 
 from collections.abc import Callable, Mapping
