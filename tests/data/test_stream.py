@@ -192,6 +192,7 @@ print("read its rows only")
 """
 
 
+@pytest.mark.slow  # seven seconds; hosts read their own rows in tests/runs/test_hosts.py too
 @needs_grain
 def test_each_process_reads_its_own_rows_only():
     import socket

@@ -100,7 +100,7 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize(("name", "padding"), [("caption", 0), ("vectors", None)])
+@pytest.mark.parametrize(("name", "padding"), [("caption", 0), pytest.param("vectors", None, marks=pytest.mark.slow)])
 def test_an_encoder_comes_between_the_embedding_and_the_network(name, padding):
     """Of tokens and of vectors from elsewhere; without one the parameters are those of before."""
     plain = {name: CrossAttend(padding=padding)}

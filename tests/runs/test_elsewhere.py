@@ -125,6 +125,7 @@ def test_every_experiment_has_its_model_without_data(name):
     assert any(path.endswith("step") for path in flatten(state))
 
 
+@pytest.mark.slow
 def test_the_model_of_mnist_vae_differs_in_its_start_alone(monkeypatch, tmp_path):
     """Its decoder begins at the mean of all images, which samples do not need."""
     config = mnist_vae.Config(

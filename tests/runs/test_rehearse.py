@@ -130,6 +130,7 @@ def test_a_model_with_labels_draws_every_class(files, family, kind):
     assert any(f"columns by class {classes}" in title for title in titles)
 
 
+@pytest.mark.slow
 def test_a_gan_with_labels_and_few_test_images_is_drawn(files):
     model = dataclasses.replace(GAN, conditional=True)
     drawn(digits_gan.Config(data=files["labels from 1"], model=model, **SHORT))
