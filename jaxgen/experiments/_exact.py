@@ -1,13 +1,38 @@
-"""Diffusion models beside data whose density is known: excesses over the exact log-density, example by example."""
+"""Diffusion models beside data whose density is known: their networks, and excesses over the exact log-density."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import flax.linen as nn
 import numpy as np
 
-from jaxgen import evaluate
-from jaxgen.core import Estimate, GenerativeModel, PRNGKey
+from jaxgen import ddpm, evaluate
+from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
+from jaxgen.nn import Conditions
 from jaxgen.rehearsal import host
+
+
+@runtime_checkable
+class Sizes(Protocol):
+    """Sizes of a network that these experiments have: `Gated`, `Modulated`."""
+
+    def network(self, spec: Spec, outputs: int, conditions: Conditions) -> nn.Module:
+        """The module for data of this spec, with one output or two."""
+        ...
+
+
+def model(config: ddpm.Config, network: Sizes, spec: Spec, steps: int) -> GenerativeModel:
+    """A diffusion model with a network of these experiments in place of its own.
+
+    Args:
+        config: Configuration of the diffusion model.
+        network: Sizes of the network.
+        spec: Description of the data.
+        steps: Training steps.
+    """
+    config = config.lasting(steps)
+    return ddpm.model(config, spec, network=network.network(spec, 2 if config.learned else 1, config.conditions))
+
 
 LogProb = Callable[[Any], np.ndarray]
 """(split) -> exact log p(x), given its conditions if there are any, of each example [n], nats."""

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float, Float32, Int
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.ddpm.networks import Output
+from jaxgen.experiments._modulated import blocks
 from jaxgen.nn import Concat, Conditions, EmbedConditions, TimeEmbedding, channels_to_phases, phases_to_channels
 from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS
 
@@ -76,13 +77,7 @@ class Gated:
             ValueError: Events that are not (*space, channels), a size that `patch` does not divide, or a grid too
                 large to be transformed by a matrix.
         """
-        shape = spec.event_shape
-        if len(shape) < 2 or any(n % self.patch for n in shape[:-1]):
-            raise ValueError(
-                f"events must be (*space, channels) of a size that patch={self.patch} divides, got {shape}"
-            )
-        blocks = math.prod(n // self.patch for n in shape[:-1])
-        require.integer("number of blocks of cells", blocks, 1, _MOST_BLOCKS)
+        require.integer("number of blocks of cells", math.prod(blocks(spec, self.patch)), 1, _MOST_BLOCKS)
         return Network(self, spec, outputs, conditions)
 
 
@@ -150,7 +145,7 @@ class Network(nn.Module):
     ) -> Any:
         config, space = self.config, self.spec.event_shape[:-1]
         sides = (config.patch,) * len(space)
-        shape = tuple(n // config.patch for n in space)
+        shape = blocks(self.spec, config.patch)
 
         def cells(h: Array) -> Array:
             return phases_to_channels(h, sides, 1).reshape(len(h), math.prod(shape), -1)

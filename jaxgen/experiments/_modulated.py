@@ -28,6 +28,22 @@ from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, concatenated
 _START, _ZERO = nn.initializers.lecun_normal(), nn.initializers.zeros
 
 
+def blocks(spec: Spec, patch: int) -> tuple[int, ...]:
+    """Number of blocks of cells along each axis of space.
+
+    Args:
+        spec: Description of the data.
+        patch: Side of the blocks.
+
+    Raises:
+        ValueError: Events that are not (*space, channels), or a size that `patch` does not divide.
+    """
+    shape = spec.event_shape
+    if len(shape) < 2 or any(n % patch for n in shape[:-1]):
+        raise ValueError(f"events must be (*space, channels) of a size that patch={patch} divides, got {shape}")
+    return tuple(n // patch for n in shape[:-1])
+
+
 @dataclass(frozen=True)
 class Modulated:
     """Sizes of the network.
@@ -64,10 +80,9 @@ class Modulated:
         Raises:
             ValueError: Events that are not (*space, channels), or a size that `patch` does not divide.
         """
-        if not 2 <= len(spec.event_shape) <= 4 or any(n % self.patch for n in spec.event_shape[:-1]):
-            raise ValueError(
-                f"events must be (*space, channels) of a size that patch={self.patch} divides, got {spec.event_shape}"
-            )
+        blocks(spec, self.patch)
+        if len(spec.event_shape) > 4:
+            raise ValueError(f"events must have at most three dimensions of space, got {spec.event_shape}")
         return Network(self, spec, outputs, conditions)
 
 
@@ -91,9 +106,9 @@ class Network(nn.Module):
         self, x: Float[Array, "b *space c"], t: Int[Array, " b"], forms: Mapping[str, Array] = NO_FORMS
     ) -> Any:
         config, space = self.config, self.spec.event_shape[:-1]
-        blocks = (config.patch,) * len(space)
+        sides = (config.patch,) * len(space)
         # Three taps reach all neighbours; along an axis of one or two blocks there are no more than these.
-        window = tuple(min(3, n // config.patch) for n in space)
+        window = tuple(min(3, n) for n in blocks(self.spec, config.patch))
         around = [(0, 0), *(((k - 1) // 2, k // 2) for k in window), (0, 0)]
         vector = EmbedConditions(self.conditions, self.spec, 4 * config.time_features)(forms)
         told = TimeEmbedding(config.time_features)(t, None, vector)
@@ -106,11 +121,11 @@ class Network(nn.Module):
         def convolved(h: Array, features: int, init: Any = _START) -> Array:
             return Conv(features, window, padding="VALID", kernel_init=init)(jnp.pad(h, around, mode="wrap"))
 
-        h = phases_to_channels(concatenated(x, self.conditions, forms), blocks, 1)
+        h = phases_to_channels(concatenated(x, self.conditions, forms), sides, 1)
         h = convolved(h, config.features)
         for _ in range(config.num_blocks):
             change = nn.swish(modulated(convolved(h, config.features)))
             h = h + convolved(change, config.features, _ZERO)
         channels = self.outputs * x.shape[-1] * config.patch ** len(space)
         parts = jnp.split(convolved(modulated(h), channels, _ZERO), self.outputs, axis=-1)
-        return Output(*(channels_to_phases(part, blocks) for part in parts))
+        return Output(*(channels_to_phases(part, sides) for part in parts))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen import data, ddpm, evaluate, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Dataset, PowerLaw, RandomField, Split, Standardise, masks
-from jaxgen.experiments import _ddpm, _missing
+from jaxgen.experiments import _ddpm, _exact, _missing
 from jaxgen.experiments._gated import Gated
 from jaxgen.experiments._modulated import Modulated
 from jaxgen.optimizers import Adam, Cosine
@@ -77,9 +77,7 @@ class Config(Settings):
         return data.from_arrays(train.x, fields=train.fields, scale=Standardise(), **options)
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        config = self.model.lasting(self.steps)
-        network = self.network.network(spec, 2 if config.learned else 1, config.conditions)
-        return ddpm.model(config, spec, network=network)
+        return _exact.model(self.model, self.network, spec, self.steps)
 
     def exact(self, x: np.ndarray, seen: np.ndarray) -> data.Gaussian:
         """The distribution of the missing pixels of one picture, in the order of `x.reshape(-1)`."""

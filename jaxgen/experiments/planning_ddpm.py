@@ -76,9 +76,7 @@ class Config(Settings):
         return data.from_arrays(train.x, fields=train.fields, scale=Standardise(per_channel=True), **options)
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        config = self.model.lasting(self.steps)
-        network = self.network.network(spec, 2 if config.learned else 1, config.conditions)
-        return ddpm.model(config, spec, network=network)
+        return _exact.model(self.model, self.network, spec, self.steps)
 
     def log_prob(self, split: Any) -> np.ndarray:
         """Exact log p(trajectory | start, goal, cost) of every example, nats."""

@@ -61,8 +61,7 @@ class Config(Settings):
         return data.from_arrays(train.x, valid=valid, test=test, name="random_field", scale=Standardise())
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        config = self.model.lasting(self.steps)
-        return ddpm.model(config, spec, network=self.network.network(spec, 2 if config.learned else 1))
+        return _exact.model(self.model, self.network, spec, self.steps)
 
     def log_prob(self, split: Any) -> np.ndarray:
         """Exact log p(x) of every example, nats."""

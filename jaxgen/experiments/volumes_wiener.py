@@ -80,9 +80,7 @@ class Config(Settings):
         return data.from_arrays(train.x, fields=train.fields, scale=Standardise(), **options)
 
     def model_for(self, spec: Spec) -> GenerativeModel:
-        config = self.model.lasting(self.steps)
-        network = self.network.network(spec, 2 if config.learned else 1, config.conditions)
-        return ddpm.model(config, spec, network=network)
+        return _exact.model(self.model, self.network, spec, self.steps)
 
     def posteriors(self, split: Any, num: int) -> list[data.Gaussian]:
         """Exact distributions of the first `num` volumes given what was observed of them."""

@@ -218,8 +218,7 @@ def _runs(found: Mapping[str, Judged]) -> list[list[str]]:
         manifest = each.folder.manifest
         config = manifest["config"]
         digest = manifest["digests"].get(str(each.step), "")[:16]
-        kind = config["type"].removeprefix("jaxgen.experiments.").removesuffix(".Config")
-        if "experiment" in manifest:
-            kind = Path(str(manifest["experiment"].get("name"))).name
-        table.append([name, kind, str(each.step), str(config.get("seed", "")), plot.page.code(digest)])
+        table.append(
+            [name, Path(each.folder.kind).name, str(each.step), str(config.get("seed", "")), plot.page.code(digest)]
+        )
     return table

@@ -86,6 +86,13 @@ class RunFolder:
         return data
 
     @property
+    def kind(self) -> str:
+        """Name of the run's experiment, as `jaxgen train` takes it."""
+        own = self.manifest.get("experiment", {}).get("name")
+        name = str(own or self.manifest["config"].get("type", ""))
+        return name.removeprefix("jaxgen.experiments.").removesuffix(".Config")
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -62,14 +62,12 @@ def _shown(run: RunFolder) -> Iterator[str]:
 def _facts(run: RunFolder) -> list[list[str]]:
     manifest, page = run.manifest, plot.page
     config, environment = manifest["config"], manifest["environment"]
-    own = manifest.get("experiment", {}).get("name")
-    kind = str(own or config.get("type", "")).removeprefix("jaxgen.experiments.").removesuffix(".Config")
     digests = {int(step): digest for step, digest in manifest["digests"].items() if step.isdecimal()}
     step = max(digests, default=0)
     versions, device = (environment.get(each, {}) for each in ("versions", "device"))
     machine = " ".join(str(device[each]) for each in ("count", "kind", "machine") if each in device)
     return [
-        ["experiment", page.code(kind)],
+        ["experiment", page.code(run.kind)],
         ["data", str(manifest["data"].get("name", ""))],
         ["step", f"{step} of {config.get('steps', '?')}, seed {config.get('seed', '?')}"],
         ["state", page.code(str(digests.get(step, ""))[:16])],

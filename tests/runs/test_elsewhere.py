@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from given import GIVEN
 from tiny import TINY, manifest
 
 from jaxgen import cli, data, experiments, runs, train
@@ -100,19 +101,7 @@ def test_a_run_of_before_works_where_it_was_started(started, here, tmp_path, mon
 
 
 # Too large for a test, or of data with fields of their own (whose tests build them).
-GIVEN = (
-    "missing_pixels",
-    "missing_pixels_mnist",
-    "super_resolution",
-    "super_resolution_mean",
-    "text_to_image",
-    "video_ddpm",
-    "volumes_ddpm",
-    "volumes_wiener",
-    "planning_ddpm",
-)
-TRANSLATIONS = ("translation_ddpm", "translation_gan", "translation_mean")
-LARGE_OR_GIVEN = ("cifar10_ddpm", *GIVEN, *TRANSLATIONS)
+LARGE_OR_GIVEN = ("cifar10_ddpm", "missing_pixels_mnist", *GIVEN)
 
 
 @pytest.mark.parametrize("name", [n for n in experiments.names() if n not in LARGE_OR_GIVEN])

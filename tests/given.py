@@ -1,0 +1,15 @@
+"""Experiments whose data have fields of their own, so that they are not built on a folder or a file of images."""
+
+GIVEN = (
+    "missing_pixels",
+    "planning_ddpm",
+    "super_resolution",
+    "super_resolution_mean",
+    "text_to_image",
+    "translation_ddpm",
+    "translation_gan",
+    "translation_mean",
+    "video_ddpm",
+    "volumes_ddpm",
+    "volumes_wiener",
+)
