@@ -4,7 +4,14 @@ All are stateless but batch and spectral normalisation, which keep variables bes
 """
 
 from jaxgen.nn.attention import CrossAttention, SelfAttention, attention
-from jaxgen.nn.condition_layers import AppendConditions, ConditionVector, Context, EmbedConditions, TokenConditions
+from jaxgen.nn.condition_layers import (
+    AppendConditions,
+    ConditionVector,
+    Context,
+    EmbedConditions,
+    PooledTokens,
+    TokenConditions,
+)
 from jaxgen.nn.conditions import Concat, Condition, Conditions, CrossAttend, Embed
 from jaxgen.nn.convolution import Conv, conv_general_dilated
 from jaxgen.nn.dense import MLP
@@ -37,6 +44,7 @@ __all__ = [
     "EmbedConditions",
     "GroupNorm",
     "Network",
+    "PooledTokens",
     "SelfAttention",
     "SpectralConv",
     "SpectralDense",

@@ -3,6 +3,7 @@
     vector = EmbedConditions(conditions, spec, width)(forms)           [B, width], beside an embedding of the time, say
     x = concatenated(x, conditions, forms)                             further channels of the input
     tokens = TokenConditions(conditions, spec, width)(forms)           a context for `jaxgen.nn.CrossAttention`
+    vector = PooledTokens(width)(*tokens)                              their average, beside an embedding of the time
     vector = ConditionVector(conditions, spec, width)(forms)           all of them in one vector
     h = AppendConditions(conditions, spec, width)(h, forms)            that vector behind another one
 
@@ -103,6 +104,24 @@ class TokenConditions(nn.Module):
         return Context(jnp.concatenate(tokens, axis=1), jnp.concatenate(masks, axis=1)) if tokens else None
 
 
+class PooledTokens(nn.Module):
+    """The average of the tokens of a context by learned weights, through a dense layer.
+
+    Attributes:
+        width: Length of the vector.
+        dtype: Dtype of the computation; parameters stay float32.
+    """
+
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "b l e"], mask: Bool[Array, "b l"]) -> Float[Array, "b _"]:
+        require.size("width", self.width)
+        scores = nn.Dense(1, use_bias=False, dtype=self.dtype, name="weights")(tokens)[..., 0]
+        return nn.Dense(self.width, dtype=self.dtype, name="told")(_averaged(tokens, mask, scores, self.dtype))
+
+
 class ConditionVector(nn.Module):
     """All conditions as one vector, for networks that start or end with a vector: decoders, generators, dense layers.
 
@@ -132,10 +151,7 @@ class ConditionVector(nn.Module):
         context = TokenConditions(self.conditions, self.spec, self.width, self.dtype, name="tokens")(forms)
         if context is not None:
             scores = nn.Dense(1, use_bias=False, dtype=self.dtype, name="weights")(context.tokens)[..., 0]
-            # A sequence of padding alone has the weight 0 everywhere, not an average of nothing.
-            weights = nn.softmax(scores.astype(wide(self.dtype)), axis=-1, where=context.mask)
-            weights = jnp.where(context.mask, weights, 0.0)
-            parts.append((weights[..., None] * context.tokens.astype(weights.dtype)).sum(axis=1).astype(self.dtype))
+            parts.append(_averaged(*context, scores, self.dtype))
         return jnp.concatenate(parts, axis=-1) if parts else None
 
 
@@ -161,6 +177,14 @@ class AppendConditions(nn.Module):
         layer = ConditionVector(self.conditions, self.spec, self.width, self.images, self.dtype, name="vector")
         vector = layer(forms)
         return h if vector is None else jnp.concatenate([h.astype(self.dtype), vector], axis=-1)
+
+
+def _averaged(tokens: Array, mask: Array, scores: Array, dtype: Any) -> Array:
+    """The tokens [B, L, width] averaged by the softmax of their scores [B, L]."""
+    # A sequence of padding alone has the weight 0 everywhere, not an average of nothing.
+    weights = nn.softmax(scores.astype(wide(dtype)), axis=-1, where=mask)
+    weights = jnp.where(mask, weights, 0.0)
+    return (weights[..., None] * tokens.astype(weights.dtype)).sum(axis=1).astype(dtype)
 
 
 def _embedded(form: Array, num_values: int | None, width: int, dtype: Any, name: str) -> Array:

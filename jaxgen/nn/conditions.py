@@ -115,14 +115,20 @@ class CrossAttend:
         padding: The token that fills up short sequences, which is never attended to; None where there is none.
         encoder: Network in which the embedded tokens look at each other first, trained along: an encoder of text, say;
             None for tokens as they are.
+        pooled: Whether `jaxgen.nn.UNet` also adds the average of the tokens, by learned weights, to the embedding of t,
+            so that every block is told what the sequence is about. (Networks without attention take that average
+            anyway.)
 
     Raises:
         ValueError: A probability outside [0, 1), a token below 0, or an encoder that is none.
+
+    Source: the tokens by attention, their average beside the time: Nichol et al. 2022, "GLIDE", section 4.1.
     """
 
     dropout: float = 0.1
     padding: int | None = None
     encoder: Transformer | None = None
+    pooled: bool = False
 
     def __post_init__(self):
         require.number("dropout", self.dropout, 0, below=1)

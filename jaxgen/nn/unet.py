@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, Int, Real
 from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.nn.attention import KERNELS, CrossAttention, SelfAttention
-from jaxgen.nn.condition_layers import EmbedConditions, TokenConditions
-from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, concatenated
+from jaxgen.nn.condition_layers import EmbedConditions, PooledTokens, TokenConditions
+from jaxgen.nn.conditions import NO_CONDITIONS, NO_FORMS, Conditions, CrossAttend, concatenated
 from jaxgen.nn.convolution import Conv
 from jaxgen.nn.normalisation import GroupNorm
 from jaxgen.nn.phases import channels_to_phases, phases_to_channels
@@ -205,6 +205,10 @@ class Network(nn.Module):
             vector = EmbedConditions(self.conditions, self.spec, 4 * config.features, dtype, name="vector")(forms)
             context = TokenConditions(self.conditions, self.spec, config.features, dtype, name="context")(forms)
             x = concatenated(x, self.conditions, forms)
+            pooled = any(isinstance(each, CrossAttend) and each.pooled for each in self.conditions.values())
+            if pooled and context is not None:
+                told = PooledTokens(4 * config.features, dtype, name="pooled")(*context)
+                vector = told if vector is None else vector + told
         embedding = TimeEmbedding(config.features, self.num_classes, dtype)(t, label, vector)
 
         # Explicit names, so that parameters are called the same with and without remat.

@@ -66,6 +66,7 @@ QUICK = {
     "ConditionVector": (condition_layers.ConditionVector(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
     "AppendConditions": (condition_layers.AppendConditions(CONDITIONS, SPEC, 4, dtype=F64), VECTOR, FORMS),
     "TokenConditions": (condition_layers.TokenConditions(CONDITIONS, SPEC, 4, dtype=F64), FORMS),
+    "PooledTokens": (condition_layers.PooledTokens(4, dtype=F64), (2, 3, 5), np.ones((2, 3), bool)),
     "TransformerEncoder": (
         nn.TransformerEncoder(nn.Transformer(1, 2, 1), dtype=F64),
         (2, 3, 4),

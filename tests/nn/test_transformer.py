@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from jaxgen.core import Field, Spec
-from jaxgen.nn import CrossAttend, TokenConditions, Transformer, TransformerEncoder, conditions
+from jaxgen.nn import (
+    CrossAttend,
+    PooledTokens,
+    TokenConditions,
+    Transformer,
+    TransformerEncoder,
+    UNet,
+    conditions,
+)
 
 B, L, E = 2, 5, 8
 TOKENS = jnp.asarray(np.random.default_rng(0).normal(size=(B, L, E)), jnp.float32)
@@ -120,6 +128,39 @@ def test_an_encoder_comes_between_the_embedding_and_the_network(name, padding):
     np.testing.assert_array_equal(found.mask, mask)
 
 
+def test_pooled_tokens_are_their_average_by_learned_weights():
+    """Padding has no weight, and a sequence of padding alone the average 0."""
+    module, mask = PooledTokens(6), jnp.concatenate([MASK[1:], jnp.zeros((1, L), bool)])
+    params = module.init(jax.random.key(0), TOKENS, mask)
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
+    tokens = np.asarray(TOKENS[0, :3], np.float64)
+    weights = np.exp(tokens @ p["weights"]["kernel"][:, 0])
+    expected = dense(weights @ tokens / weights.sum(), p["told"])
+    np.testing.assert_allclose(out(module, params, TOKENS, mask), [expected, p["told"]["bias"]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_unet_adds_pooled_tokens_to_the_time():
+    """Without the field the parameters are those of before; with it a block without attention sees the caption."""
+    network = UNet(4, (1,), attention=(), num_groups=2)
+    x, t = jnp.zeros((2, 4, 4, 1)), jnp.array([1, 2])
+    names = []
+    for pooled in (False, True):
+        choice = {"caption": CrossAttend(padding=0, pooled=pooled)}
+        module, forms = network.network(SPEC, 1, None, jnp.float32, choice), conditions.given(choice, SPEC, GIVEN)
+        shapes: Any = jax.eval_shape(lambda m=module, f=forms: m.init(jax.random.key(0), x, t, None, False, f))
+        names.append(set(shapes["params"]))
+    assert names[1] - names[0] == {"pooled"} and names[0] <= names[1]
+
+    def told(params, value):
+        forms = {"caption": jnp.full((2, L), value)}
+        keep = lambda module, _: type(module).__name__ == "TimeEmbedding"  # noqa: E731
+        return module.apply(params, x, t, None, False, forms, capture_intermediates=keep)[1]
+
+    params = module.init(jax.random.key(0), x, t, None, False, forms)
+    embeddings = [jax.tree.leaves(told(params, value))[0] for value in (1, 2)]
+    assert (jnp.abs(embeddings[0] - embeddings[1]).max(axis=1) > 1e-3).all()
+
+
 def test_what_is_no_encoder_is_refused():
     with pytest.raises(ValueError, match=r"encoder must be Transformer\(\.\.\.\), got 'bert'"):
         CrossAttend.__post_init__(_with_encoder("bert"))
@@ -128,6 +169,6 @@ def test_what_is_no_encoder_is_refused():
 def _with_encoder(value):
     """A condition as it is before its checks, where beartype is not the first to refuse."""
     condition = object.__new__(CrossAttend)
-    for name, own in {"dropout": 0.1, "padding": None, "encoder": value}.items():
+    for name, own in {"dropout": 0.1, "padding": None, "encoder": value, "pooled": False}.items():
         object.__setattr__(condition, name, own)
     return condition
