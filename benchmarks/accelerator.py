@@ -6,7 +6,7 @@
 
     speed_B_P   a training step of ddpm.UNet.cifar10() at batch B in precision P (tf32, bf16), as `fit` runs it, beside
                 torch.compile of the same network (the numbers of parameters are asserted equal), alternated: images/s,
-                FLOPs of the lowered step as XLA counts them, share of the card's peak
+                FLOPs as XLA counts those of a CPU's program, share of the card's peak
     repeat      2 N steps = N steps, checkpoint, restore, N steps, bit for bit, with deterministic operations
     upsample    a transposed convolution and both gradients: lax's own beside the form by phases
     attention   the forms of `jaxgen.nn.attention` with all gradients, and how far they are from the first one

@@ -18,6 +18,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if os.environ["JAX_PLATFORMS"] != "cpu":
+    # `JAX_PLATFORMS=cuda,cpu python -m pytest ...`: workers share the device; bits must repeat, products be exact.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background so, and processes inherit it; tests send this signal to themselves.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,6 +47,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+ON_CPU = os.environ["JAX_PLATFORMS"] == "cpu"
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -53,3 +59,28 @@ if "JAXGEN_TESTS_PLAIN" not in os.environ:
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+def pytest_collection_modifyitems(items):
+    if not ON_CPU:
+        skip = pytest.mark.skip(reason="about programs that are written for XLA's CPU compiler")
+        for item in items:
+            if item.get_closest_marker("cpu"):
+                item.add_marker(skip)
+
+
+if not ON_CPU:
+
+    @pytest.fixture(autouse=True)
+    def as_many_devices_as_there_are(monkeypatch):
+        """Skip a test that wants more devices than the machine has."""
+        from jaxgen.train import parallel
+
+        mesh, there = parallel.mesh, len(jax.devices())
+
+        def counted(num_devices=None, *arguments, **options):
+            if num_devices is not None and num_devices > there:
+                pytest.skip(f"{num_devices} devices are wanted, {there} are there")
+            return mesh(num_devices, *arguments, **options)
+
+        monkeypatch.setattr(parallel, "mesh", counted)

@@ -200,7 +200,7 @@ def test_no_discriminator_has_a_negative_gap_and_the_optimal_one_has_none():
         shifts, scales = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
         shifts[:2], scales[:2] = [0, 0.05], 1
         none, small, *others = np.asarray(jax.jit(jax.vmap(gap))(shifts, scales))
-        assert none == 0 and min(others) > 0
+        assert abs(none) <= (0 if jax.default_backend() == "cpu" else 1e-7) and min(others) > 0
         # Close to the optimum the gap is that of a parabola: E D* (1 - D*) shift^2 / 2 over p_d + p_g.
         p_data, p_model = stats.norm.pdf(x[:, 0]), stats.norm.pdf(x[:, 0], mean, std)
         curvature = weights @ (p_data * p_model / (p_data + p_model))

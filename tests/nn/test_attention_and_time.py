@@ -80,6 +80,7 @@ def test_cudnn_is_asked_for_on_a_gpu_and_without_a_mask(monkeypatch):
 
     q = jnp.ones((1, 4, 2, 8), jnp.bfloat16)
     monkeypatch.setattr(jax.nn, "dot_product_attention", told)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     attention(q, q, q, kernel="cudnn")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     attention(q, q, q, kernel="cudnn")

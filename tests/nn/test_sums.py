@@ -44,6 +44,7 @@ def test_low_precision_is_summed_in_float32():
     np.testing.assert_array_equal(np.asarray(total, np.float32), 4096)
 
 
+@pytest.mark.cpu
 def test_the_gradient_of_a_bias_is_a_product_and_no_reduction(x):
     def compiled(add):
         def gradient(y, bias):
