@@ -40,6 +40,7 @@ from jaxgen.data.random_fields import PowerLaw, RandomField, observe, wavenumber
 from jaxgen.data.scale import Arcsinh, Functions, Identity, Scale, Standardise, ToRange
 from jaxgen.data.source import BatchSource
 from jaxgen.data.space import from_model, from_signed, seen, to_model, to_seen, to_signed, to_unit
+from jaxgen.data.stacked_digits import mode_of, stacked_digits
 from jaxgen.data.stream import Stream
 from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
 
@@ -85,6 +86,7 @@ __all__ = [
     "low_resolution",
     "masks",
     "mnist",
+    "mode_of",
     "moving_digits",
     "names",
     "observe",
@@ -95,6 +97,7 @@ __all__ = [
     "ring_centres",
     "scenes",
     "seen",
+    "stacked_digits",
     "swiss_roll",
     "to_model",
     "to_seen",

@@ -16,7 +16,7 @@ from jaxgen.evaluate.manifolds import (
     neighbour_memory,
     precision_recall,
 )
-from jaxgen.evaluate.modes import ModeStatistics, mode_statistics
+from jaxgen.evaluate.modes import ModeCounts, ModeStatistics, mode_counts, mode_statistics, stacked_classes
 from jaxgen.evaluate.moments import Moments, merged, moments
 from jaxgen.evaluate.neighbours import Distances, Memorisation, Nearest, memorisation, nearest
 from jaxgen.evaluate.parzen import ParzenResult, choose_sigma, kmeans_centroids, parzen, parzen_log_prob
@@ -43,6 +43,7 @@ __all__ = [
     "Fidelity",
     "ImageClassifier",
     "Memorisation",
+    "ModeCounts",
     "ModeStatistics",
     "Moments",
     "Nearest",
@@ -81,6 +82,7 @@ __all__ = [
     "looked_at",
     "memorisation",
     "merged",
+    "mode_counts",
     "mode_statistics",
     "moments",
     "nearest",
@@ -99,6 +101,7 @@ __all__ = [
     "spectral_distance",
     "squared_discrepancy",
     "ssim",
+    "stacked_classes",
     "takes_labels",
     "train_classifier",
     "trained_judge",

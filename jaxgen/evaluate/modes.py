@@ -1,7 +1,8 @@
 """Mode coverage where the modes are known: what a generator leaves out can be counted.
 
 Data that are equal Gaussians around known centres (`jaxgen.data.ring`, `jaxgen.data.grid`) tell mode collapse from
-bad samples. Each sample belongs to the centre that is nearest, and is of high quality if it is near it.
+bad samples. Each sample belongs to the centre that is nearest, and is of high quality if it is near it. Of images whose
+channels are digits (`jaxgen.data.stacked_digits`) a classifier of digits reads which mode they are.
 """
 
 from typing import NamedTuple
@@ -9,10 +10,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from jaxgen import require
+from jaxgen.data.stacked_digits import mode_of
 from jaxgen.distributions import kl_divergence
+from jaxgen.evaluate.classifier import TrainedClassifier, class_histogram, class_kl
 from jaxgen.events import require_floats, require_rank
 
 
@@ -97,3 +100,62 @@ def _statistics(samples: Array, centres: Array, reach: Array | float) -> ModeSta
         reverse_kl=kl_divergence(shares, jnp.full_like(shares, 1 / len(centres))),
         counts=counts,
     )
+
+
+class ModeCounts(NamedTuple):
+    """Coverage of the modes by samples whose modes are known.
+
+    Attributes:
+        modes: Number of modes with at least one sample.
+        kl: KL of the samples' shares of the modes from the reference, in nats.
+        floor: Expected `kl` of as many draws from the reference itself, in nats.
+        counts: Number of samples of each mode, int [m].
+    """
+
+    modes: int
+    kl: float
+    floor: float
+    counts: Int[np.ndarray, " m"]
+
+
+def mode_counts(
+    classes: Int[np.ndarray, " n"], num_modes: int, reference: Float[np.ndarray, " m"] | None = None
+) -> ModeCounts:
+    """Modes covered, and how far the samples' shares of the modes are from those of the data.
+
+        modes = number of k with counts_k > 0
+        KL = sum_k p_k log(p_k / q_k),  p_k = counts_k / n
+        floor = (number of k with q_k > 0, less 1) / (2 n)
+
+    The floor is that of `class_kl`, of first order in 1/n: 0.0192 nats for 26,000 samples of 1,000 modes.
+
+    Args:
+        classes: Mode of each sample, 0 .. num_modes - 1.
+        num_modes: Number of modes.
+        reference: Shares q of the modes in the data; equal ones unless given, as published figures have it.
+
+    Raises:
+        ValueError: No sample, or a mode out of range.
+
+    Source: Lin et al. 2018 (PacGAN), section 4.2.
+    """
+    shares = class_histogram(classes, num_modes)
+    kl = float(class_kl(shares, None if reference is None else reference.astype(np.float32)))
+    occurring = num_modes if reference is None else int((reference > 0).sum())
+    counts = np.bincount(classes, minlength=num_modes)
+    return ModeCounts(int((counts > 0).sum()), kl, (occurring - 1) / (2 * len(classes)), counts)
+
+
+def stacked_classes(judge: TrainedClassifier, x: Shaped[Array | np.ndarray, "n h w c"]) -> Int[np.ndarray, " n"]:
+    """Modes of images whose every channel is a picture of its own: see `jaxgen.data.mode_of`.
+
+    Args:
+        judge: Classifier of pictures of one channel.
+        x: Images as the classifier takes them, but for their channels.
+
+    Raises:
+        ValueError: Images that the classifier refuses.
+    """
+    images = require.plain_array("x", x)
+    classes = [judge.predictions(images[..., channel, None]) for channel in range(images.shape[-1])]
+    return mode_of(np.stack(classes, axis=1), judge.network.num_classes)
