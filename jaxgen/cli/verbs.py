@@ -98,6 +98,7 @@ def compare(
     seed: int = 0,
     best: bool = False,
     split: str = "test",
+    seeds: bool = False,
     experiment: Several = (),
     out: Path = Path("comparison"),
 ) -> int:
@@ -105,17 +106,20 @@ def compare(
 
     Args:
         runs: Folders of the runs.
-        num: How many samples of each; as many as there are to compare with unless given, 10,000 at most.
+        num: How many samples of each; as many as there are to compare with unless given, 10,000 at most. With
+            --seeds, 0 compares what the runs reported alone.
         seed: Seed of the samples.
         best: Take the best checkpoints instead of the last.
         split: Images to compare with: "test", "valid" or "train".
+        seeds: Take runs together that differ in nothing but the seed: mean, standard error and standard deviation of
+            what is measured and of what the runs reported at their end.
         experiment: File or module of an experiment outside jaxgen that runs are of; once for each.
         out: Folder of comparison.txt, comparison.png and comparison.html.
     """
     from jaxgen import runs as module
     from jaxgen.cli import show
 
-    found = module.compare(runs, num, seed=seed, best=best, split=split, experiment=experiment, out=out)
+    found = module.compare(runs, num, seed=seed, best=best, split=split, seeds=seeds, experiment=experiment, out=out)
     show.line(found.text)
     show.line(f"look at {found.files[-1]}")
     return 0

@@ -7,10 +7,12 @@ Source: Metz et al. 2017 (unrolled GANs), section 3.3; Srivastava et al. 2017 (V
 (PacGAN), section 4.2: 128,000 images to train on, 26,000 samples to count in.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Array, Int, UInt8
 
 from jaxgen import require
 from jaxgen.core import PRNGKey
@@ -40,9 +42,7 @@ def stacked_digits(
     require.size("num", num)
     require.size("channels", channels)
     count = require.size("the number of images", len(images))
-    keys = example_keys(key, jnp.arange(num, dtype=jnp.int32))
-    drawn = jax.jit(jax.vmap(lambda k: jax.random.randint(k, (channels,), 0, count)))(keys)
-    which = np.asarray(drawn)
+    which = np.asarray(_drawn(key, num, channels, jnp.int32(count)))
     x = np.empty((num, *images.shape[1:], channels), np.uint8)
     for channel in range(channels):
         x[..., channel] = images[which[:, channel]]
@@ -66,3 +66,9 @@ def mode_of(classes: Int[np.ndarray, "n channels"], num_classes: int) -> Int[np.
         raise ValueError(f"classes must lie in 0..{num_classes - 1}, got {classes.min()} to {classes.max()}")
     powers = num_classes ** np.arange(classes.shape[1])[::-1]
     return classes.astype(np.int64) @ powers
+
+
+@functools.partial(jax.jit, static_argnames=("num", "channels"))
+def _drawn(key: PRNGKey, num: int, channels: int, count: Array) -> Array:
+    keys = example_keys(key, jnp.arange(num, dtype=jnp.int32))
+    return jax.vmap(lambda k: jax.random.randint(k, (channels,), 0, count, jnp.int32))(keys)

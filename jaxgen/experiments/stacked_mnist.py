@@ -153,9 +153,7 @@ class Config(Settings):
         )
 
 
-def counted(
-    x: np.ndarray, digits: Dataset, config: Config, reference: np.ndarray | None = None
-) -> evaluate.ModeCounts:
+def counted(x: np.ndarray, digits: Dataset, config: Config, reference: np.ndarray | None = None) -> evaluate.ModeCounts:
     """Modes of stacked images, read by the classifier of the single digits, which is trained once and then kept.
 
     Args:
@@ -172,15 +170,16 @@ def counted(
 def coverage(groups: Mapping[str, np.ndarray], digits: Dataset, config: Config) -> dict[str, Estimate]:
     """Modes, KL from equal shares and KL from the shares of the data, of stacked images by the prefix of their name."""
     judge = evaluate.trained_judge(digits, num_steps=config.classifier_steps)
-    accuracy = judge.accuracy(digits.test.x, digits.test.label)
+    labels: Any = {name: split.label for name, split in digits.splits.items()}
+    accuracy = judge.accuracy(digits.test.x, labels["test"])
     by = f"classifier {digest(judge.params)[:8]}"
     found = {"classifier": accuracy._replace(unit=f"accuracy on single test digits, {by}")}
-    shares = evaluate.class_histogram(digits.train.label, judge.network.num_classes)
+    shares = evaluate.class_histogram(labels["train"], judge.network.num_classes)
     of_data = reduce(np.multiply.outer, [shares] * _CHANNELS).ravel()
     for prefix, x in groups.items():
         equal, drawn = (counted(x, digits, config, reference) for reference in (None, of_data))
         said = f"n = {len(x)}, {by}"
         found[f"{prefix}modes"] = Estimate(float(equal.modes), None, f"of {len(equal.counts)}, {said}")
-        found[f"{prefix}kl"] = Estimate(equal.kl, None, f"nats from equal shares, at least {equal.floor:.4f}, {said}")
+        found[f"{prefix}kl"] = Estimate(equal.kl, None, f"nats from equal shares, {said}")
         found[f"{prefix}kl_of_data"] = Estimate(drawn.kl, None, f"nats from the data's shares, {said}")
     return found

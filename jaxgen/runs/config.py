@@ -7,7 +7,7 @@ the user has named the experiment that it comes from (`home`, see `jaxgen.runs.n
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -106,3 +106,15 @@ def _renamed(tree: Any, home: ModuleType | None) -> Any:
         return {**tree, "type": name_of(class_of(tree.get("type"), home), home)}
     except ValueError:
         return tree
+
+
+def flat(tree: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by the dotted names that they have as flags; a choice's own name is its type."""
+    if not isinstance(tree, dict):
+        yield at, str(tree)
+        return
+    if "type" in tree:
+        yield at, str(tree["type"])
+    for name, value in tree.get("mapping", tree).items():
+        if name != "type":
+            yield from flat(value, f"{at}.{name}" if at else name)

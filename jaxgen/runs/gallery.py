@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen import number, plot
+from jaxgen.runs.config import flat
 from jaxgen.runs.folder import RunFolder
 
 _LAST = ("curves",)  # behind all others: how training went, not what came of it
@@ -55,7 +56,7 @@ def _shown(run: RunFolder) -> Iterator[str]:
     results = manifest.get("results")
     if isinstance(results, dict) and results:
         yield page.table(["", *results, "unit"], _results(results), numbers=range(1, 1 + len(results)))
-    settings = [[key, text] for key, text in _flat(manifest["config"]) if key]
+    settings = [[key, text] for key, text in flat(manifest["config"]) if key]
     yield page.details("All settings", page.table(["setting", "value"], settings))
 
 
@@ -105,15 +106,3 @@ def _estimate(found: Any) -> str:
     if not isinstance(value, int | float):
         return ""
     return number.text(float(value), float(error) if isinstance(error, int | float) else None)
-
-
-def _flat(tree: Any, at: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by the dotted names that they have as flags; a choice's own name is its type."""
-    if not isinstance(tree, dict):
-        yield at, str(tree)
-        return
-    if "type" in tree:
-        yield at, str(tree["type"])
-    for name, value in tree.get("mapping", tree).items():
-        if name != "type":
-            yield from _flat(value, f"{at}.{name}" if at else name)

@@ -1,9 +1,11 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxgen import data, evaluate
+from jaxgen.core import Spec
 
 SQUARE = np.array([[0, 0], [0, 10], [10, 0], [10, 10]], np.float32)
 
@@ -93,3 +95,44 @@ def test_what_has_no_modes_is_refused(changes, message):
     arguments = {"samples": np.zeros((3, 2), np.float32), "centres": SQUARE, "std": 1.0}
     with pytest.raises(ValueError, match=message):
         evaluate.mode_statistics(**{**arguments, **changes})
+
+
+def test_modes_that_are_classes():
+    """Six samples of four modes, by hand; the floor is the mean of what draws from the reference come to."""
+    found = evaluate.mode_counts(np.array([0, 0, 0, 1, 1, 3]), 4)
+    assert found.modes == 3 and found.floor == pytest.approx(3 / 12)
+    np.testing.assert_array_equal(found.counts, [3, 2, 0, 1])
+    assert found.kl == pytest.approx(sum(p * np.log(4 * p) for p in (1 / 2, 1 / 3, 1 / 6)), rel=1e-5)
+    shares = np.array([0.5, 0.3, 0.0, 0.2])
+    of_data = evaluate.mode_counts(np.array([0, 0, 0, 1, 1, 3]), 4, shares)
+    expected = 0.5 * np.log(0.5 / 0.5) + np.log(1 / 3 / 0.3) / 3 + np.log(1 / 6 / 0.2) / 6
+    assert of_data.kl == pytest.approx(expected, rel=1e-4) and of_data.floor == pytest.approx(2 / 12)
+    rng = np.random.default_rng(0)
+    drawn = [evaluate.mode_counts(rng.integers(0, 50, 4000), 50) for _ in range(40)]
+    error = np.sqrt(49 / 2) / 4000 / np.sqrt(40)
+    assert abs(np.mean([each.kl for each in drawn]) - drawn[0].floor) < 4 * error
+    with pytest.raises(ValueError, match=r"classes must lie in 0..3, got 0 to 4"):
+        evaluate.mode_counts(np.array([0, 4]), 4)
+
+
+def test_the_modes_of_stacked_images_are_read_channel_by_channel():
+    """A classifier of bars of known weights: the class is the row that is bright."""
+
+    class Rows(nn.Module):
+        num_classes: int = 4
+
+        def __call__(self, x):
+            return x.mean(axis=(2, 3))
+
+        def features(self, x):
+            return self(x)
+
+    judge = evaluate.TrainedClassifier(params={}, network=Rows(), spec=Spec((4, 3, 1), "uint8", levels=256))
+    classes = np.array([[0, 1, 3], [2, 2, 2], [3, 0, 1]])
+    x = np.zeros((3, 4, 3, 3), np.float32)
+    for i, rows in enumerate(classes):
+        for channel, row in enumerate(rows):
+            x[i, row, :, channel] = 0.5
+    np.testing.assert_array_equal(evaluate.stacked_classes(judge, x), classes @ [16, 4, 1])
+    with pytest.raises(ValueError, match="x must be images"):
+        evaluate.stacked_classes(judge, x[:, :2])

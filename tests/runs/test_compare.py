@@ -82,6 +82,19 @@ def test_two_runs_beside_each_other(two, tmp_path):
     assert "comparison.png.partial" not in {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_seeds_together(two, tmp_path):
+    """Mean and spread of the two in one column, and what they reported below."""
+    found = runs.compare(two, 40, seeds=True, out=tmp_path / "out")
+    values = [found.results[name].scores["recall"].value.value for name in ("one", "other")]
+    row = next(line for line in found.text.splitlines() if line.startswith("recall"))
+    assert f"{np.mean(values):.2f}" in row and "(sd " in row and "*" not in row
+    for part in ("digits_vae, 2 seeds", "negative_elbo", "digits_vae: seeds 0, 1", "the spread of the seeds"):
+        assert part in found.text
+    assert [path.name for path in found.files] == ["comparison.txt", "comparison.png", "comparison.html"]
+    assert not Page(found.files[2].read_text()).open
+    assert runs.compare(two, 0, seeds=True, out=tmp_path / "alone").results == {}
+
+
 def test_what_the_experiment_asks_of_the_sampler_is_asked_and_said(two, tmp_path, monkeypatch):
     asked = []
     module = importlib.import_module("jaxgen.runs.fidelity")  # the package has a function of that name
