@@ -11,7 +11,8 @@ that a checkpoint need not store; the functions of `space` carry them to where a
 The embedded digits need no download; `mnist`, `fashion_mnist` and `binarized_mnist` need the official files, and
 no tensorflow. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to the first sentence: their
 p_data is known, so that what a model misses of it can be counted. So is that of `RandomField` (volumes) and
-`LinearQuadratic` (trajectories), given an observation too. `from_arrays`, `from_file`, `from_folder` and `from_tfds`
+`LinearQuadratic` (trajectories), given an observation too. Of `Galaxies` the parameters are known, those of real ones
+(`sdss_galaxies`, `radio_galaxies`) are not. `from_arrays`, `from_file`, `from_folder` and `from_tfds`
 take what the user brings, and refuse by name what is not what it seems.
 
 Real values in physical units are given a scale (`Standardise`, `ToRange`, `Arcsinh`, `Functions`): models compute on
@@ -21,13 +22,27 @@ Data that do not fit into memory stay where they are: `open_folder`, `open_tfds`
 time, and their batches are a `Stream`, in the same order as if all were in memory.
 """
 
-from jaxgen.data import bouncing_balls, captions, colour, coloured_shapes, digit_frames, low_resolution, masks, scenes
+from jaxgen.data import (
+    bouncing_balls,
+    captions,
+    colour,
+    coloured_shapes,
+    digit_frames,
+    galaxies,
+    low_resolution,
+    masks,
+    orientations,
+    scenes,
+    sersic,
+)
 from jaxgen.data.arrays import from_arrays, from_file
 from jaxgen.data.batches import Batches
 from jaxgen.data.dataset import Dataset, Split
 from jaxgen.data.embedded import digits
 from jaxgen.data.examples import Examples
 from jaxgen.data.folder import from_folder, open_folder
+from jaxgen.data.galaxies import Galaxies, GaussianPSF, MoffatPSF
+from jaxgen.data.galaxy_files import radio_galaxies, sdss_galaxies
 from jaxgen.data.gaussians import Gaussian, conditioned, observed_in_part
 from jaxgen.data.iterator import from_iterator
 from jaxgen.data.linear_quadratic import LinearQuadratic, Problem
@@ -51,10 +66,13 @@ __all__ = [
     "Dataset",
     "Examples",
     "Functions",
+    "Galaxies",
     "Gaussian",
+    "GaussianPSF",
     "Identity",
     "Images",
     "LinearQuadratic",
+    "MoffatPSF",
     "PowerLaw",
     "Problem",
     "RandomField",
@@ -79,6 +97,7 @@ __all__ = [
     "from_model",
     "from_signed",
     "from_tfds",
+    "galaxies",
     "grid",
     "grid_centres",
     "load",
@@ -93,10 +112,14 @@ __all__ = [
     "observed_in_part",
     "open_folder",
     "open_tfds",
+    "orientations",
+    "radio_galaxies",
     "ring",
     "ring_centres",
     "scenes",
+    "sdss_galaxies",
     "seen",
+    "sersic",
     "stacked_digits",
     "swiss_roll",
     "to_model",

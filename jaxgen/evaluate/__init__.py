@@ -20,6 +20,7 @@ from jaxgen.evaluate.modes import ModeCounts, ModeStatistics, mode_counts, mode_
 from jaxgen.evaluate.moments import Moments, merged, moments
 from jaxgen.evaluate.neighbours import Distances, Memorisation, Nearest, memorisation, nearest
 from jaxgen.evaluate.parzen import ParzenResult, choose_sigma, kmeans_centroids, parzen, parzen_log_prob
+from jaxgen.evaluate.photometry import Photometry, TwoSamples, photometry, two_samples
 from jaxgen.evaluate.reference import RealImages, Reference, checked_num, largest_num, reference
 from jaxgen.evaluate.representation import (
     Features,
@@ -48,12 +49,14 @@ __all__ = [
     "Moments",
     "Nearest",
     "ParzenResult",
+    "Photometry",
     "PrecisionRecall",
     "RealImages",
     "Reference",
     "Score",
     "Spectrum",
     "TrainedClassifier",
+    "TwoSamples",
     "agreements",
     "alike",
     "balanced_choice",
@@ -90,6 +93,7 @@ __all__ = [
     "parzen",
     "parzen_log_prob",
     "per_example",
+    "photometry",
     "pixel_features",
     "power_spectrum",
     "precision_recall",
@@ -105,4 +109,5 @@ __all__ = [
     "takes_labels",
     "train_classifier",
     "trained_judge",
+    "two_samples",
 ]
