@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int32
-from scipy import special
 
 from jaxgen import require
 from jaxgen.core import PRNGKey
@@ -72,11 +71,13 @@ class MoffatPSF:
 
     def transfer(self, k: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
         """Fourier transform at the wavenumbers k, in 1 / pixel: 2 (ka/2)^(beta-1) K_(beta-1)(ka) / Gamma(beta-1)."""
+        from scipy.special import kve  # slow to import
+
         order = self.beta - 1
         width = self.fwhm / (2 * math.sqrt(2 ** (1 / self.beta) - 1))
         argument = np.maximum(width * np.abs(np.asarray(k, np.float64)), 1e-6)
         log_front = math.log(2) - math.lgamma(order) + order * np.log(argument / 2) - argument
-        return np.exp(log_front) * special.kve(order, argument)
+        return np.exp(log_front) * kve(order, argument)
 
 
 class Parameters(NamedTuple):

@@ -12,11 +12,10 @@ Source: Graham & Driver 2005, equations 1 to 20; Ciotti 1991.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy import special
 
 _LOG_RANGE = 20.0  # natural logarithm of the largest radius over R, and of R over the smallest
 _CELLS = 3072
@@ -48,7 +47,7 @@ class Transfer(NamedTuple):
 
 def b(index: Float[np.ndarray, "*n"] | float) -> Float64[np.ndarray, "*n"]:
     """The number b of an index n, for which half of the flux lies within R: P(2n, b) = 1/2."""
-    return np.asarray(special.gammaincinv(2 * np.asarray(index, np.float64), 0.5))
+    return np.asarray(_special().gammaincinv(2 * np.asarray(index, np.float64), 0.5))
 
 
 def intensity(
@@ -56,7 +55,7 @@ def intensity(
 ) -> Float64[np.ndarray, "..."]:
     """Flux per area I(r) of a profile with F = 1 and R = 1."""
     n, scale = np.asarray(index, np.float64), b(index)
-    log_centre = 2 * n * np.log(scale) - np.log(2 * math.pi * n) - special.gammaln(2 * n)
+    log_centre = 2 * n * np.log(scale) - np.log(2 * math.pi * n) - _special().gammaln(2 * n)
     return np.asarray(np.exp(log_centre - scale * np.asarray(r, np.float64) ** (1 / n)))
 
 
@@ -65,7 +64,7 @@ def flux_within(
 ) -> Float64[np.ndarray, "..."]:
     """Share of the flux within the radius r: P(2n, b r^(1/n))."""
     n = np.asarray(index, np.float64)
-    return np.asarray(special.gammainc(2 * n, b(n) * np.asarray(r, np.float64) ** (1 / n)))
+    return np.asarray(_special().gammainc(2 * n, b(n) * np.asarray(r, np.float64) ** (1 / n)))
 
 
 def radius_of(
@@ -73,7 +72,7 @@ def radius_of(
 ) -> Float64[np.ndarray, "..."]:
     """Radius of the circle that holds a share of the flux, the inverse of `flux_within`."""
     n = np.asarray(index, np.float64)
-    return np.asarray((special.gammaincinv(2 * n, np.asarray(share, np.float64)) / b(n)) ** n)
+    return np.asarray((_special().gammaincinv(2 * n, np.asarray(share, np.float64)) / b(n)) ** n)
 
 
 def concentration(index: Float[np.ndarray, "*n"] | float) -> Float64[np.ndarray, "*n"]:
@@ -87,7 +86,7 @@ def concentration(index: Float[np.ndarray, "*n"] | float) -> Float64[np.ndarray,
 def mean_square_radius(index: Float[np.ndarray, "*n"] | float) -> Float64[np.ndarray, "*n"]:
     """Mean of r^2 over the flux: b^(-2n) Gamma(4n) / Gamma(2n)."""
     n = np.asarray(index, np.float64)
-    return np.asarray(np.exp(special.gammaln(4 * n) - special.gammaln(2 * n) - 2 * n * np.log(b(n))))
+    return np.asarray(np.exp(_special().gammaln(4 * n) - _special().gammaln(2 * n) - 2 * n * np.log(b(n))))
 
 
 def transfer(index: Float[np.ndarray, " n"]) -> Transfer:
@@ -111,3 +110,10 @@ def transfer(index: Float[np.ndarray, " n"]) -> Transfer:
     # At the ends of its range the transform is not to be relied on.
     kept = np.searchsorted(log_r, _LOG_FIRST)
     return Transfer(float(log_r[kept]), float(step), (waves / r)[:, kept:])
+
+
+def _special() -> Any:
+    """Functions of scipy, which takes long to import."""
+    from scipy import special
+
+    return special
