@@ -21,7 +21,10 @@
                                                           latents it uses: .active_units; the step of training, in all
                                                           families but the GAN: learning.model
     E[X | what is observed]                             inference.importance_expectation (its part impute), exactly
-                                                          oracle.LinearGaussian
+                                                          oracle.LinearGaussian; draws of what is missing:
+                                                          inference.importance_resample (its part imputations)
+    log P(s|x)                                          missingness.mask_log_prob; as a choice of the model
+                                                          .SelfMasking, .Agnostic
 
 `model(Config(...), spec)` puts them together.
 """
@@ -29,6 +32,18 @@
 from jaxgen.vae import objective, oracle
 from jaxgen.vae.config import Config
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
+from jaxgen.vae.missingness import Agnostic, SelfMasking
 from jaxgen.vae.model import Parts, model
 
-__all__ = ["Bernoulli", "Config", "DiscretizedNormal", "Normal", "Parts", "model", "objective", "oracle"]
+__all__ = [
+    "Agnostic",
+    "Bernoulli",
+    "Config",
+    "DiscretizedNormal",
+    "Normal",
+    "Parts",
+    "SelfMasking",
+    "model",
+    "objective",
+    "oracle",
+]

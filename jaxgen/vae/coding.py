@@ -1,8 +1,10 @@
 """The two networks of a VAE as distributions: Q(z|X, c) and P(X|z, c), with their conditions c, if there are some."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,6 +14,7 @@ from jaxgen.nn.coders import Forms, checked_output, coders
 from jaxgen.nn.conditions import given
 from jaxgen.vae.config import Config
 from jaxgen.vae.likelihood import Likelihood
+from jaxgen.vae.missingness import mask_log_prob
 from jaxgen.vae.networks import Decoder, Encoder, Gaussian
 
 Changed = dict[str, Any]
@@ -24,19 +27,29 @@ class Coding(NamedTuple):
     x is a target of the likelihood; forms are the conditions as a network receives them. With a key the network is in
     training, which the key is for.
 
+    Where the config has a mask's distribution (`jaxgen.vae.missingness`), the draws u of what is missing are latents
+    too: `log_p` and `drawn` take (z, u), and log P(X|z, c) is log P(X, s | z, u, c).
+
     Attributes:
+        num_latents: Number of latents, those of the missing entries included.
+        latents: (Q(z|X, c)) -> the same for all latents; u ~ N(0, I).
         fields: (batch) -> the fields that a model reads, checked.
         init: (key, batch) -> variables.
         q: (variables, x, mask, forms, key=None) -> (Q(z|X, c), changed collections).
         f: (variables, z, forms, key=None) -> (the decoder's output [B, *event], changed collections).
         log_p: (variables, x, z, mask, forms, key=None) -> (log P(X|z, c) [B] in nats, changed collections).
+        drawn: (variables, z, eps, forms) -> a draw of P(X|z, c) in data space from eps ~ N(0, I) [B, *event]; with a
+            mask's distribution u takes the place of eps, which does not count.
     """
 
+    num_latents: int
+    latents: Callable[[Gaussian], Gaussian]
     fields: Callable[[Batch], dict[str, Array]]
     init: Callable[[PRNGKey, Batch], Variables]
     q: Callable[..., tuple[Gaussian, Changed]]
     f: Callable[..., tuple[Array, Changed]]
     log_p: Callable[..., tuple[Array, Changed]]
+    drawn: Callable[..., Array]
 
 
 def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
@@ -58,9 +71,14 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
     encoder = Encoder(config.hidden, config.latent_dim, spec, config.features, dtype, conditions)
     decoder = Decoder(config.hidden[::-1], spec, config.features[::-1], dtype, conditions)
     coder = coders(conditions, spec, config.latent_dim, encoder, decoder, own)
+    hiding = None if config.missing is None else config.missing.module(spec, dtype)
+    num_latents = config.latent_dim + (0 if hiding is None else math.prod(spec.event_shape))
 
     def fields_of(batch: Batch) -> dict[str, Array]:
-        return checked_batch(batch, spec, needs=tuple(conditions))
+        fields = checked_batch(batch, spec, needs=tuple(conditions))
+        if hiding is not None and "mask" not in fields:
+            raise ValueError(f'batch must hold "mask", whose distribution is {config.missing}, got none')
+        return fields
 
     def init(key: PRNGKey, batch: Batch) -> Variables:
         fields = fields_of(batch)
@@ -71,6 +89,8 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
         variables = coder.init(key, shown(x, None), given(conditions, spec, fields), bias)
         if likelihood.learn:
             variables["params"]["log_scale"] = jnp.float32(likelihood.log_scale)
+        if hiding is not None:
+            variables["params"]["missing"] = hiding.init(jax.random.fold_in(key, 2), x)["params"]
         return variables
 
     def shown(x: Array, mask: Array | None) -> Array:
@@ -94,10 +114,31 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
     def log_p(
         variables: Variables, x: Array, z: Array, mask: Array | None, forms: Forms, key: Any = None
     ) -> tuple[Float[Array, " b"], Changed]:
+        if hiding is None or mask is None:
+            output, changed = coder.decode(variables, z, forms, key)
+            return likelihood.log_prob(x, output, log_scale(variables), spec, mask), changed
+        z, u = apart(z)
         output, changed = coder.decode(variables, z, forms, key)
-        return likelihood.log_prob(x, output, log_scale(variables), spec, mask), changed
+        scale = log_scale(variables)
+        whole = jnp.where(mask, x, likelihood.draw(output, scale, u, spec))
+        logits: Any = hiding.apply({"params": variables["params"]["missing"]}, whole)
+        return likelihood.log_prob(x, output, scale, spec, mask) + mask_log_prob(mask, logits), changed
 
-    return Coding(fields_of, init, q, coder.decode, log_p)
+    def latents(q: Gaussian) -> Gaussian:
+        if hiding is None:
+            return q
+        return Gaussian(*(jnp.pad(part, ((0, 0), (0, num_latents - config.latent_dim))) for part in q))
+
+    def apart(z: Array) -> tuple[Array, Array]:
+        """(z, u) as two arrays, u of the event's shape."""
+        return z[:, : config.latent_dim], z[:, config.latent_dim :].reshape(len(z), *spec.event_shape)
+
+    def drawn(variables: Variables, z: Array, eps: Array, forms: Forms) -> Float[Array, "b *event"]:
+        z, eps = (z, eps) if hiding is None else apart(z)
+        x = likelihood.draw(coder.decode(variables, z, forms)[0], log_scale(variables), eps, spec)
+        return likelihood.to_data(x, spec)
+
+    return Coding(num_latents, latents, fields_of, init, q, coder.decode, log_p, drawn)
 
 
 def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxgen import optimizers, require
 from jaxgen.nn.conditions import NO_CONDITIONS, Conditions, checked
 from jaxgen.vae.likelihood import Bernoulli, DiscretizedNormal, Normal
+from jaxgen.vae.missingness import Agnostic, SelfMasking
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,17 @@ class Config:
         optimizer: Optimizer of the parameters.
         see_mask: Whether the encoder is shown which dimensions are observed, beside their values: for data with
             missing dimensions ("mask" in the batch).
+        missing: Distribution of the mask given x, `SelfMasking()` or `Agnostic()`, for data whose entries are missing
+            because of their values ("mask" in every batch): the bound is then that of what is observed and of the mask.
+            None where the mask says nothing about what it hides.
         condition: Fields of the data that encoder and decoder are given, by name, and how each comes in, see
             `jaxgen.nn.conditions`; no flag.
         dtype: Dtype of the computation, "float32" or "bfloat16"; parameters stay float32.
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
-        ValueError: A size below 1, a negative weight or number of steps, another dtype, or path_gradient with several
-            draws; a field of another kind.
+        ValueError: A size below 1, a negative weight or number of steps, another dtype, path_gradient with several
+            draws, or a distribution of the mask beside another likelihood than Normal; a field of another kind.
     """
 
     latent_dim: int = 20
@@ -49,6 +53,7 @@ class Config:
     path_gradient: bool = False
     optimizer: optimizers.Adam = optimizers.Adam()
     see_mask: bool = False
+    missing: SelfMasking | Agnostic | None = None
     condition: Conditions = NO_CONDITIONS
     dtype: str = "float32"
     axis_name: Hashable = None
@@ -65,6 +70,9 @@ class Config:
             raise ValueError(f"path_gradient needs num_samples=1, got {self.num_samples}")
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)
+        if self.missing is not None and not isinstance(self.likelihood, Normal):
+            # The bound needs a gradient through the draws of what is missing.
+            raise ValueError(f"missing must be None unless the likelihood is Normal(), got {self.missing}")
         object.__setattr__(self, "condition", checked(self.condition))
 
     def lasting(self, num_steps: int) -> "Config":

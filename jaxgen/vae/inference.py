@@ -170,15 +170,75 @@ def importance_expectation(
 
     def values(draws: Int[Array, " c"]) -> tuple[Float[Array, "c b"], Float[Array, "c b *event"]]:
         def one(i: Array) -> tuple[Array, Array]:
-            eps = _draw(key, index, i, mu.shape[1])
-            z = jnp.where(i % 2 == 0, affine(mu, log_var, eps), eps)
-            log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
-            log_q = normal_log_prob(z, mu, log_var)
-            return _of_examples(log_likelihood(z), index) + log_prior - jnp.logaddexp(log_prior, log_q), f(z)
+            z, log_weight = _proposed(key, index, i, mu, log_var, log_likelihood)
+            return log_weight, f(z)
 
         return jax.vmap(one)(draws)
 
     return weighted_mean(values, num_samples, chunk, jax.eval_shape(f, mu).shape)
+
+
+def importance_resample(
+    key: PRNGKey,
+    index: Int[Array, " b"],
+    mu: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    log_likelihood: LogLikelihood,
+    f: Callable[[Array, Array], Array],
+    num: int,
+    num_samples: int,
+    chunk: int,
+) -> Float[Array, "num b *event"]:
+    """Draws of f(z) given X: each is one of many weighted draws, taken with a probability in proportion to its weight.
+
+        i = argmax_i (w_i + g_i),     w_i = log P(X|z_i) P(z_i) / r(z_i),  g_i standard Gumbel
+
+    The proposal r and the weights are those of `importance_expectation`; all results choose among the same draws, so
+    that `num_samples` should be many times `num`.
+
+    Args:
+        key: Root key of the draws.
+        index: Number of each example.
+        mu: Mean of Q.
+        log_var: Log-variance of Q.
+        log_likelihood: Function z -> log P(X|z) of the observed dimensions.
+        f: Function (number of the draw, z) -> [b, *event].
+        num: Number of results for each example.
+        num_samples: Weighted draws per example.
+        chunk: Draws at a time.
+
+    Source: Rubin 1987, "sampling importance resampling"; Gumbel 1954 for the maximum.
+    """
+    require.typed_key("key", key)
+    _require_proposal(index, mu, log_var)
+    require.size("num", num)
+    _whole_chunks(num_samples, chunk)
+    key_z, key_gumbel = jax.random.split(key)
+
+    def one(i: Array) -> tuple[Array, Array, Array]:
+        z, log_weight = _proposed(key_z, index, i, mu, log_var, log_likelihood)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(example_keys(key_gumbel, index), i)
+        gumbel = jax.vmap(lambda k: jax.random.gumbel(k, (num,), jnp.float32))(keys)
+        return log_weight[:, None] + gumbel, f(i, z), log_weight
+
+    def add(carry: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
+        best, kept = carry  # [b, num], [num, b, *event]
+        scores, values, _ = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+        scores = jnp.concatenate([best[None], scores])
+        chosen = scores.argmax(axis=0)  # [b, num]; 0 keeps what there is
+
+        def take(k: Array, chosen: Array, kept: Array) -> Array:
+            """One example's result: `kept` or a value of the chunk."""
+            return jnp.where(chosen == 0, kept, values[jnp.maximum(chosen - 1, 0), k])
+
+        rows = jnp.arange(index.shape[0])
+        kept = jax.vmap(lambda c, old: jax.vmap(take)(rows, c, old), in_axes=(1, 0))(chosen, kept)
+        return (scores.max(axis=0), kept), None
+
+    shape = jax.eval_shape(f, jnp.int32(0), mu).shape
+    start = jnp.full((index.shape[0], num), -jnp.inf, jnp.float32), jnp.zeros((num, *shape), jnp.float32)
+    (_, kept), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
+    return kept
 
 
 def prior_log_likelihood(
@@ -213,6 +273,17 @@ def prior_log_likelihood(
         return jax.vmap(lambda i: _of_examples(log_likelihood(_draw(key, index, i, latent_dim)), index))(draws)
 
     return log_mean_exp(weights, num_samples, chunk, index.shape[0])
+
+
+def _proposed(
+    key: PRNGKey, index: Array, i: Array, mu: Array, log_var: Array, log_likelihood: LogLikelihood
+) -> tuple[Array, Array]:
+    """Draw i of the proposal (Q + P(z)) / 2 and its log-weight, up to a constant."""
+    eps = _draw(key, index, i, mu.shape[1])
+    z = jnp.where(i % 2 == 0, affine(mu, log_var, eps), eps)
+    log_prior = normal_log_prob(z, jnp.zeros_like(z), jnp.zeros((), z.dtype))
+    log_q = normal_log_prob(z, mu, log_var)
+    return z, _of_examples(log_likelihood(z), index) + log_prior - jnp.logaddexp(log_prior, log_q)
 
 
 def _of_examples(log_likelihood: Array, index: Array) -> Array:

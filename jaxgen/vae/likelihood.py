@@ -84,6 +84,20 @@ class Likelihood(Protocol):
         """The decoder's output for which the target has this mean."""
         ...
 
+    def draw(
+        self,
+        output: Float[Array, "b *event"],
+        log_scale: Float[Array, ""],
+        eps: Float[Array, "b *event"],
+        spec: Spec,
+    ) -> Float[Array, "b *event"]:
+        """A draw of P(X|z), in the form of a target, from eps ~ N(0, I)."""
+        ...
+
+    def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
+        """A target in data space."""
+        ...
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -138,6 +152,18 @@ class Normal:
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
         return mean
+
+    def draw(
+        self,
+        output: Float[Array, "b *event"],
+        log_scale: Float[Array, ""],
+        eps: Float[Array, "b *event"],
+        spec: Spec,
+    ) -> Float[Array, "b *event"]:
+        return output + jnp.exp(log_scale) * eps
+
+    def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
+        return self.mean(x, spec)
 
 
 @dataclass(frozen=True)
@@ -200,6 +226,18 @@ class Bernoulli:
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
         return jax.scipy.special.logit(jnp.clip(mean, 0.001, 0.999))  # as Burda et al.: a pixel may always be black
 
+    def draw(
+        self,
+        output: Float[Array, "b *event"],
+        log_scale: Float[Array, ""],
+        eps: Float[Array, "b *event"],
+        spec: Spec,
+    ) -> Float[Array, "b *event"]:
+        return (jax.scipy.stats.norm.cdf(eps) < jax.nn.sigmoid(output)).astype(output.dtype)
+
+    def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
+        return x
+
 
 @dataclass(frozen=True)
 class DiscretizedNormal:
@@ -255,3 +293,18 @@ class DiscretizedNormal:
 
     def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
         return mean
+
+    def draw(
+        self,
+        output: Float[Array, "b *event"],
+        log_scale: Float[Array, ""],
+        eps: Float[Array, "b *event"],
+        spec: Spec,
+    ) -> Float[Array, "b *event"]:
+        assert spec.levels is not None  # ensured by `check`
+        step = 2 / (spec.levels - 1)
+        bins = jnp.round((output + jnp.exp(log_scale) * eps + 1) / step)
+        return jnp.clip(bins, 0, spec.levels - 1) * step - 1
+
+    def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
+        return space.from_model(x, spec)

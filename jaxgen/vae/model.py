@@ -21,7 +21,12 @@ from jaxgen.nn.condition_inputs import for_samples
 from jaxgen.nn.conditions import given
 from jaxgen.vae.coding import coding
 from jaxgen.vae.config import Config
-from jaxgen.vae.inference import importance_expectation, importance_log_likelihood, prior_log_likelihood
+from jaxgen.vae.inference import (
+    importance_expectation,
+    importance_log_likelihood,
+    importance_resample,
+    prior_log_likelihood,
+)
 from jaxgen.vae.networks import Gaussian
 from jaxgen.vae.objective import negative_elbo
 from jaxgen.vae.training import of_data, training_loss
@@ -46,6 +51,9 @@ class Parts(NamedTuple):
         monte_carlo: The same from draws of the prior: the lecture's first estimate, to show why it fails.
         impute: (key, variables, batch, num_samples=1000, chunk=50) -> E[X | the dimensions that "mask" marks as
             observed], [B, *event] in data space; observed dimensions keep their values.
+        imputations: (key, variables, batch, num=10, num_samples=1000, chunk=50) -> [num, B, *event], draws of X given
+            the dimensions that "mask" marks as observed: multiple imputation, whose spread says how sure the values
+            are. Each is taken from `num_samples` weighted draws.
         interpolate: (variables, x_from, x_to, num, mask=None, *, label=None, condition=None) -> [num, B, *event],
             decoded on the line between their mu; the mask and the conditions hold for both.
         measure: Measure of the probabilities, as the likelihood names it.
@@ -58,6 +66,7 @@ class Parts(NamedTuple):
     log_likelihood: Callable[..., Array]
     monte_carlo: Callable[..., Array]
     impute: Callable[..., Array]
+    imputations: Callable[..., Array]
     interpolate: Callable[..., Array]
     measure: str
     discrete: bool
@@ -129,8 +138,8 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
     @jax.jit
     def evaluate(key: PRNGKey, variables: Variables, batch: Batch) -> Metrics:
         x, mask, index, forms, key_eps = observed(key, batch)
-        (mu, log_var), _ = coder.q(variables, x, mask, forms)
-        z = affine(mu, log_var, example_normals(key_eps, index, (latent_dim,)))
+        mu, log_var = coder.latents(coder.q(variables, x, mask, forms)[0])
+        z = affine(mu, log_var, example_normals(key_eps, index, (coder.num_latents,)))
         log_likelihood = log_p_of(variables, x, mask, forms)(z)
         values = {
             "negative_elbo": negative_elbo(log_likelihood, mu, log_var),
@@ -144,7 +153,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         key: PRNGKey, variables: Variables, batch: Batch, num_samples: int = 5000, chunk: int = 50
     ) -> Float[Array, " b"]:
         x, mask, index, forms, key_eps = observed(key, batch)
-        (mu, log_var), _ = coder.q(variables, x, mask, forms)
+        mu, log_var = coder.latents(coder.q(variables, x, mask, forms)[0])
         log_p_x = log_p_of(variables, x, mask, forms)
         found = importance_log_likelihood(key_eps, index, mu, log_var, log_p_x, num_samples, chunk)
         volume = space.log_volume(batch["x"], spec, mask)
@@ -156,7 +165,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
     ) -> Float[Array, " b"]:
         x, mask, index, forms, key_eps = observed(key, batch)
         log_p_x = log_p_of(variables, x, mask, forms)
-        found = prior_log_likelihood(key_eps, index, latent_dim, log_p_x, num_samples, chunk)
+        found = prior_log_likelihood(key_eps, index, coder.num_latents, log_p_x, num_samples, chunk)
         volume = space.log_volume(batch["x"], spec, mask)
         return found if volume is None else found + volume
 
@@ -165,15 +174,37 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         key: PRNGKey, variables: Variables, batch: Batch, num_samples: int = 1000, chunk: int = 50
     ) -> Float[Array, "b *event"]:
         require.typed_key("key", key)
+        mask, index, forms, whole, mu, log_var, log_p_x = incomplete(variables, batch)
+
+        def value(z: Array) -> Float[Array, "b *event"]:
+            return mean_of(variables, z, forms) if config.missing is None else coder.drawn(variables, z, z, forms)
+
+        mean = importance_expectation(key, index, mu, log_var, log_p_x, value, num_samples, chunk)
+        return jnp.where(mask, whole, mean)
+
+    @functools.partial(jax.jit, static_argnames=("num", "num_samples", "chunk"))
+    def imputations(
+        key: PRNGKey, variables: Variables, batch: Batch, num: int = 10, num_samples: int = 1000, chunk: int = 50
+    ) -> Float[Array, "num b *event"]:
+        require.typed_key("key", key)
+        mask, index, forms, whole, mu, log_var, log_p_x = incomplete(variables, batch)
+        key_z, key_x = jax.random.split(key)
+
+        def value(draw: Array, z: Array) -> Float[Array, "b *event"]:
+            eps = example_normals(jax.random.fold_in(key_x, draw), index, spec.event_shape)
+            return coder.drawn(variables, z, eps, forms)
+
+        found = importance_resample(key_z, index, mu, log_var, log_p_x, value, num, num_samples, chunk)
+        return jnp.where(mask[None], whole[None], found)
+
+    def incomplete(variables: Variables, batch: Batch) -> tuple[Any, ...]:
+        """Mask, numbers and conditions of a batch, x in data space, the proposal of its latents, and log P(X|z)."""
         fields = checked_batch(batch, spec, needs=("mask", *conditions))
-        mask, index, forms = fields["mask"], fields["index"], given(conditions, spec, fields)
+        mask, forms = fields["mask"], given(conditions, spec, fields)
         x = likelihood.target(fields["x"], spec, None)
-        (mu, log_var), _ = coder.q(variables, x, mask, forms)
+        mu, log_var = coder.latents(coder.q(variables, x, mask, forms)[0])
         log_p_x = log_p_of(variables, x, mask, forms)
-        mean = importance_expectation(
-            key, index, mu, log_var, log_p_x, lambda z: mean_of(variables, z, forms), num_samples, chunk
-        )
-        return jnp.where(mask, space.to_unit(fields["x"], spec), mean)
+        return mask, fields["index"], forms, space.to_unit(fields["x"], spec), mu, log_var, log_p_x
 
     def mean_of(variables: Variables, z: Array, forms: Forms) -> Float[Array, "b *event"]:
         """E[X|z] in data space."""
@@ -235,8 +266,9 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         log_likelihood,
         monte_carlo,
         impute,
+        imputations,
         interpolate,
-        likelihood.measure(spec),
+        likelihood.measure(spec) + ("" if config.missing is None else " and of the mask"),
         likelihood.discrete,
     )
     sample = latent_sampler(conditions, spec, latent_dim, decoded)  # E[X|z]

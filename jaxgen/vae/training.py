@@ -59,9 +59,10 @@ def training_loss(config: Config, spec: Spec, coding: Coding) -> Loss:
         volume, x = space.log_volume(x, spec, mask), likelihood.target(x, spec, uniform)
         forms = for_training(key_withheld, conditions, spec, fields, num)
         beta = weight(step)
-        (mu, log_var), of_encoder = coding.q(variables, x, mask, forms, key_encoder)
+        q, of_encoder = coding.q(variables, x, mask, forms, key_encoder)
+        mu, log_var = coding.latents(q)
         if num_samples == 1:
-            z = affine(mu, log_var, jax.random.normal(key_eps, (num, config.latent_dim), jnp.float32))
+            z = affine(mu, log_var, jax.random.normal(key_eps, (num, coding.num_latents), jnp.float32))
             log_likelihood, of_decoder = coding.log_p(variables, x, z, mask, forms, key_decoder)
             if config.path_gradient:
                 bound = path_negative_elbo(log_likelihood, z, mu, log_var, beta)
@@ -70,7 +71,7 @@ def training_loss(config: Config, spec: Spec, coding: Coding) -> Loss:
             distortion = -log_likelihood
         else:
             _require_no_memory(variables, num_samples)
-            eps = jax.random.normal(key_eps, (num_samples, num, config.latent_dim), jnp.float32)
+            eps = jax.random.normal(key_eps, (num_samples, num, coding.num_latents), jnp.float32)
             z = jax.vmap(lambda e: affine(mu, log_var, e))(eps)
             log_likelihood, of_decoder = jax.vmap(lambda draw, key: coding.log_p(variables, x, draw, mask, forms, key))(
                 z, jax.random.split(key_decoder, num_samples)

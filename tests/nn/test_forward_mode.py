@@ -22,6 +22,7 @@ from jaxgen.autoencoder import networks as autoencoder_networks
 from jaxgen.core import Field, Spec
 from jaxgen.evaluate.classifier import ImageClassifier
 from jaxgen.nn import condition_layers, conditions
+from jaxgen.vae import missingness
 from jaxgen.vae import networks as vae_networks
 
 F64 = jnp.float64
@@ -74,6 +75,8 @@ QUICK = {
     ),
     "vae-encoder": (vae_networks.Encoder((5,), 3, SPEC, features=(8,), dtype=F64), DIGIT),
     "vae-decoder": (vae_networks.Decoder((5,), SPEC, features=(8,), dtype=F64), VECTOR),
+    "vae-missing-slopes": (missingness.Slopes(1, (3,)), VECTOR),
+    "vae-missing-dense": (missingness.Dense((5,), (3,), F64), VECTOR),
     "ddpm-mlp": of_ddpm(ddpm.MLP((6,), time_features=4)),
     **of_gan(gan.MLP((6,), (6,)), "mlp"),
 }
