@@ -3,6 +3,7 @@
 GIVEN = (
     "missing_pixels",
     "planning_ddpm",
+    "radio_augmentation",
     "super_resolution",
     "super_resolution_mean",
     "text_to_image",
