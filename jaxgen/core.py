@@ -165,6 +165,7 @@ class Spec:
         scale: How a model sees real values; None for as they are. Grey levels have a scale of their own.
         statistics: Range, mean and spread of real values; `jaxgen.data.Dataset` measures them. Two specs that differ in
             nothing else are equal.
+        columns: Names of the values of an event of shape (d,), for tables and pictures; no part of that either.
 
     Raises:
         ValueError: A size below 1, another dtype, levels that the dtype cannot hold, a scale for grey levels, labels
@@ -180,6 +181,7 @@ class Spec:
     class_names: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
     scale: Scaling | None = None
     statistics: Statistics | None = dataclasses.field(default=None, compare=False)
+    columns: tuple[str, ...] | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self):
         require.sizes("event_shape", self.event_shape)
@@ -213,6 +215,10 @@ class Spec:
         if self.class_names is not None and len(self.class_names) != num_classes:
             raise ValueError(
                 f"class_names must be one for each of num_classes={self.num_classes}, got {len(self.class_names)}"
+            )
+        if self.columns is not None and (len(self.columns),) != self.event_shape:
+            raise ValueError(
+                f"columns must be one name for each value of event_shape={self.event_shape}, got {len(self.columns)}"
             )
 
     def __repr__(self) -> str:

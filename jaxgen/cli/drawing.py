@@ -53,8 +53,8 @@ def _sample(arguments: list[str]) -> int:
             first: Number of the first sample.
             best: Take the best checkpoint instead of the last.
             experiment: File or module of the run's experiment, where it is outside jaxgen.
-            out: File of the samples (.npy or .npz) or of their picture (.png). None for a picture in the run's folder,
-                and beside it, if there are more than it shows, a .npy file with all.
+            out: File of the samples (.npy, .npz, or .csv of a table) or of their picture (.png). None for a picture in
+                the run's folder, and beside it a file with all: .npy if there are more than it shows, .csv of a table.
             hosts: Processes of which the first one draws, while the others wait for it.
         """
         del hosts  # they have met

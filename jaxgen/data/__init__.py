@@ -12,8 +12,8 @@ The embedded digits need no download; `mnist`, `fashion_mnist` and `binarized_mn
 no tensorflow. The toys (`ring`, `grid`, `two_moons`, `swiss_roll`) are the exception to the first sentence: their
 p_data is known, so that what a model misses of it can be counted. So is that of `RandomField` (volumes) and
 `LinearQuadratic` (trajectories), given an observation too. Of `Galaxies` the parameters are known, those of real ones
-(`sdss_galaxies`, `radio_galaxies`) are not. `from_arrays`, `from_file`, `from_folder` and `from_tfds`
-take what the user brings, and refuse by name what is not what it seems.
+(`sdss_galaxies`, `radio_galaxies`) are not. `from_arrays`, `from_file`, `from_table`, `from_folder` and
+`from_tfds` take what the user brings, and refuse by name what is not what it seems.
 
 Real values in physical units are given a scale (`Standardise`, `ToRange`, `Arcsinh`, `Functions`): models compute on
 scaled values, and what they hand out and measure is in the data's own units.
@@ -57,6 +57,7 @@ from jaxgen.data.source import BatchSource
 from jaxgen.data.space import from_model, from_signed, seen, to_model, to_seen, to_signed, to_unit
 from jaxgen.data.stacked_digits import mode_of, stacked_digits
 from jaxgen.data.stream import Stream
+from jaxgen.data.table import from_table, write_table
 from jaxgen.data.toys import grid, grid_centres, ring, ring_centres, swiss_roll, two_moons
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "from_iterator",
     "from_model",
     "from_signed",
+    "from_table",
     "from_tfds",
     "galaxies",
     "grid",
@@ -128,4 +130,5 @@ __all__ = [
     "to_unit",
     "two_moons",
     "wavenumbers",
+    "write_table",
 ]

@@ -21,11 +21,14 @@ from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.pairs import Images
 from jaxgen.data.prepared import from_tfds, tfds_names
 from jaxgen.data.scale import Functions, Identity, Scale
+from jaxgen.data.table import from_table
 from jaxgen.require import integer
 
 _BYTES_OF_A_DRAW = 48
 """Memory that a point in the plane takes while it is drawn: its number, its keys, its noise and itself."""
 _AS_THEY_ARE = Identity()
+_WITH_KEYS = (".npz", ".csv")
+"""Endings of files whose names are followed by keys."""
 
 
 def names() -> tuple[str, ...]:
@@ -42,10 +45,10 @@ def located(name: str | Path) -> str:
     """
     text, pairs = keys_in_name(str(name))
     keys = str(name).removeprefix(text)
-    if pairs and not text.endswith(".npz"):
+    if pairs and not text.endswith(_WITH_KEYS):
         keys = ":" + ",".join(f"{field}={_absolute(folder)}" for field, folder in pairs.items())
     known = text in names() or text.startswith("tfds:")
-    is_path = text.endswith((".npy", ".npz")) or Path(text).expanduser().is_dir()
+    is_path = text.endswith((".npy", *_WITH_KEYS)) or Path(text).expanduser().is_dir()
     return _absolute(text) + keys if is_path and not known else str(name)
 
 
@@ -69,9 +72,10 @@ def load(
 
     Args:
         name: One of `names()`; a name of tensorflow-datasets, which "tfds:" before it makes sure of; the path of a
-            .npy or .npz file (`from_file`) or of a folder of images (`from_folder`). An .npz file whose keys are not
-            x, label, ... is named with them: "photos.npz:x=images,label=y"; a folder with those of its further fields:
-            "photos:low=photos_small".
+            .npy or .npz file (`from_file`), of a .csv file (`from_table`) or of a folder of images (`from_folder`). An
+            .npz file whose keys are not x, label, ... is named with them: "photos.npz:x=images,label=y"; a .csv file
+            with its column of classes and those to leave out: "wine.csv:label=kind,without=id+date"; a folder with
+            those of its further fields: "photos:low=photos_small".
         seed: Seed of a toy's draws, or of the shuffle that splits what comes without splits. Not used where a data set
             has one split for ever.
         num: How many examples of a toy to draw for training, validation and testing; 50,000, 5,000 and 10,000
@@ -85,11 +89,12 @@ def load(
         cache: Where decoded arrays are kept; None for $JAXGEN_CACHE_DIR or the user's cache folder.
         size: (height, width) to which the images of a folder or of TFDS are resized.
         crop: Whether resizing keeps the aspect ratio.
-        keys: Keys of an .npz file, see `from_file`.
+        keys: Keys of an .npz file, see `from_file`; "label" and "without" of a .csv file.
         fields: Folders of the further fields of a folder, see `open_folder`.
         num_values: Number of values that the integers of a field of a file can have, see `from_arrays`.
         limit: Bytes of memory that the arrays of a file may take, see `from_file`.
-        scale: How models see real values, see `jaxgen.data.scale`; grey levels have a scale of their own.
+        scale: How models see real values, see `jaxgen.data.scale`; grey levels have a scale of their own. `Identity()`
+            of a .csv file is the default of `from_table`: each column standardised.
 
     Raises:
         ValueError: Another name, an argument that does not go with it, or what its source refuses.
@@ -98,7 +103,7 @@ def load(
         ConnectionError: The download failed.
     """
     path, in_name = keys_in_name(str(name))
-    if in_name and path.endswith(".npz"):
+    if in_name and path.endswith(_WITH_KEYS):
         if keys:
             raise ValueError(f"keys must be given once, got {name} and keys={dict(keys)}")
         name, keys = path, in_name
@@ -116,7 +121,9 @@ def load(
     }
     options |= {"keys": keys, "fields": fields, "num_values": num_values, "limit": limit}
     given = {option: value for option, value in options.items() if value is not None}
-    return _named(name, seed, given).scaled(scale)
+    dataset = _named(name, seed, given)
+    of_its_own = str(name).endswith(".csv") and isinstance(scale, Identity)
+    return dataset if of_its_own else dataset.scaled(scale)
 
 
 def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
@@ -154,6 +161,13 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
             return from_tfds(there.removeprefix("tfds:"), **split("folder", "cache", "size", "crop"))
         case path if path.endswith((".npy", ".npz")):
             return from_file(path, **split("keys", "num_values", "limit"))
+        case path if path.endswith(".csv"):
+            options = split("keys")
+            chosen = dict(options.pop("keys", {}))
+            if strange := chosen.keys() - {"label", "without"}:
+                raise ValueError(f"keys must be label and without for {path}, got {', '.join(sorted(strange))}")
+            without = chosen.get("without", "")
+            return from_table(path, label=chosen.get("label"), without=without.split("+") if without else (), **options)
         case path if Path(path).expanduser().is_dir():
             return from_folder(path, **split("size", "crop", "fields"))
         case there if there.partition("/")[0].partition(":")[0] in tfds_names():
@@ -162,23 +176,25 @@ def _named(name: str | Path, seed: int, given: dict[str, Any]) -> Dataset:
             others = tfds_names()
             more = "" if others else " (pip install 'jaxgen[data]' for these)"
             raise ValueError(
-                f"name must be one of {', '.join(names())}, one of tensorflow-datasets{more}, a path ending in .npy or "
-                f".npz or a folder of images, got {unknown!r}{spelling.guess(unknown, [*names(), *others])}"
+                f"name must be one of {', '.join(names())}, one of tensorflow-datasets{more}, a path ending in .npy, "
+                f".npz or .csv or a folder of images, got {unknown!r}{spelling.guess(unknown, [*names(), *others])}"
             )
 
 
 def keys_in_name(name: str) -> tuple[str, dict[str, str]]:
     """The path of "photos.npz:x=images,label=y" or "photos:low=photos_small", and the keys of the file or the folders
-    of the further fields; neither where the name has none.
+    of the further fields; no keys where the name has none.
 
     Raises:
         ValueError: Something else than such pairs behind the colon.
     """
-    path, colon, text = name.partition(".npz:")
-    if colon:
-        path, form = f"{path}.npz", "keys as in FILE.npz:x=KEY,label=KEY"
+    forms = {".npz": "keys as in FILE.npz:x=KEY,label=KEY", ".csv": "keys as in FILE.csv:label=COLUMN,without=COLUMN"}
+    ending = next((ending for ending in _WITH_KEYS if f"{ending}:" in name), None)
+    if ending is not None:
+        path, _, text = name.partition(f"{ending}:")
+        path, form = f"{path}{ending}", forms[ending]
     else:
-        path, colon, text = name.partition(":")
+        path, _, text = name.partition(":")
         form = "further fields as in FOLDER:low=FOLDER"
         if "=" not in text or not Path(path).expanduser().is_dir():
             return name, {}

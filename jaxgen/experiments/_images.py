@@ -179,8 +179,9 @@ def neighbours(x: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def few(dataset: Any, num: int) -> tuple[int, int]:
-    """How many test examples and how many samples a picture shows: more of points, and no more than there are."""
-    if dataset.spec.event_shape == (2,):
+    """How many test examples and how many samples a picture shows: more of points and rows of a table, and no more than
+    there are."""
+    if dataset.spec.event_shape == (2,) or dataset.spec.columns is not None:
         shown = min(50 * num, len(dataset.test))
         return shown, shown
     return min(num, len(dataset.test)), 3 * num

@@ -12,6 +12,7 @@ from jaxgen.plot.figures import Film, save
 from jaxgen.plot.film import film
 from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
+from jaxgen.plot.marginals import marginals
 from jaxgen.plot.photographs import photographs
 from jaxgen.plot.points import scatter
 from jaxgen.plot.trajectories import Ways, trajectories
@@ -27,6 +28,7 @@ __all__ = [
     "film",
     "images",
     "lines",
+    "marginals",
     "page",
     "photographs",
     "rows",

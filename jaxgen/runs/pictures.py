@@ -11,7 +11,7 @@ from jaxgen.data import space
 def examples(groups: Mapping[str, Any], spec: Spec, *, title: str, columns: int | None = None) -> Any:
     """Groups of examples under each other: real values on their scale, in colours that span the data's own range.
 
-    Points of the plane stay in their own units.
+    Points of the plane and tables stay in their own units; of a table each column is drawn by itself.
 
     Args:
         groups: Examples [n, *event] by name, in data space.
@@ -22,6 +22,8 @@ def examples(groups: Mapping[str, Any], spec: Spec, *, title: str, columns: int 
     Returns:
         A matplotlib figure.
     """
+    if spec.columns is not None:
+        return plot.marginals(groups, spec.columns, title=title)
     if spec.event_shape == (2,):
         return plot.examples(groups, title=title, columns=columns)
     seen = {name: x if spec.scale is None else space.seen(x, spec) for name, x in groups.items()}

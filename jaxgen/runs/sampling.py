@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 
 from jaxgen import atomic, plot, require
 from jaxgen.core import sample_arguments
+from jaxgen.data import write_table
 from jaxgen.progress import activity, counted
 from jaxgen.runs.outside import Source
 from jaxgen.runs.use import Trained, load_model
@@ -33,7 +34,7 @@ class Samples(NamedTuple):
     Attributes:
         x: The samples; where they were written to a file, memory-mapped from it.
         picture: The picture of the first ones, if one was made.
-        file: The .npy or .npz file, if one was written.
+        file: The .npy, .npz or .csv file, if one was written.
     """
 
     x: Shaped[np.ndarray, "num ..."]
@@ -62,8 +63,9 @@ def sample(
         first: Number of the first sample; sample k is the same however many are drawn.
         best: Take the best checkpoint instead of the last.
         experiment: Experiment outside jaxgen that the run is of: its file, the name of its module, or its Config.
-        out: File of the samples (.npy, or .npz with "x", and "label" if one is given), or of their picture (.png).
-            None for a picture in the run's folder and, if there are more than it shows, a file with all beside it.
+        out: File of the samples (.npy, or .npz with "x", and "label" if one is given, or .csv of a table), or of their
+            picture (.png). None for a picture in the run's folder and, if there are more than it shows or if they are
+            rows of a table, a file with all beside it.
         chunk: Samples per call of the model, which change none of them (but for rounding); None for as many as suit
             their size.
         options: Further arguments of the model's `sample`: label, or sampler and guidance of a diffusion model.
@@ -126,10 +128,13 @@ def draw(
     name = f"samples_seed{seed}_{first}_{first + num - 1}"
     file = Path(out) if out is not None and kind != ".png" else None
     picture = None if file else Path(out) if out is not None else path / "pictures" / f"{name}.png"
-    if file is None and num > SHOWN:
-        file, kind = path / "samples" / f"{name}.npy", ".npy"
-
     spec = trained.spec
+    if file is None and (num > SHOWN or (spec.columns is not None and out is None)):
+        kind = ".npy" if spec.columns is None else ".csv"
+        file = path / "samples" / f"{name}{kind}"
+    if kind == ".csv" and spec.columns is None:
+        raise ValueError(f"out must end in .npy, .npz or .png, got {str(out)!r}: the samples are no rows of a table")
+
     chunk = chunk or max(1, min(_CHUNK, _CHUNK_BYTES // (4 * max(1, spec.num_dimensions))))
     chunk = min(chunk, num)
     key, labels = jax.random.key(seed), options.get("label")
@@ -168,6 +173,15 @@ def draw(
         show(x)
         return Samples(x, picture, None)
     saying = activity(f"{num} samples to {file}", enabled=progress)
+    if kind == ".csv":
+        with saying:
+            x = np.concatenate(list(counted(chunks(), *what)))
+            names = None
+            if labels is not None:
+                names = [spec.class_name(int(c)) for c in np.broadcast_to(np.asarray(labels), (num,))]
+            write_table(file, x, spec.columns or (), label=names)
+        show(x[:SHOWN])
+        return Samples(x, picture, file)
     with saying, atomic.writing(file) as stream, _array(stream, kind, (num, *shape), dtype, labels) as (array, offset):
         for some in counted(chunks(), *what):
             array.write(np.ascontiguousarray(some).data)
@@ -185,8 +199,8 @@ def _kind(out: Path | str | None) -> str:
     if out is None:
         return ""
     kind = Path(out).suffix.lower()
-    if kind not in (".npy", ".npz", ".png"):
-        raise ValueError(f"out must end in .npy, .npz or .png, got {str(out)!r}")
+    if kind not in (".npy", ".npz", ".csv", ".png"):
+        raise ValueError(f"out must end in .npy, .npz or .png, got {str(out)!r}; in .csv for rows of a table")
     if Path(out).is_dir():
         raise ValueError(f"out must be a file, got the folder {str(out)!r}")
     return kind
