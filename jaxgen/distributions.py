@@ -21,10 +21,10 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgen import require
-from jaxgen.events import flat, require_floats, require_mask, require_rank, require_shape, sum_event
+from jaxgen.events import flat, require_floats, require_integers, require_mask, require_rank, require_shape, sum_event
 
 _Event: TypeAlias = Float[Array, "b *event"]
 _EventOrScalar: TypeAlias = Float[Array, "b *event"] | Float[Array, ""]
@@ -61,6 +61,27 @@ def normal_log_prob(x: _Event, mu: _Event, log_var: _EventOrScalar, mask: _Mask 
     # Scaled, then squared: the square alone may overflow where its product with the precision does not.
     z = residual * jnp.exp(-0.5 * log_var)
     return sum_event(-0.5 * (_LOG_2PI + log_var) - (0.5 * z) * z, mask)
+
+
+def categorical_log_prob(label: Int[Array, " b"], logits: Float[Array, "b k"]) -> _PerExample:
+    """Log-probability of a label under a classifier; its negative is the cross-entropy.
+
+        log P = l_y - log sum_k exp l_k
+
+    Args:
+        label: Labels y, 0 .. k - 1, unchecked.
+        logits: l, one for each label.
+
+    Returns:
+        One log-probability per example, in nats.
+
+    Source: beyond the lecture; Bishop 2006, eq. 4.104 and 4.108.
+    """
+    require_integers(label=label)
+    require_floats(logits=logits)
+    require_rank(2, "[b, k]", logits=logits)
+    require_shape(logits.shape[:1], label=label)
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
 
 
 def bernoulli_log_prob(x: _Event, logits: _Event, mask: _Mask | None = None) -> _PerExample:

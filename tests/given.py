@@ -1,6 +1,9 @@
 """Experiments whose data have fields of their own, so that they are not built on a folder or a file of images."""
 
 GIVEN = (
+    "few_labels_gan",
+    "few_labels_m1_m2",
+    "few_labels_m2",
     "missing_pixels",
     "planning_ddpm",
     "radio_augmentation",

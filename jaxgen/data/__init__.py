@@ -45,6 +45,7 @@ from jaxgen.data.galaxies import Galaxies, GaussianPSF, MoffatPSF
 from jaxgen.data.galaxy_files import radio_galaxies, sdss_galaxies
 from jaxgen.data.gaussians import Gaussian, conditioned, observed_in_part
 from jaxgen.data.iterator import from_iterator
+from jaxgen.data.labelled import FewLabels, balanced_choice, few_labels
 from jaxgen.data.linear_quadratic import LinearQuadratic, Problem
 from jaxgen.data.mnist import binarized_mnist, fashion_mnist, mnist
 from jaxgen.data.moving_digits import moving_digits
@@ -66,6 +67,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Examples",
+    "FewLabels",
     "Functions",
     "Galaxies",
     "Gaussian",
@@ -82,6 +84,7 @@ __all__ = [
     "Standardise",
     "Stream",
     "ToRange",
+    "balanced_choice",
     "binarized_mnist",
     "bouncing_balls",
     "captions",
@@ -91,6 +94,7 @@ __all__ = [
     "digit_frames",
     "digits",
     "fashion_mnist",
+    "few_labels",
     "from_arrays",
     "from_file",
     "from_folder",

@@ -4,10 +4,18 @@ from jaxgen.evaluate.accuracy_score import classification_accuracy_score
 from jaxgen.evaluate.agreement import Agreement, agreements, gaussian_agreement
 from jaxgen.evaluate.classifier import ImageClassifier, TrainedClassifier, class_histogram, class_kl, train_classifier
 from jaxgen.evaluate.distortion import psnr, sharpness, spectral_distance, ssim
-from jaxgen.evaluate.features import Classifier, balanced_choice, few_label_accuracy, fine_tune, linear_probe
+from jaxgen.evaluate.features import (
+    Classifier,
+    balanced_choice,
+    few_label_accuracy,
+    few_label_probe,
+    fine_tune,
+    linear_probe,
+)
 from jaxgen.evaluate.fidelity import FewSamplesWarning, Fidelity, fidelity
 from jaxgen.evaluate.frechet import frechet_bias, frechet_distance
 from jaxgen.evaluate.kernel_distance import kernel_distance, squared_discrepancy
+from jaxgen.evaluate.layers import layer_features, layer_outputs
 from jaxgen.evaluate.likelihood import bits_per_dim, estimate, estimates, per_example
 from jaxgen.evaluate.manifolds import (
     DensityCoverage,
@@ -71,6 +79,7 @@ __all__ = [
     "estimate",
     "estimates",
     "few_label_accuracy",
+    "few_label_probe",
     "fidelity",
     "fine_tune",
     "frechet_bias",
@@ -80,6 +89,8 @@ __all__ = [
     "kernel_distance",
     "kmeans_centroids",
     "largest_num",
+    "layer_features",
+    "layer_outputs",
     "leader",
     "linear_probe",
     "looked_at",

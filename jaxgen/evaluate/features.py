@@ -7,7 +7,7 @@ the pre-training was worth. An encoder is any function (params, x) -> features.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
 from jaxgen import learning, require
 from jaxgen.core import Estimate, PRNGKey
+from jaxgen.data.labelled import balanced_choice
 from jaxgen.evaluate.likelihood import estimate
 from jaxgen.events import require_floats, require_integers, require_rank, require_shape
 from jaxgen.progress import counted
@@ -109,6 +110,27 @@ def linear_probe(
     return estimate(correct.astype(np.float32), "accuracy")
 
 
+def few_label_probe(
+    features: Callable[[Any], Any], known: Sequence[Any], test: Any, **options: Any
+) -> Float[np.ndarray, " draws"]:
+    """Test accuracies of a linear probe on few labels, one for each draw of the labels.
+
+    Args:
+        features: Function (x [n, ...]) -> features [n, f]: of an encoder, of a layer (`layer_features`), or the pixels.
+        known: Labelled examples of each draw, splits with x and label (`jaxgen.data.FewLabels.known`).
+        test: Split with x and label.
+        options: Options of `linear_probe`.
+    """
+    of_test = np.asarray(features(test.x))
+    return np.asarray(
+        [
+            linear_probe(np.asarray(features(split.x)), split.label, of_test, test.label, **options).value
+            for split in known
+        ],
+        np.float32,
+    )
+
+
 @flax.struct.dataclass
 class Classifier:
     """A linear head on an encoder.
@@ -195,29 +217,6 @@ def fine_tune(
         0, num_steps, lambda _, state: learning.update(tx, state, jax.grad(cross_entropy)(state.params)), state
     )
     return replace(fixed, **state.params)
-
-
-def balanced_choice(key: PRNGKey, labels: Int[Array | np.ndarray, " n"], per_class: int) -> Int[np.ndarray, " k"]:
-    """Indices of as many examples of every class, drawn without replacement: [per_class * number of classes].
-
-    Args:
-        key: Key of the draw.
-        labels: Classes of all examples.
-        per_class: Examples of each class.
-
-    Raises:
-        ValueError: per_class below 1, or a class with fewer examples.
-    """
-    require.typed_key("key", key)
-    labels = require.plain_array("labels", labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.size == 0:
-        raise ValueError(f"labels must be integers [n], at least one, got {labels.dtype}{list(labels.shape)}")
-    _, counts = np.unique(labels, return_counts=True)
-    require.integer("per_class", per_class, 1, int(counts.min()), "the size of the smallest class")
-    # Sorted by class and, within each, by a random number: the first of each class are its draw.
-    order = np.lexsort((np.asarray(jax.random.uniform(key, labels.shape, jnp.float32)), labels))
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return order[(first[:, None] + np.arange(per_class)[None]).ravel()]
 
 
 def few_label_accuracy(

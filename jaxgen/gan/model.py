@@ -1,8 +1,8 @@
 """The GAN as a model of the contract. One step of it is one round of the `game`, in one compiled function."""
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ from jaxgen.gan.training import losses
 from jaxgen.inputs import checked_batch, checked_draws, checked_init, checked_variables
 from jaxgen.nn import condition_inputs
 from jaxgen.nn.conditions import given
+
+P = TypeVar("P")
 
 
 class Parts(NamedTuple):
@@ -77,12 +79,14 @@ def model(
 
 
 def model_of(
-    game: Game[Parts],
+    game: Game[P],
     config: Config,
     spec: Spec,
     generator_tx: optax.GradientTransformation | None = None,
     discriminator_tx: optax.GradientTransformation | None = None,
-) -> GenerativeModel[State, Parts]:
+    *,
+    beside: Collection[str] = (),
+) -> GenerativeModel[State, P]:
     """A model that plays a game of your own: a GAN's with another loss in the place of one of its two, say.
 
         game = gan.model(config, spec).objective
@@ -94,6 +98,8 @@ def model_of(
         spec: Spec of the data.
         generator_tx: Optimizer of G in place of the config's.
         discriminator_tx: Optimizer of D in place of the config's.
+        beside: Names of further fields of a batch that the losses read, as they are: those that the spec does not
+            describe.
 
     Returns:
         The model; its state is a `State`.
@@ -123,6 +129,7 @@ def model_of(
     def step(key: PRNGKey, state: State, batch: Batch) -> tuple[State, Metrics]:
         require.typed_key("key", key)
         fields = checked_batch(batch, spec, needs=tuple(config.conditions), refuses=("mask",))
+        fields |= {name: batch[name] for name in beside if batch.get(name) is not None}
         return play_round(learning.device_key(key, config.axis_name), state, fields)
 
     return GenerativeModel(init, step, game.evaluate, game.sample, game.parts, game)

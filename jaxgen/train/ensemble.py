@@ -60,7 +60,9 @@ class Parts(NamedTuple):
     model: GenerativeModel
 
 
-def ensemble(model: GenerativeModel, num: int) -> GenerativeModel[Members, Parts]:
+def ensemble(
+    model: GenerativeModel, num: int, *, parts_of: Callable[[Batch], Batch] | None = None
+) -> GenerativeModel[Members, Parts]:
     """`num` members of a model as one model.
 
     Its `evaluate` gives the mean over the members; its sample k is drawn by member k mod num.
@@ -68,6 +70,8 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel[Members, Parts
     Args:
         model: Any model of the contract.
         num: Number of members; the batch size must be a multiple of it, and each member takes its part.
+        parts_of: Function (batch) -> the members' batches in place of such parts, each field [num, B, ...]: for members
+            that share examples, for instance (`jaxgen.data.labelled.of_draws`).
 
     Raises:
         ValueError: num below 1; when traced, a batch size that is not a multiple of it.
@@ -79,6 +83,8 @@ def ensemble(model: GenerativeModel, num: int) -> GenerativeModel[Members, Parts
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(num, dtype=jnp.int32))
 
     def divided(batch: Any) -> Batch:
+        if parts_of is not None:
+            return parts_of(batch)
         if not isinstance(batch, Mapping):
             raise ValueError(f'batch must be a mapping with "x", got {type(batch).__name__}')
 

@@ -1,4 +1,4 @@
-"""A VAE that is known exactly: everything is linear and Gaussian.
+"""A VAE that is known exactly: everything is linear and Gaussian. `Labelled` is one with labels.
 
     P(z) = N(0, I),   P(X|z) = N(X | W z + b, sigma^2 I)
     P(X) = N(X | b, W W^T + sigma^2 I)
@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgen import require
 from jaxgen.events import require_floats, require_mask, require_rank, require_shape
@@ -107,3 +107,56 @@ class LinearGaussian:
         require_floats(x=x)
         require_rank(2, "[b, x]", x=x)
         require_shape((x.shape[0], self.weights.shape[0]), x=x)
+
+
+@flax.struct.dataclass
+class Labelled:
+    """A mixture of linear-Gaussian models, one for each label: P(X, y) = P(y) N(X | b_y, W_y W_y^T + sigma^2 I).
+
+    Everything that is estimated from few labels is known here: log P(X, y), log P(X), P(y|X) and the Bayes error, below
+    which no classifier comes.
+
+    Attributes:
+        weights: Matrices W_y [k, x, z].
+        bias: Vectors b_y [k, x].
+        sigma: Standard deviation of the observation, a scalar array.
+        log_prior: log P(y) [k], nats.
+
+    Source: Kingma et al. 2014, section 2, for the model; Hastie et al. 2009, eq. 2.23, for the Bayes error.
+    """
+
+    weights: Any
+    bias: Any
+    sigma: Any
+    log_prior: Any
+
+    def given(self, label: int) -> LinearGaussian:
+        """The model of X given a label."""
+        return LinearGaussian(self.weights[label], self.bias[label], self.sigma)
+
+    def log_joint(self, x: Float[Array, "b x"]) -> Float[Array, "b k"]:
+        """log P(X, y) for every label, nats."""
+        each = [self.given(label).log_prob(x) for label in range(len(self.bias))]
+        return jnp.stack(each, axis=1) + self.log_prior[None]
+
+    def log_prob(self, x: Float[Array, "b x"]) -> Float[Array, " b"]:
+        """log P(X), the label summed out, nats."""
+        return jax.scipy.special.logsumexp(self.log_joint(x), axis=1)
+
+    def log_posterior(self, x: Float[Array, "b x"]) -> Float[Array, "b k"]:
+        """log P(y|X), nats: the best classifier there is."""
+        return jax.nn.log_softmax(self.log_joint(x))
+
+    def sample(self, key: Array, num: int) -> tuple[Float[Array, "num x"], Int[Array, " num"]]:
+        """Draws of P(X, y)."""
+        require.typed_key("key", key)
+        require.size("num", num)
+        key_label, key_x = jax.random.split(key)
+        label = jax.random.categorical(key_label, self.log_prior, shape=(num,)).astype(jnp.int32)
+        each = jnp.stack([self.given(k).sample(key_x, num) for k in range(len(self.bias))])
+        return each[label, jnp.arange(num)], label
+
+    def bayes_error(self, key: Array, num: int) -> Float[Array, " num"]:
+        """1 - max_y P(y|X) at draws of P(X), whose mean is the Bayes error."""
+        x, _ = self.sample(key, num)
+        return 1 - jnp.exp(self.log_posterior(x).max(axis=1))
