@@ -58,12 +58,12 @@ class Config(Settings):
     model: ddpm.Config = ddpm.Config(
         schedule=ddpm.Cosine(200),
         prediction=ddpm.V(),
-        network=ddpm.UNet(features=64, multipliers=(1, 2), attention=(0,), num_heads=4, patch=4),
-        condition={"caption": nn.CrossAttend(padding=captions.PADDING, encoder=nn.Transformer())},
+        network=ddpm.UNet(features=32, multipliers=(1, 2, 2), attention=(1, 2), num_heads=4, patch=2),
+        condition={"caption": nn.CrossAttend(padding=captions.PADDING, encoder=nn.Transformer(), pooled=True)},
         optimizer=Adam(1e-3, Cosine(), clip_norm=1.0),
         ema_decay=0.999,
     )
-    steps: int = 10_000
+    steps: int = 20_000
     batch_size: int = 32
     checkpoint_every: int = 1000
 

@@ -42,9 +42,9 @@ def attention(
             `jax.nn.dot_product_attention`, which makes all products of bfloat16 in bfloat16, those for the gradients of
             q and k too, where "einsum" makes these two in float32; in bfloat16 it does not run under
             `jax_numpy_dtype_promotion="strict"`. "cudnn" is the same by cuDNN's flash attention on a
-            GPU of NVIDIA, which never holds all weights w; on other devices, and where there is a mask, it is
-            "dot_product". It is for bfloat16 and d that are multiples of 8 up to 128 (256 from Hopper on), and has no
-            forward-mode derivative.
+            GPU of NVIDIA, which never holds all weights w; on other devices, and where there is a mask or an odd number
+            of positions, it is "dot_product". It is for bfloat16 and d that are multiples of 8 up to 128 (256 from
+            Hopper on), and has no forward-mode derivative.
 
     Raises:
         ValueError: An unknown kernel, or heads that "cudnn" cannot take; also where another kernel takes its place.
@@ -60,7 +60,9 @@ def attention(
         )
     seen = None if mask is None else mask[:, None, None, :]
     if kernel != "einsum":
-        implementation = "cudnn" if kernel == "cudnn" and mask is None and jax.default_backend() == "gpu" else "xla"
+        even = q.shape[1] % 2 == 0 and k.shape[1] % 2 == 0  # its gradients know no others
+        flash = kernel == "cudnn" and mask is None and even and jax.default_backend() == "gpu"
+        implementation = "cudnn" if flash else "xla"
         h = jax.nn.dot_product_attention(q, k, v, mask=seen, implementation=implementation)
         # Where no position is left, jax takes the mean of all.
         return h if mask is None else jnp.where(mask.any(axis=1)[:, None, None, None], h, jnp.zeros((), h.dtype))

@@ -86,7 +86,9 @@ def test_cudnn_is_asked_for_on_a_gpu_and_without_a_mask(monkeypatch):
     attention(q, q, q, kernel="cudnn")
     attention(q, q, q, jnp.ones((1, 4), bool), "cudnn")
     attention(q, q, q, kernel="dot_product")
-    assert asked == ["xla", "cudnn", "xla", "xla"]
+    attention(q[:, :3], q, q, kernel="cudnn")
+    attention(q, q[:, :3], q[:, :3], kernel="cudnn")
+    assert asked == ["xla", "cudnn", "xla", "xla", "xla", "xla"]
 
 
 def test_an_unknown_kernel_and_heads_that_cudnn_cannot_take_are_refused():
