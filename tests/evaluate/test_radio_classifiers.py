@@ -23,7 +23,17 @@ def test_a_turned_image_keeps_its_middle_and_its_light():
     assert bare.min() == -1 and (bare[:, 4, 4] == 0.5).all()
 
 
-@pytest.mark.parametrize("network", [FullyConnected(2), Convolutional(2)])
+def test_the_published_sizes():
+    """At 64 x 64 the last convolution sees 8 x 8, as at 128 x 128 with one more halving."""
+    x = jax.ShapeDtypeStruct((3, 64, 64, 1), np.float32)
+    for network, last in ((FullyConnected(4), (250, 4)), (Convolutional(4), (100, 4))):
+        logits, variables = jax.eval_shape(lambda x, n=network: n.init_with_output(jax.random.key(0), x), x)
+        assert logits.shape == (3, 4)
+        kernels = [leaf.shape for leaf in jax.tree.leaves(variables) if leaf.ndim == 2]
+        assert last in kernels and ((784, 100) in kernels) == (last[0] == 100)
+
+
+@pytest.mark.parametrize("network", [FullyConnected(2), pytest.param(Convolutional(2), marks=pytest.mark.slow)])
 def test_classes_that_differ_are_told_apart(network):
     rng = np.random.default_rng(0)
     label = np.arange(40) % 2
