@@ -29,40 +29,60 @@ GAN = few_labels_gan.Config(
 )
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXGEN_CACHE_DIR", str(tmp_path / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
-SLOW = pytest.mark.slow
+@pytest.fixture(scope="module")
+def coded():
+    """The codes of the tiny VAE, and the VAE."""
+    codes = M1_M2.codes()
+    return M1_M2.dataset(), codes
 
 
-@pytest.mark.parametrize("config", [M1_M2, pytest.param(M2, marks=SLOW), pytest.param(GAN, marks=SLOW)])
-def test_a_run_lists_every_draw(config, tmp_path):
-    outcome = runs.train(config, tmp_path / "run", progress=False)
-    found = outcome.results["test"]
-    assert {"error", "error/draw_0", "error/draw_1", "error/pixels"} <= found.keys()
+def test_the_report_lists_every_draw():
+    experiment = M2.build()
+    batch = experiment.dataset.train.batches(0, 8)(0)
+    variables = experiment.model.init(jax.random.key(0), batch).variables
+    found = experiment.report(jax.random.key(0), variables, experiment.dataset.test)
+    checked(found)
+    assert set(found) == {"error", "error/draw_0", "error/draw_1", "error/pixels", "negative_bound"}
+    held_out = experiment.report(jax.random.key(0), variables, experiment.dataset.valid)
+    assert "error/pixels" not in held_out  # the probe is asked of the test set alone
+
+
+def checked(found):
     each = [found[f"error/draw_{s}"].value for s in range(2)]
     np.testing.assert_allclose(found["error"].value, np.mean(each), rtol=1e-6)
     assert found["error"].standard_error == pytest.approx(abs(each[0] - each[1]) / 2)
-    assert "2 draw(s) of 20 labels" in found["error"].unit
+    assert "2 draw(s) of 20 labels" in found["error"].unit and 0 < found["error/pixels"].value < 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [M2, M1_M2, GAN], ids=["m2", "m1_m2", "gan"])
+def test_a_run_from_training_to_report(config, tmp_path):
+    checked(runs.train(config, tmp_path / "run", progress=False).results["test"])
     assert (tmp_path / "run" / "pictures" / "final.png").exists()
 
 
-def test_codes_have_the_labelled_examples_of_the_images():
+def test_codes_have_the_labelled_examples_of_the_images(coded, monkeypatch):
     """The same images are labelled whatever they are learned from; the VAE is trained once."""
-    coded, images = M1_M2.dataset(), M2.dataset()
-    np.testing.assert_array_equal(coded.train.fields["labelled"], images.train.fields["labelled"])
-    np.testing.assert_array_equal(coded.train.label, images.train.label)
-    mu, spread = M1_M2.codes().encode(images.train.x[:7])
-    np.testing.assert_allclose(coded.train.x[:7], mu, rtol=1e-5)
-    np.testing.assert_allclose(coded.train.fields["spread"][:7], spread, rtol=1e-5)
-    assert M1_M2.codes().digest == M1_M2.codes().digest
+    (dataset, codes), images = coded, M2.dataset()
+    np.testing.assert_array_equal(dataset.train.fields["labelled"], images.train.fields["labelled"])
+    np.testing.assert_array_equal(dataset.train.label, images.train.label)
+    mu, spread = codes.encode(images.train.x[:7])
+    np.testing.assert_allclose(dataset.train.x[:7], mu, rtol=1e-5)
+    np.testing.assert_allclose(dataset.train.fields["spread"][:7], spread, rtol=1e-5)
+    monkeypatch.setattr(_codes.train, "fit", lambda *_, **__: pytest.fail("the VAE was trained again"))
+    assert M1_M2.codes().digest == codes.digest
 
 
-def test_codes_are_drawn_anew(tmp_path):
+def test_codes_are_drawn_anew(coded):
     """The loss of M2 is taken at z ~ N(mu, spread^2): at mu itself where the spread is 0."""
-    dataset = M1_M2.dataset()
+    dataset, _ = coded
     own = semi_supervised.objective(M1_M2.model, dataset.spec)
     batch = dict(of_draw(dataset.train.batches(0, 8)(0)))
     still = {**batch, **{name: np.zeros_like(batch[name]) for name in ("spread", "known_spread")}}
