@@ -13,6 +13,9 @@ from jaxgen.runs import Experiment
 class Config(_galaxies.Config):
     """Settings of galaxies_ddpm.
 
+    Noise has as many degrees of freedom as pixels: a network that takes larger blocks of pixels as channels than it has
+    features (`patch` 4 of three bands) cannot hand it through, and should predict the image: `model.prediction:x0`.
+
     Args:
         sampler: Way from noise to the samples that are measured and drawn.
         model: Configuration of the diffusion model.
@@ -24,7 +27,7 @@ class Config(_galaxies.Config):
     model: ddpm.Config = ddpm.Config(
         schedule=ddpm.Cosine(400),
         prediction=ddpm.V(),
-        network=ddpm.UNet(features=48, multipliers=(1, 2), attention=(1,), patch=4),
+        network=ddpm.UNet(features=48, multipliers=(1, 2), attention=(1,), patch=2),
         optimizer=Adam(1e-3, Cosine(), clip_norm=1.0),
         ema_decay=0.999,
     )
