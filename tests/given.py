@@ -4,6 +4,7 @@ GIVEN = (
     "few_labels_gan",
     "few_labels_m1_m2",
     "few_labels_m2",
+    "missing_not_at_random",
     "missing_pixels",
     "planning_ddpm",
     "radio_augmentation",

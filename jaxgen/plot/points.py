@@ -12,13 +12,17 @@ from jaxgen.plot.figures import name_panel, panels
 _WIDTH = 3.4
 
 
-def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
+_PLANE = ("$x_1$", "$x_2$")
+
+
+def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3, axes: tuple[str, str] = _PLANE) -> Any:
     """Clouds of points side by side on the same axes: data beside samples.
 
     Args:
         groups: Points [n, 2] by name.
         title: Title of the figure.
         columns: Panels per row.
+        axes: Labels of the two axes.
 
     Returns:
         A matplotlib figure.
@@ -34,13 +38,13 @@ def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
         if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
             more = " with n > 0" if points.shape[1:] == (2,) else ""
             raise ValueError(f"{name or 'points'} must be [n, 2]{more}, got shape {points.shape}")
-    figure, axes = panels(len(clouds), width=_WIDTH, height=3.6, title=title, columns=columns)
+    figure, places = panels(len(clouds), width=_WIDTH, height=3.6, title=title, columns=columns)
     finite = {name: points[np.isfinite(points).all(axis=1)] for name, points in clouds.items()}
     # The first group, the data, sets the frame: stray samples must not shrink the picture.
     first = next((points for points in finite.values() if len(points)), np.zeros((1, 2)))
     low, high = first.min(axis=0), first.max(axis=0)
     margin = 0.25 * (high - low).max() + 1e-3
-    for axis, (name, points) in zip(axes, finite.items(), strict=True):
+    for axis, (name, points) in zip(places, finite.items(), strict=True):
         many = len(points) > 100
         axis.scatter(points[:, 0], points[:, 1], s=3 if many else 14, alpha=0.4 if many else 0.8, linewidths=0)
         outside = int(((points < low - margin) | (points > high + margin)).any(axis=1).sum())
@@ -51,13 +55,13 @@ def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3) -> Any:
         name_panel(axis, f"{name} ({', '.join(said)})", _WIDTH - 0.4)
         axis.set_xlim(low[0] - margin, high[0] + margin)
         axis.set_ylim(low[1] - margin, high[1] + margin)
-        name_axes(axis)
+        name_axes(axis, axes)
         axis.set_aspect("equal")
     return figure
 
 
-def name_axes(axis: Any) -> None:
-    """Label the axes with the two coordinates of the plane."""
-    axis.set_xlabel("$x_1$", fontsize=8)
-    axis.set_ylabel("$x_2$", fontsize=8)
+def name_axes(axis: Any, labels: tuple[str, str] = _PLANE) -> None:
+    """Label the axes, with the two coordinates of the plane unless they have other names."""
+    axis.set_xlabel(labels[0], fontsize=8)
+    axis.set_ylabel(labels[1], fontsize=8)
     axis.tick_params(labelsize=7)
