@@ -30,6 +30,9 @@ class Config:
         conditional: Whether the denoiser sees the label, short for condition={"label": Embed(label_dropout)}.
         label_dropout: Share of the training examples whose label is withheld, so that the network also learns the
             unconditional model, which guidance needs.
+        see_mask: Whether it learns from data with missing entries ("mask" in every batch): the network is shown which
+            entries it sees, 0 in the place of the others, and the loss counts the observed ones alone. Samples are
+            whole; right where entries are missing completely at random.
         flip: Whether half of the training images are mirrored left to right.
         optimizer: Optimizer of the parameters.
         ema_decay: Decay per update of the parameters' moving average, which evaluation and sampling use; 0 for the
@@ -40,7 +43,7 @@ class Config:
         axis_name: Mapped axis when the step runs under pmap, see `jaxgen.train.parallel.pmap_step`; no flag.
 
     Raises:
-        ValueError: A number out of its range, or another dtype.
+        ValueError: A number out of its range, another dtype, or see_mask with a learned variance.
     """
 
     schedule: Linear | Cosine | Betas = Linear()
@@ -51,6 +54,7 @@ class Config:
     condition: Conditions = NO_CONDITIONS
     conditional: bool = False
     label_dropout: float = 0.1
+    see_mask: bool = False
     flip: bool = False
     optimizer: optimizers.Adam = optimizers.Adam(2e-4, clip_norm=1.0)
     ema_decay: float = 0.9999
@@ -64,6 +68,9 @@ class Config:
         require.size("num_draws", self.num_draws)
         require.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         require.fields(self)
+        if self.see_mask and self.learned:
+            # Its loss is a bound, for which all of x_0 is needed.
+            raise ValueError(f"variance must be fixed with see_mask=True, got {self.variance}")
         object.__setattr__(self, "condition", checked(self.condition, self.conditional))
 
     @property

@@ -1,12 +1,13 @@
 """The network as a denoiser: the noise in x_t from the time and its conditions, whichever quantity is predicted."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxgen.core import Batch, PRNGKey, Spec, Variables
+from jaxgen.core import Batch, Field, PRNGKey, Spec, Variables
 from jaxgen.ddpm.conditioning import guided
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.networks import Architecture, Output
@@ -16,6 +17,11 @@ from jaxgen.events import require_floats, require_shape
 from jaxgen.inputs import checked_batch, checked_variables
 from jaxgen.nn import condition_inputs, conditions
 from jaxgen.nn.network import Network, network, of_linen
+
+OBSERVED = "observed"
+"""Name of the mask among what a network is given, where it is shown one."""
+
+_MASK: conditions.Conditions = {OBSERVED: conditions.Concat(dropout=0.0)}
 
 Forms = Mapping[str, Array]
 """Conditions in the form that a network receives, by name, see `jaxgen.nn.conditions`."""
@@ -41,7 +47,9 @@ class Denoiser(NamedTuple):
     Attributes:
         schedule: Noise schedule.
         conditions: Conditions that the network takes, by name.
-        fields: (batch) -> the fields that a model reads, checked.
+        fields: (batch, learning=False) -> the fields that a model reads, checked; "mask" in training alone.
+        shown: (mask or None for all observed, number of examples) -> what the network is shown of a mask, beside the
+            forms of the conditions: nothing unless the config says so.
         init: (key) -> variables.
         predict: (variables, x_t, t, forms, key_dropout=None) -> `Predicted`. With a key the network is in training.
         bind: (variables, fields, guidance=None) -> denoise(x_t, t), as every function of `jaxgen.ddpm` takes it, for
@@ -51,7 +59,8 @@ class Denoiser(NamedTuple):
 
     schedule: Schedule
     conditions: conditions.Conditions
-    fields: Callable[[Batch], dict[str, Array]]
+    fields: Callable[..., dict[str, Array]]
+    shown: Callable[[Array | None, int], Forms]
     init: Callable[[PRNGKey], Variables]
     predict: Callable[..., Predicted]
     bind: Callable[..., Callable[[Array, Array], Denoised]]
@@ -74,17 +83,33 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
         raise ValueError("conditional=True needs labelled data, got a spec with num_classes=None")
     conditions.check(given, spec)
     schedule = config.schedule.schedule()
+    if config.see_mask and OBSERVED in spec.fields:
+        raise ValueError(f'the data must have no field "{OBSERVED}" with see_mask=True, which has it for the mask')
     net = _shipped(config, spec) if own is None else network("network", own)
 
-    def fields(batch: Batch) -> dict[str, Array]:
-        return checked_batch(batch, spec, needs=tuple(given), refuses=("mask",))
+    def fields(batch: Batch, learning: bool = False) -> dict[str, Array]:
+        if not (learning and config.see_mask):
+            return checked_batch(batch, spec, needs=tuple(given), refuses=("mask",))
+        read = checked_batch(batch, spec, needs=tuple(given))
+        if "mask" not in read:
+            raise ValueError('batch must hold "mask" with see_mask=True, got none')
+        return read
+
+    def shown(mask: Array | None, num: int) -> Forms:
+        if not config.see_mask:
+            return {}
+        mask = jnp.ones((num, *spec.event_shape), jnp.bool_) if mask is None else mask
+        return conditions.given(_MASK, _with_mask(spec), {OBSERVED: mask})
 
     def inputs(x_t: Array, t: Array, forms: Forms) -> tuple[Any, ...]:
-        return (x_t, t, forms) if given or own is None else (x_t, t)
+        if config.see_mask:
+            seen = forms[OBSERVED][..., : x_t.shape[-1]] > 0
+            x_t = jnp.where(seen, x_t, jnp.zeros((), x_t.dtype))
+        return (x_t, t, forms) if given or config.see_mask or own is None else (x_t, t)
 
     def init(key: PRNGKey) -> Variables:
         x_t, t = jnp.zeros((2, *spec.event_shape), jnp.float32), jnp.ones((2,), jnp.int32)
-        return net.init(key, *inputs(x_t, t, conditions.absent(given, spec, 2)))
+        return net.init(key, *inputs(x_t, t, {**conditions.absent(given, spec, 2), **shown(None, 2)}))
 
     def predict(
         variables: Variables, x_t: Array, t: Array, forms: Forms, key_dropout: PRNGKey | None = None
@@ -110,7 +135,7 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
             )
 
         def conditioned(x_t: Array, t: Array, forms: Forms) -> Denoised:
-            return predict(variables, x_t, t, forms).denoised
+            return predict(variables, x_t, t, {**forms, **shown(None, len(x_t))}).denoised
 
         def denoise(x_t: Array, t: Array) -> Denoised:
             num = x_t.shape[0]
@@ -123,7 +148,12 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
 
         return denoise
 
-    return Denoiser(schedule, given, fields, init, predict, bind)
+    return Denoiser(schedule, given, fields, shown, init, predict, bind)
+
+
+def _with_mask(spec: Spec) -> Spec:
+    """The data with their mask as a field, for a network that is shown it."""
+    return dataclasses.replace(spec, fields={**spec.fields, OBSERVED: Field(spec.event_shape, "bool")})
 
 
 def _checked(result: Any, x_t: Array, config: Config) -> Output:
@@ -150,6 +180,8 @@ def _shipped(config: Config, spec: Spec) -> Network:
     architecture: Architecture = config.network
     architecture.check(spec)
     rest = {name: condition for name, condition in config.conditions.items() if name != "label"}
+    if config.see_mask:
+        rest, spec = {**rest, **_MASK}, _with_mask(spec)
     labels = spec.num_classes + 1 if "label" in config.conditions and spec.num_classes else None
     outputs, dtype = 2 if config.learned else 1, jnp.dtype(config.dtype)
     module = of_linen(architecture.network(spec, outputs, labels, dtype, **({"conditions": rest} if rest else {})))

@@ -128,7 +128,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
     fields_of = trained.fields
 
     def init(key: PRNGKey, batch: Batch) -> Variables:
-        fields_of(batch)
+        fields_of(batch, learning=True)
         return trained.init(key)
 
     def chosen(num: int, label: Any, condition: Any, required: bool = False) -> dict[str, Array]:
@@ -315,8 +315,8 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         return drawn if spec.scale is None else jnp.where(mask, jnp.asarray(batch["x"]), drawn)
 
     def check(batch: Any) -> None:
-        fields_of(batch)
-        space.require_storage(batch["x"], spec)
+        fields_of(batch, learning=True)
+        space.require_storage(batch["x"], spec, batch.get("mask"))
 
     parts = Parts(
         schedule,

@@ -55,8 +55,8 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
 
     def loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Float[Array, " b"], Aux]:
         del step
-        fields = denoiser.fields(batch)
-        x_0, num = space.to_model(fields["x"], spec), len(fields["x"])
+        fields = denoiser.fields(batch, learning=True)
+        x_0, num, mask = space.to_model(fields["x"], spec), len(fields["x"]), fields.get("mask")
         key_t, key = jax.random.split(key)
         key_flip, key = jax.random.split(key)
         key_eps, key_label, key_dropout = jax.random.split(key, 3)
@@ -64,11 +64,16 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
         if config.flip:
             mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), shape=(num, 1, 1, 1))
             x_0, forms = mirror(mirrored, x_0), mirror_images(mirrored, forms)
+            mask = None if mask is None else mirror(mirrored, mask)
+        x_0 = x_0 if mask is None else jnp.where(mask, x_0, 0.0)  # NaN behind a mask is no part of the data
         t = drawn_t(key_t, num)
         eps = jax.random.normal(key_eps, x_0.shape, x_0.dtype)
         x_t = diffuse(schedule, x_0, t, eps)
-        output, (eps_hat, fraction), changed = denoiser.predict(variables, x_t, t, forms, key_dropout)
-        error = simple_loss(config.prediction.target(schedule, x_0, t, eps), output)
+        output, (eps_hat, fraction), changed = denoiser.predict(
+            variables, x_t, t, {**forms, **denoiser.shown(mask, num)}, key_dropout
+        )
+        target = config.prediction.target(schedule, x_0, t, eps)
+        error = simple_loss(target, output if mask is None else jnp.where(mask, output, target))
         losses = config.weighting(schedule, t, config.prediction) * error
         if learned is not None and fraction is not None:
             losses = hybrid_loss(

@@ -14,6 +14,7 @@ from jaxgen.evaluate.features import (
 )
 from jaxgen.evaluate.fidelity import FewSamplesWarning, Fidelity, fidelity
 from jaxgen.evaluate.frechet import frechet_bias, frechet_distance
+from jaxgen.evaluate.imputation import Pooled, pooled
 from jaxgen.evaluate.kernel_distance import kernel_distance, squared_discrepancy
 from jaxgen.evaluate.layers import layer_features, layer_outputs
 from jaxgen.evaluate.likelihood import bits_per_dim, estimate, estimates, per_example
@@ -58,6 +59,7 @@ __all__ = [
     "Nearest",
     "ParzenResult",
     "Photometry",
+    "Pooled",
     "PrecisionRecall",
     "RealImages",
     "Reference",
@@ -106,6 +108,7 @@ __all__ = [
     "per_example",
     "photometry",
     "pixel_features",
+    "pooled",
     "power_spectrum",
     "precision_recall",
     "psnr",

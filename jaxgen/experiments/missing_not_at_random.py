@@ -31,7 +31,7 @@ class Config(Settings):
         data: Table of scikit-learn's: breast_cancer, wine, iris; standardised.
         imputations: Imputations of each value, whose spread is compared with the errors.
         num_samples: Weighted draws from which they are taken.
-        model: Configuration of the VAE; `--model.missing None` leaves the mask's distribution out (a MIWAE).
+        model: Configuration of the VAE; `model.missing:none` leaves the mask's distribution out (MIWAE).
     """
 
     at_hand = (*Settings.at_hand, "imputations", "num_samples")
@@ -132,7 +132,8 @@ def others(x: np.ndarray, mask: np.ndarray) -> Mapping[str, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it stops after ten rounds, as it does by default
         chained = IterativeImputer(random_state=0).fit_transform(holes)
-    return {"mean of what is seen": SimpleImputer().fit_transform(holes), "chained regressions": chained}
+    means = SimpleImputer().fit_transform(holes)
+    return {"mean of what is seen": np.asarray(means), "chained regressions": np.asarray(chained)}
 
 
 def error_of(imputed: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Estimate:
