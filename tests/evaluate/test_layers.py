@@ -23,6 +23,8 @@ def test_outputs_of_layers_by_their_paths(key):
     np.testing.assert_allclose(found["first"], (x @ kernel).mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found["Dense_0"], Net().apply(variables, x, False), rtol=1e-5)
     np.testing.assert_array_equal(evaluate.layer_features(Net(), "first")(variables, x, False), found["first"])
+    whole = evaluate.layer_features(Net(), "first", averaged=False)(variables, x, False)
+    np.testing.assert_allclose(whole.reshape(5, 16, 3).mean(axis=1), found["first"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_layer_that_is_not_there(key):
