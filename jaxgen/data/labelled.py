@@ -174,13 +174,14 @@ def of_draw(batch: Mapping[str, Any], draw: int = 0) -> dict[str, Any]:
     return {name: value[:, draw] if name.startswith(KNOWN) else value for name, value in batch.items()}
 
 
-def of_draws(batch: Mapping[str, Any]) -> dict[str, Any]:
+def of_draws(batch: Mapping[str, Any], draws: int | None = None) -> dict[str, Any]:
     """The batches of all draws, stacked: each field [draws, B, ...]. All have the same examples without labels.
 
     Args:
-        batch: A batch of `FewLabels`.
+        batch: A batch of `FewLabels`, or any other, which is then each draw's.
+        draws: Number of draws; needed for a batch without labelled examples, which is enough to initialise a model.
     """
-    num = batch[KNOWN + "label"].shape[1]
+    num = batch[KNOWN + "label"].shape[1] if draws is None else draws
     return {
         name: jnp.moveaxis(jnp.asarray(value), 1, 0)
         if name.startswith(KNOWN)

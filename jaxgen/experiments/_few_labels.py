@@ -6,6 +6,7 @@ without labels, and labelled ones of their own. Labels of the validation and tes
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ class Config(Settings):
 
 def members(model: GenerativeModel, draws: int) -> GenerativeModel:
     """A model for each draw of the labels, as one model."""
-    return train.ensemble(model, draws, parts_of=of_draws)
+    return train.ensemble(model, draws, parts_of=partial(of_draws, draws=draws))
 
 
 def errors(model: GenerativeModel, key: PRNGKey, variables: Any, split: Any, draws: int) -> dict[str, np.ndarray]:
@@ -147,7 +148,7 @@ def classes_of_samples(model: GenerativeModel, spec: Spec, title: str, rows: int
         variables = jax.tree.map(lambda leaf: leaf[0], state.variables)
         columns = [host(model.sample(key, variables, rows, label=y)) for y in range(num_classes)]
         x = np.stack(columns, axis=1).reshape(-1, *spec.event_shape)
-        said = f"{title} after {int(state.step)} steps: a column for each label, a row for each z"
+        said = f"{title} after {int(state.step)} steps: columns are labels, rows are z"
         return pictures.examples({"": x}, spec, title=said, columns=num_classes)
 
     return figure

@@ -81,7 +81,7 @@ class Config(_few_labels.Config):
             num_classes = images.spec.num_classes
             columns = [host(codes.decode(model.sample(key, variables, 6, label=y))) for y in range(num_classes)]
             x = np.stack(columns, axis=1).reshape(-1, *images.spec.event_shape)
-            said = f"{title} after {int(state.step)} steps: a column for each label, a row for each z"
+            said = f"{title} after {int(state.step)} steps: columns are labels, rows are z"
             return pictures.examples({"": x}, images.spec, title=said, columns=num_classes)
 
         whole = _few_labels.experiment(self, model, dataset, "M1 + M2", picture)

@@ -75,6 +75,7 @@ def test_the_batches_of_the_draws(few):
         assert alone.keys() == each.keys()
         for name, value in alone.items():
             np.testing.assert_array_equal(each[name][s], value)
+    np.testing.assert_array_equal(of_draws({"x": batch["x"]}, 3)["x"][2], batch["x"])
     x, label = known(of_draw(batch, 1), few.spec)
     assert x.shape == (8, 3) and label.dtype == jnp.int32
 

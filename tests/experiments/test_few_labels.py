@@ -66,6 +66,9 @@ def checked(found):
 def test_a_run_from_training_to_report(config, tmp_path):
     checked(runs.train(config, tmp_path / "run", progress=False).results["test"])
     assert (tmp_path / "run" / "pictures" / "final.png").exists()
+    again = runs.load_model(tmp_path / "run")
+    x = again.model.sample(jax.random.key(0), again.state.variables, 4)
+    assert x.shape[1:] == again.spec.event_shape
 
 
 def test_codes_have_the_labelled_examples_of_the_images(coded, monkeypatch):
