@@ -18,6 +18,7 @@ from jaxgen.rehearsal import host, rehearsing
 from jaxgen.runs import Experiment, Settings
 
 _CHANNELS = 3
+_SHOWN = 10_000  # images whose modes are drawn
 _DATA_KEY = 2018  # one data set for every seed: runs of several seeds differ in nothing else
 
 
@@ -112,16 +113,18 @@ class Config(Settings):
 
         def modes(key: PRNGKey, state: Any) -> Any:
             """How often each mode is drawn, the most frequent first, beside real images."""
-            x = evaluate.samples(model, key, state.variables, self.samples)
+            num = min(self.samples, _SHOWN)
+            x = evaluate.samples(model, key, state.variables, num)
             if rehearsing():
                 return None
+            num_modes = (digits.spec.num_classes or 1) ** _CHANNELS
             counts = {
-                name: np.sort(counted(each, digits, self).counts)[::-1]
-                for name, each in {"samples": x, "real images": dataset.test.x}.items()
+                name: np.sort(np.bincount(classes(each, digits, self), minlength=num_modes))[::-1]
+                for name, each in {"samples": x, "real images": dataset.test.x[:num]}.items()
             }
             ranks = {name: (np.arange(1, len(each) + 1), each) for name, each in counts.items()}
             return plot.lines(
-                {f"{self.samples:,} of each": ranks},
+                {f"{num:,} of each": ranks},
                 title=f"GAN on {dataset.name} after {int(state.step)} steps, seed {self.seed}",
                 x_label="mode, the most frequent first",
                 y_label="number of images",
@@ -153,18 +156,15 @@ class Config(Settings):
         )
 
 
-def counted(x: np.ndarray, digits: Dataset, config: Config, reference: np.ndarray | None = None) -> evaluate.ModeCounts:
+def classes(x: np.ndarray, digits: Dataset, config: Config) -> np.ndarray:
     """Modes of stacked images, read by the classifier of the single digits, which is trained once and then kept.
 
     Args:
         x: Stacked images, as samples or as they are stored.
         digits: The single digits.
         config: Config of the experiment.
-        reference: Shares that the KL is taken from; equal ones unless given.
     """
-    judge = evaluate.trained_judge(digits, num_steps=config.classifier_steps)
-    num_modes = judge.network.num_classes**_CHANNELS
-    return evaluate.mode_counts(evaluate.stacked_classes(judge, x), num_modes, reference)
+    return evaluate.stacked_classes(evaluate.trained_judge(digits, num_steps=config.classifier_steps), x)
 
 
 def coverage(groups: Mapping[str, np.ndarray], digits: Dataset, config: Config) -> dict[str, Estimate]:
@@ -177,7 +177,8 @@ def coverage(groups: Mapping[str, np.ndarray], digits: Dataset, config: Config) 
     shares = evaluate.class_histogram(labels["train"], judge.network.num_classes)
     of_data = reduce(np.multiply.outer, [shares] * _CHANNELS).ravel()
     for prefix, x in groups.items():
-        equal, drawn = (counted(x, digits, config, reference) for reference in (None, of_data))
+        modes = classes(x, digits, config)
+        equal, drawn = (evaluate.mode_counts(modes, len(of_data), reference) for reference in (None, of_data))
         said = f"n = {len(x)}, {by}"
         found[f"{prefix}modes"] = Estimate(float(equal.modes), None, f"of {len(equal.counts)}, {said}")
         found[f"{prefix}kl"] = Estimate(equal.kl, None, f"nats from equal shares, {said}")
