@@ -4,7 +4,7 @@
     jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
     jaxgen sample RUN [--num N] [--out samples.npz] [any option of the model's own]
     jaxgen evaluate RUN [--split test] [--fidelity]
-    jaxgen compare RUN RUN ...              a table, a picture and a page
+    jaxgen compare RUN RUN ... [--seeds]    a table, a picture and a page; mean and spread over seeds
     jaxgen gallery RUN RUN ...              a page with the pictures, figures and settings of runs
     jaxgen verify RUN                       train again and compare, bit by bit
     jaxgen list                             the experiments
