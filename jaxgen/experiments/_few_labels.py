@@ -196,7 +196,7 @@ def experiment(config: Config, model: GenerativeModel, dataset: Dataset, name: s
         picture: Function (key, state) -> the main figure.
         units: Units of the metrics, by name.
     """
-    units = {"error": "share wrong", **units}
+    units = {"error": "share wrong", "error_by_bound": "share wrong, by the bound", **units}
     title = f"{name} on {dataset.name}, seed {config.seed}"
     return Experiment(
         model=members(model, config.draws),

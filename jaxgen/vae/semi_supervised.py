@@ -175,7 +175,10 @@ def objective(config: Config, spec: Spec, *, classifier: Any = None, network: An
 
     @jax.jit
     def evaluate(key: PRNGKey, variables: Variables, batch: Batch) -> Metrics:
-        """The bound of -log P(X) with the label summed out and, where it is known, whether it is found."""
+        """The bound of -log P(X) with the label summed out and, where it is known, whether it is found.
+
+        "error" is of the classifier, "error_by_bound" of the label with the best bound, at one draw of z.
+        """
         fields = checked_batch(batch, spec, needs=needs)
         every = of_every_label(
             lambda y: of_vae.evaluate(key, variables, {**fields, "label": y})["negative_elbo"], len(fields["x"])
@@ -184,7 +187,9 @@ def objective(config: Config, spec: Spec, *, classifier: Any = None, network: An
         values = {"negative_bound": summed_out_bound(every.T, log_prior, log_q)}
         if batch.get("label") is None:
             return values
-        return {**values, "error": (log_q.argmax(axis=1) != jnp.asarray(batch["label"])).astype(jnp.float32)}
+        found = {"error": log_q, "error_by_bound": -every.T}
+        label = jnp.asarray(batch["label"])
+        return values | {name: (score.argmax(axis=1) != label).astype(jnp.float32) for name, score in found.items()}
 
     @jax.jit
     def classify(variables: Variables, x: Array) -> Float[Array, "b k"]:

@@ -49,7 +49,7 @@ def test_the_report_lists_every_draw():
     variables = experiment.model.init(jax.random.key(0), batch).variables
     found = experiment.report(jax.random.key(0), variables, experiment.dataset.test)
     checked(found)
-    assert set(found) == {"error", "error/draw_0", "error/draw_1", "error/pixels", "negative_bound"}
+    assert set(found) == {"error", "error/draw_0", "error/draw_1", "error/pixels", "error_by_bound", "negative_bound"}
     held_out = experiment.report(jax.random.key(0), variables, experiment.dataset.valid)
     assert "error/pixels" not in held_out  # the probe is asked of the test set alone
 

@@ -164,6 +164,7 @@ def test_it_learns_to_the_bayes_error_from_few_labels(two, model):
     assert wrong.mean() < best + 4 * np.sqrt(best * (1 - best) / len(test)) + 0.01
     values = model.evaluate(jax.random.key(0), variables, {"x": test.x[:5], "label": test.label[:5]})
     np.testing.assert_array_equal(values["error"], wrong[:5])
+    assert values.keys() == {"negative_bound", "error", "error_by_bound"}
     assert set(model.evaluate(jax.random.key(0), variables, {"x": test.x[:5]})) == {"negative_bound"}
     drawn = model.sample(jax.random.key(0), variables, 6, label=1)
     assert drawn.shape == (6, 2) and not np.allclose(drawn, model.sample(jax.random.key(0), variables, 6, label=0))
