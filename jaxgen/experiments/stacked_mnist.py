@@ -31,7 +31,7 @@ class Config(Settings):
 
     Args:
         data: Name of a labelled data set of grey images of one channel; see `jaxgen.data.load`.
-        num: Stacked images to train on.
+        stacks: Stacked images to train on.
         samples: Draws that the modes are counted in, and stacked test images that they are counted in beside.
         classifier_steps: Updates of the classifier of single digits, which is trained once and then kept.
         model: Configuration of the GAN.
@@ -40,7 +40,7 @@ class Config(Settings):
     at_hand = (*Settings.at_hand, "samples", "classifier_steps")
 
     data: str = "mnist"
-    num: int = 128_000
+    stacks: int = 128_000
     samples: int = 26_000
     classifier_steps: int = 2000
     model: gan.Config = gan.Config(
@@ -59,7 +59,7 @@ class Config(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require(num=1, samples=1, classifier_steps=1)
+        self.require(stacks=1, samples=1, classifier_steps=1)
 
     @property
     def batch_unit(self) -> int:
@@ -93,7 +93,7 @@ class Config(Settings):
         return Dataset(
             name=f"stacked_{digits.name}",
             spec=Spec((*spec.event_shape[:-1], _CHANNELS), "uint8", levels=spec.levels),
-            train=drawn(0, digits.train, self.num),
+            train=drawn(0, digits.train, self.stacks),
             test=drawn(1, digits.test, self.samples),
         )
 

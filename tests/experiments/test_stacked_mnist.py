@@ -12,7 +12,7 @@ from jaxgen.experiments import stacked_mnist
 
 SMALL = stacked_mnist.Config(
     data="digits",
-    num=200,
+    stacks=200,
     samples=100,
     classifier_steps=200,
     model=dataclasses.replace(
@@ -42,7 +42,7 @@ def test_data_without_labels_are_refused(tmp_path):
 
 
 def test_numbers_are_checked():
-    wrong: Any = [{name: 0} for name in ("num", "samples", "classifier_steps")]
+    wrong: Any = [{name: 0} for name in ("stacks", "samples", "classifier_steps")]
     for fields in wrong:
         with pytest.raises(ValueError, match=f"{next(iter(fields))} must be an integer of at least 1, got 0"):
             stacked_mnist.Config(**fields)
