@@ -15,6 +15,7 @@ import numpy as np
 from jaxgen import data, evaluate, plot, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
 from jaxgen.data import Arcsinh, Dataset, Galaxies, Scale, Split, galaxy_files, orientations
+from jaxgen.data.permutation import shuffled
 from jaxgen.evaluate.photometry import photometry, two_samples
 from jaxgen.experiments import _images, _recovery
 from jaxgen.runs import Experiment, Settings, pictures
@@ -128,7 +129,7 @@ def measured(config: Config, model: GenerativeModel, dataset: Dataset, estimates
         if finite.sum() < 2:
             return found
         sets = {"sampled": light(x[finite], spec)}
-        sets |= {name: light(data.to_unit(part.x[:num], spec), spec) for name, part in _real(dataset).items()}
+        sets |= _real(dataset, num)
         columns = {name: photometry(images).columns for name, images in sets.items()}
         for statistic, reference in columns["held_out"].items():
             for name in ("sampled", "training"):
@@ -164,8 +165,13 @@ def _distance(x: np.ndarray, y: np.ndarray) -> tuple[float, str]:
     return found.distance, f"p = {found.p_value:.2g}"
 
 
-def _real(dataset: Dataset) -> dict[str, Split]:
-    return {"training": dataset.train, "held_out": held_out(dataset)}
+def _real(dataset: Dataset, num: int) -> dict[str, np.ndarray]:
+    """As many galaxies to learn from and held out, drawn from all of them: files have an order of their own."""
+    found = {}
+    for name, part in {"training": dataset.train, "held_out": held_out(dataset)}.items():
+        rows = shuffled(len(part), 0)[:num]
+        found[name] = light(data.to_unit(part.x[rows], dataset.spec), dataset.spec)
+    return found
 
 
 def histograms(
@@ -179,8 +185,7 @@ def histograms(
         x = evaluate.samples(model, key, state.variables, few, chunk=100, **options)
         x = x[np.isfinite(x).all(axis=(1, 2, 3))]
         sets = {f"{name}, {len(x)} samples": light(x, spec)}
-        for said, part in _real(dataset).items():
-            sets[said.replace("_", " ")] = light(data.to_unit(part.x[:few], spec), spec)
+        sets |= {said.replace("_", " "): images for said, images in _real(dataset, few).items()}
         columns = {said: photometry(images).columns for said, images in sets.items() if len(images)}
         panels = {}
         for statistic in columns["held out"]:
