@@ -43,6 +43,7 @@ def coded():
     return M1_M2.dataset(), codes
 
 
+@pytest.mark.slow
 def test_the_report_lists_every_draw():
     experiment = M2.build()
     batch = experiment.dataset.train.batches(0, 8)(0)
@@ -83,6 +84,7 @@ def test_codes_have_the_labelled_examples_of_the_images(coded, monkeypatch):
     assert M1_M2.codes().digest == codes.digest
 
 
+@pytest.mark.slow
 def test_codes_are_drawn_anew(coded):
     """The loss of M2 is taken at z ~ N(mu, spread^2): at mu itself where the spread is 0."""
     dataset, _ = coded

@@ -95,6 +95,7 @@ def test_it_plays_and_classifies(two, model):
     assert model.sample(jax.random.key(0), variables, 3).shape == (3, 2)
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_and_the_other_player_does_not(two, model):
     """Each loss has a gradient for its own player; running statistics are the generator's own."""
     batch = of_draw(two.train.batches(0, 6)(0))
