@@ -365,3 +365,12 @@ def test_shapes_that_would_broadcast_and_single_levels_raise(key):
     ]:
         with pytest.raises(ValueError, match=message):
             f[name](*arguments)
+
+
+def test_categorical_equals_float64():
+    """Within float32 for logits of any size."""
+    sizes = np.float32([[1], [10], [100], [1e4], [0]])
+    logits = sizes * np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    labels = np.array([0, 3, 1, 2, 2], np.int32)
+    exact = special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(5), labels]
+    np.testing.assert_allclose(d.categorical_log_prob(jnp.asarray(labels), jnp.asarray(logits)), exact, rtol=1e-5)

@@ -134,6 +134,7 @@ def test_states_have_the_names_of_earlier_checkpoints():
     assert jax.tree.structure(jax.tree.map(lambda _: None, averaged, is_leaf=lambda _: False)) is not None
 
 
+@pytest.mark.slow
 def test_a_training_loop_of_one_s_own_equals_the_model_s():
     """The losses of an objective with optax, nothing else of the library, come to the state of `fit`."""
     digits = data.load("digits")

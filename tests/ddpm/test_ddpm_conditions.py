@@ -44,6 +44,7 @@ def trained(dataset, condition, steps=1500):
     return model, state.variables
 
 
+@pytest.mark.slow
 def test_a_class_has_its_component_and_none_the_mixture():
     model, variables = trained(by_class(), {"label": Embed(0.2)})
     num = 1500

@@ -198,6 +198,7 @@ def test_images_are_handed_out_in_unit_space(conditional, key):
     np.testing.assert_allclose(found["d_real"], jax.nn.sigmoid(logits), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_moves_samples_to_the_data(key):
     """Points around (2, -1): seconds of training."""
     x = np.asarray(jax.random.normal(key, (2000, 2)) * 0.3 + jnp.array([[2.0, -1.0]]))

@@ -126,6 +126,7 @@ def model(two):
     return semi_supervised.model(CONFIG, two[0].spec)
 
 
+@pytest.mark.slow
 def test_the_loss_is_composed_of_the_public_parts(two, model):
     """U of the conditional VAE's own losses, the same draws for every label, with the labelled example's terms."""
     few, _ = two

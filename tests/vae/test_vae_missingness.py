@@ -73,16 +73,12 @@ def test_imputations_know_why_the_entry_is_missing(known):
 @pytest.mark.parametrize(
     ("likelihood", "x", "values"),
     [
-        pytest.param(vae.Normal(0.3), np.array([[0.5, -1.0]], np.float32), None, marks=pytest.mark.slow),
+        (vae.Normal(0.3), np.array([[0.5, -1.0]], np.float32), None),
         (vae.Bernoulli(), np.array([[0.0, 1.0]], np.float32), (0.0, 1.0)),
-        pytest.param(
-            vae.DiscretizedNormal(0.4),
-            np.array([[1, 3]], np.uint8),
-            (0.0, 1 / 3, 2 / 3, 1.0),
-            marks=pytest.mark.slow,
-        ),
+        (vae.DiscretizedNormal(0.4), np.array([[1, 3]], np.uint8), (0.0, 1 / 3, 2 / 3, 1.0)),
     ],
 )
+@pytest.mark.slow
 def test_imputations_are_draws_of_every_likelihood(likelihood, x, values):
     """For a decoder that says nothing of z the draws of what is missing are those of the likelihood."""
     spec = Spec((2,), "uint8", 4) if x.dtype == np.uint8 else Spec((2,))
@@ -100,6 +96,7 @@ def test_imputations_are_draws_of_every_likelihood(likelihood, x, values):
         assert abs(drawn.mean() - mean) < 4 * spread / np.sqrt(num)
 
 
+@pytest.mark.slow
 def test_batches_and_chunks_do_not_matter_to_imputations(known):
     model, variables, batch, *_ = known
     whole = model.parts.imputations(KEY, variables, batch, 3, num_samples=100, chunk=50)
