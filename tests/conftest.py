@@ -45,6 +45,7 @@ os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import jax
 import pytest
+from costly import COSTLY
 from jaxtyping import install_import_hook
 
 ON_CPU = os.environ["JAX_PLATFORMS"] == "cpu"
@@ -61,7 +62,12 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    for item in items:
+        case = item.nodeid.removeprefix("tests/")
+        if case in COSTLY or case.partition("[")[0] in COSTLY:
+            item.add_marker(pytest.mark.slow)
     if not ON_CPU:
         skip = pytest.mark.skip(reason="about programs that are written for XLA's CPU compiler")
         for item in items:
