@@ -36,7 +36,7 @@ def layer_outputs(
     applied: Any = module.apply(variables, *inputs, **options, capture_intermediates=True, mutable=["intermediates"])
     found = {}
     for path, outputs in flatten_dict(dict(applied[1]["intermediates"])).items():
-        output = outputs[0] if isinstance(outputs, tuple) and outputs else None
+        output: Any = outputs[0] if isinstance(outputs, tuple) and outputs else None
         if path[-1] == "__call__" and len(path) > 1 and hasattr(output, "ndim") and output.ndim > 1:
             values = output.astype(jnp.float32)
             over = tuple(range(1, values.ndim - 1))
