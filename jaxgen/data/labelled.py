@@ -81,11 +81,10 @@ class FewLabels(Split):
             seed: 0 .. 2^32 - 1.
             batch_size: At most the number of examples.
         """
-        columns = {name: array for name, array in self.arrays.items() if name not in ("label", "labelled")}
-        draws = self.fields["labelled"].shape[1]
-        drawn = [{**columns_of(self.known(s)), "label": self.known(s).label} for s in range(draws)]
+        each = [self.known(s) for s in range(self.fields["labelled"].shape[1])]
+        drawn = [{**columns_of(split), "label": split.label} for split in each]
         known = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a) for a in arrays]), *drawn)
-        return Beside(Split.of(columns).batches(seed, batch_size), known)
+        return Beside(Split.of(columns_of(self)).batches(seed, batch_size), known)
 
 
 def columns_of(split: Split) -> dict[str, Any]:

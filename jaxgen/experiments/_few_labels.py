@@ -18,6 +18,7 @@ from jaxgen.data import Dataset
 from jaxgen.data.labelled import of_draws
 from jaxgen.rehearsal import host, rehearsing
 from jaxgen.runs import Experiment, Settings, pictures
+from jaxgen.train.ensemble import member
 
 _CHECKED = 2000  # examples that checkpoints are evaluated on
 
@@ -69,10 +70,7 @@ def errors(model: GenerativeModel, key: PRNGKey, variables: Any, split: Any, dra
         split: Examples with labels.
         draws: Number of members.
     """
-    each = [
-        evaluate.per_example(model, key, jax.tree.map(lambda leaf, s=s: leaf[s], variables), split)
-        for s in range(draws)
-    ]
+    each = [evaluate.per_example(model, key, member(variables, s), split) for s in range(draws)]
     return {name: np.stack([values[name] for values in each]) for name in each[0]}
 
 
@@ -145,7 +143,7 @@ def classes_of_samples(model: GenerativeModel, spec: Spec, title: str, rows: int
     num_classes = spec.num_classes or 0
 
     def figure(key: PRNGKey, state: Any) -> Any:
-        variables = jax.tree.map(lambda leaf: leaf[0], state.variables)
+        variables = member(state.variables, 0)
         columns = [host(model.sample(key, variables, rows, label=y)) for y in range(num_classes)]
         x = np.stack(columns, axis=1).reshape(-1, *spec.event_shape)
         said = f"{title} after {int(state.step)} steps: columns are labels, rows are z"
@@ -169,7 +167,7 @@ def mistakes(
 
     def figure(key: PRNGKey, state: Any) -> Any:
         del key
-        variables = jax.tree.map(lambda leaf: leaf[0], state.variables)
+        variables = member(state.variables, 0)
         some: Any = dataset.test.rows(np.arange(min(_CHECKED, len(dataset.test))))
         says = host(classify(variables, some.x)).argmax(axis=1)
         wrong = np.flatnonzero(says != some.label)[:num]

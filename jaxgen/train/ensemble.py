@@ -60,6 +60,11 @@ class Parts(NamedTuple):
     model: GenerativeModel
 
 
+def member(variables: Variables, s: int) -> Variables:
+    """Variables of member s, as the model itself takes them, of those of all members."""
+    return jax.tree.map(lambda leaf: leaf[s], variables)
+
+
 def ensemble(
     model: GenerativeModel, num: int, *, parts_of: Callable[[Batch], Batch] | None = None
 ) -> GenerativeModel[Members, Parts]:
@@ -119,9 +124,6 @@ def ensemble(
         first = checked_draws(key, num, first)
         each = sample_each(key, variables, num, first=first, label=label, condition=condition)
         return each[(first + jnp.arange(num, dtype=jnp.int32)) % each.shape[0], jnp.arange(num, dtype=jnp.int32)]
-
-    def member(variables: Variables, s: int) -> Variables:
-        return jax.tree.map(lambda leaf: leaf[s], variables)
 
     parts = Parts(member, sample_each, model)
     return GenerativeModel(jax.jit(init), jax.jit(step), jax.jit(evaluate), sample, parts)

@@ -39,7 +39,7 @@ class Coding(NamedTuple):
         f: (variables, z, forms, key=None) -> (the decoder's output [B, *event], changed collections).
         log_p: (variables, x, z, mask, forms, key=None) -> (log P(X|z, c) [B] in nats, changed collections).
         drawn: (variables, z, eps, forms) -> a draw of P(X|z, c) in data space from eps ~ N(0, I) [B, *event]; with a
-            mask's distribution u takes the place of eps, which does not count.
+            mask's distribution eps is None, and u is in its place.
     """
 
     num_latents: int
@@ -133,8 +133,10 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
         """(z, u) as two arrays, u of the event's shape."""
         return z[:, : config.latent_dim], z[:, config.latent_dim :].reshape(len(z), *spec.event_shape)
 
-    def drawn(variables: Variables, z: Array, eps: Array, forms: Forms) -> Float[Array, "b *event"]:
-        z, eps = (z, eps) if hiding is None else apart(z)
+    def drawn(variables: Variables, z: Array, eps: Array | None, forms: Forms) -> Float[Array, "b *event"]:
+        if hiding is not None:
+            z, eps = apart(z)
+        assert eps is not None  # `imputations` draws it where it is no latent
         x = likelihood.draw(coder.decode(variables, z, forms)[0], log_scale(variables), eps, spec)
         return likelihood.to_data(x, spec)
 

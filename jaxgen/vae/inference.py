@@ -215,28 +215,22 @@ def importance_resample(
     _whole_chunks(num_samples, chunk)
     key_z, key_gumbel = jax.random.split(key)
 
-    def one(i: Array) -> tuple[Array, Array, Array]:
+    def one(i: Array) -> tuple[Array, Array]:
         z, log_weight = _proposed(key_z, index, i, mu, log_var, log_likelihood)
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(example_keys(key_gumbel, index), i)
         gumbel = jax.vmap(lambda k: jax.random.gumbel(k, (num,), jnp.float32))(keys)
-        return log_weight[:, None] + gumbel, f(i, z), log_weight
+        return log_weight[None] + gumbel.T, f(i, z)
 
     def add(carry: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
-        best, kept = carry  # [b, num], [num, b, *event]
-        scores, values, _ = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
-        scores = jnp.concatenate([best[None], scores])
-        chosen = scores.argmax(axis=0)  # [b, num]; 0 keeps what there is
-
-        def take(k: Array, chosen: Array, kept: Array) -> Array:
-            """One example's result: `kept` or a value of the chunk."""
-            return jnp.where(chosen == 0, kept, values[jnp.maximum(chosen - 1, 0), k])
-
-        rows = jnp.arange(index.shape[0])
-        kept = jax.vmap(lambda c, old: jax.vmap(take)(rows, c, old), in_axes=(1, 0))(chosen, kept)
-        return (scores.max(axis=0), kept), None
+        best, kept = carry  # [num, b], [num, b, *event]
+        scores, values = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+        chosen = jnp.concatenate([best[None], scores]).argmax(axis=0)  # 0 keeps what there is
+        better = values[jnp.maximum(chosen - 1, 0), jnp.arange(index.shape[0])[None]]
+        keep = (chosen == 0).reshape(*chosen.shape, *(1,) * (kept.ndim - 2))
+        return (jnp.maximum(best, scores.max(axis=0)), jnp.where(keep, kept, better)), None
 
     shape = jax.eval_shape(f, jnp.int32(0), mu).shape
-    start = jnp.full((index.shape[0], num), -jnp.inf, jnp.float32), jnp.zeros((num, *shape), jnp.float32)
+    start = jnp.full((num, index.shape[0]), -jnp.inf, jnp.float32), jnp.zeros((num, *shape), jnp.float32)
     (_, kept), _ = jax.lax.scan(add, start, jnp.arange(0, num_samples, chunk, dtype=jnp.int32))
     return kept
 

@@ -177,7 +177,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         mask, index, forms, whole, mu, log_var, log_p_x = incomplete(variables, batch)
 
         def value(z: Array) -> Float[Array, "b *event"]:
-            return mean_of(variables, z, forms) if config.missing is None else coder.drawn(variables, z, z, forms)
+            return mean_of(variables, z, forms) if config.missing is None else coder.drawn(variables, z, None, forms)
 
         mean = importance_expectation(key, index, mu, log_var, log_p_x, value, num_samples, chunk)
         return jnp.where(mask, whole, mean)
@@ -191,6 +191,8 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         key_z, key_x = jax.random.split(key)
 
         def value(draw: Array, z: Array) -> Float[Array, "b *event"]:
+            if config.missing is not None:
+                return coder.drawn(variables, z, None, forms)
             eps = example_normals(jax.random.fold_in(key_x, draw), index, spec.event_shape)
             return coder.drawn(variables, z, eps, forms)
 
