@@ -6,9 +6,12 @@ broadcasts [b, 1] against [b] to b^2 pairs, and casts a table of coefficients be
 
 from typing import Any
 
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+
+from jaxgen import require
 
 
 def require_floats(**arrays: Any) -> None:
@@ -78,6 +81,23 @@ def require_mask(shape: tuple[int, ...], mask: Any) -> None:
     """Raises unless a mask, where there is one, holds bools and has this shape."""
     require_bools(mask=mask)
     require_shape(shape, mask=mask)
+
+
+def require_levels(levels: int | None, **arrays: Any) -> None:
+    """Raises where concrete grey levels do not lie on their grid in [-1, 1]; NaN passes, and real values (None) do."""
+    if levels is None:
+        return
+    require.size("levels", levels, 2)
+    for name, array in arrays.items():
+        if isinstance(array, jax.core.Tracer):
+            continue
+        x = np.asarray(array, np.float64)
+        if (np.abs(x) > 1 + 1e-6).any():
+            raise ValueError(f"{name} must lie in [-1, 1] for {levels} levels, got {x.min()}..{x.max()}")
+        place = (x + 1) / 2 * (levels - 1)
+        off = np.abs(place - np.round(place))
+        if (off > 0.01).any():
+            raise ValueError(f"{name} must be one of {levels} levels on [-1, 1], got {x.flat[off.argmax()]}")
 
 
 def flat(*arrays: Any) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ and samplers take. For one Gaussian the solution of the probability flow is know
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -19,7 +20,7 @@ from jaxtyping import Array, Float, Float64
 from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.events import require_events, require_shape
-from jaxgen.paths.path import Path, Time, signal_and_noise
+from jaxgen.paths.path import Path, Time, floats, signal_and_noise
 from jaxgen.paths.prediction import Ends, velocity_from_ends
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -115,6 +116,17 @@ class GaussianMixture:
         return log_weights + terms.sum(axis=tuple(range(2, terms.ndim)))
 
 
+def mean_velocity(path: Path, x_t: Array, t: Time, s: Time, flow: Callable, velocity: Callable) -> Array:
+    """Mean velocity from the solution x_s = flow(path, x_t, t, s), and the velocity where s = t."""
+    require_events(x_t=x_t)
+    whole = (x_t.shape[0],) + (1,) * (x_t.ndim - 1)
+    gap = floats(t) - floats(s)
+    gap = jnp.broadcast_to(gap.reshape(gap.shape + (1,) * (x_t.ndim - 1)) if gap.ndim else gap, whole)
+    same = gap == 0
+    away = (x_t - flow(path, x_t, t, s)) / jnp.where(same, 1, gap).astype(x_t.dtype)
+    return jnp.where(same, velocity(path, x_t, t), away)
+
+
 @dataclass(frozen=True, eq=False)
 class Gaussian(GaussianMixture):
     """Data that are N(m, s^2 I): the mixture of one component, made by `gaussian`."""
@@ -127,6 +139,15 @@ class Gaussian(GaussianMixture):
         centred, spread = self._centred(path, x_t, t)
         away, spread_s = self._centred(path, jnp.zeros_like(x_t), s)
         return (jnp.sqrt(spread_s / spread) * centred - away)[:, 0]
+
+    def average_velocity(
+        self, path: Path, x_t: Float[Array, "b *event"], t: Time, s: Time = 0
+    ) -> Float[Array, "b *event"]:
+        """Mean velocity along the probability flow from x_t at t to s, what MeanFlow's network should approach.
+
+        (x_t - x_s) / (t - s),     the velocity itself at s = t
+        """
+        return mean_velocity(path, x_t, t, s, self.flow, self.velocity)
 
 
 def gaussian(mean: Float64[np.ndarray, "*event"], std: float) -> Gaussian:

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import PRNGKey
+from jaxgen.events import require_integers, require_rank
 from jaxgen.paths.path import Path
 
 
@@ -126,6 +127,68 @@ def stratified_times(key: PRNGKey, num: int, distribution: TimeDistribution) -> 
     Source: Kingma et al. 2021 (VDM), appendix I.1.
     """
     return distribution.quantile(stratified_uniforms(key, num))
+
+
+def spread_uniforms(key: PRNGKey, index: Int[Array, " b"], num_draws: int = 1) -> Float[Array, "draws b"]:
+    """Draw numbers for each example, uniform on (0, 1) and spread evenly, though none belongs to a batch.
+
+        u_jk = (j + (u + k (sqrt 5 - 1) / 2) mod 1) / num_draws,     u ~ U[0, 1)
+
+    Example k has the same in any batch: its own strata, one for each draw. Over consecutive k the golden ratio fills
+    the interval evenly, so that a mean over them has little noise.
+
+    Args:
+        key: Key of the one number u.
+        index: Number k of each example.
+        num_draws: Number of draws for each.
+
+    Source: Kingma et al. 2021 (VDM), appendix I.1, with a sequence of Kronecker's in place of a batch's grid.
+    """
+    require.typed_key("key", key)
+    require_integers(index=index)
+    require_rank(1, "[b]", index=index)
+    require.size("num_draws", num_draws)
+    # In steps of 2^-32, with its carry dropped: exact for every k.
+    steps = jax.random.bits(key, (), jnp.uint32) + index.astype(jnp.uint32) * jnp.uint32(2654435769)
+    u = (steps >> 8).astype(jnp.float32) * 2.0**-24 + 2.0**-25
+    draws = jnp.arange(num_draws, dtype=jnp.float32)[:, None]
+    return jnp.minimum((draws + u[None]) / num_draws, 1 - 2.0**-24)
+
+
+def restricted(
+    distribution: TimeDistribution, low: float, high: float, u: Float[Array, "..."]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Times of a distribution that is cut off at two ends, and the derivative dt / du, one over their density.
+
+        t = F^-1(v),     v = F(low) + (F(high) - F(low)) u
+
+    so that the integral of f(t) from low to high is the mean of f(t) dt / du over u uniform on (0, 1).
+
+    Args:
+        distribution: Distribution of t; F(low) and F(high) are found by bisection.
+        low: Smallest t.
+        high: Largest t.
+        u: Numbers in (0, 1).
+
+    Raises:
+        ValueError: A distribution whose draws, in float32, do not reach both ends.
+    """
+    with jax.ensure_compile_time_eval():
+        ends = jnp.asarray([low, high], jnp.float32)
+        left, right = (jnp.full(2, v, jnp.float32) for v in (0.0, 1.0))
+        for _ in range(150):  # below 2^-126 too, where most of a distribution's left tail is
+            middle = 0.5 * (left + right)
+            beyond = distribution.quantile(middle) > ends
+            left, right = jnp.where(beyond, left, middle), jnp.where(beyond, middle, right)
+        smallest = jnp.finfo(jnp.float32).tiny
+        v = jnp.clip(0.5 * (left + right), smallest, 1 - 2.0**-24)
+        reached = np.asarray(distribution.quantile(v))
+    if not np.allclose(reached, [low, high], rtol=1e-3, atol=0):
+        raise ValueError(
+            f"times must be drawn from {low:g} to {high:g}, got a distribution from {reached[0]:g} to {reached[1]:g}"
+        )
+    start, length = v[0], v[1] - v[0]
+    return jax.jvp(lambda u: distribution.quantile(start + length * u), (u,), (jnp.ones_like(u),))
 
 
 def even_times(num_steps: int, start: float = 1.0, end: float = 0.0) -> tuple[float, ...]:
