@@ -2,14 +2,17 @@
 
     equation                                              here
     alpha(t), sigma(t), their derivatives, log SNR        path.Linear, .Cosine, .LinearBeta, .VarianceExploding,
-                                                            tabulated.Tabulated
+                                                            tabulated.Tabulated; given by the log SNR
+                                                            log_snr.LinearLogSNR, .LearnedLogSNR
     x_t; eps, x_0, v, velocity, score                     prediction.diffuse, .ends_from_eps, .ends_from_x_0,
                                                             .ends_from_v, .ends_from_velocity, .ends_from_score,
                                                             .v_from_ends, .velocity_from_ends, .score_from_ends
     what a network predicts                               as a choice of a model prediction.Eps, .X0, .V, .Velocity;
                                                             between EDM's scalings preconditioning.Preconditioned
     a network as a velocity or a denoiser                 binding.bound_velocity, .bound_denoiser
-    where t is drawn in training                          times.stratified_times of .Uniform, .LogitNormal, .LogNormal
+    where t is drawn in training                          times.stratified_times of .Uniform, .LogitNormal, .LogNormal;
+                                                            numbers that belong to their example .spread_uniforms,
+                                                            between two ends .restricted
     where a sampler stops                                 times.even_times, .karras_times, .log_snr_times
     samplers along any path: by the probability flow, or  steps by the denoised data: sampler.ancestral, .dpm_solver_pp;
     with noise                                              the flow with noise put back (EDM): .churned; dx/dt =
@@ -30,6 +33,7 @@ from jaxgen.paths import (
     flow,
     guidance,
     inpainting,
+    log_snr,
     ode,
     oracle,
     path,
@@ -44,6 +48,7 @@ from jaxgen.paths.binding import bound_denoiser, bound_velocity
 from jaxgen.paths.flow import flow_log_prob, random_signs
 from jaxgen.paths.guidance import guided
 from jaxgen.paths.inpainting import inpaint
+from jaxgen.paths.log_snr import LearnedLogSNR, LinearLogSNR
 from jaxgen.paths.ode import euler, heun
 from jaxgen.paths.path import Cosine, Linear, LinearBeta, Path, VarianceExploding
 from jaxgen.paths.preconditioning import Preconditioned
@@ -67,8 +72,10 @@ __all__ = [
     "Cosine",
     "Ends",
     "Eps",
+    "LearnedLogSNR",
     "Linear",
     "LinearBeta",
+    "LinearLogSNR",
     "LogNormal",
     "LogitNormal",
     "Path",
@@ -97,6 +104,7 @@ __all__ = [
     "inpaint",
     "inpainting",
     "karras_times",
+    "log_snr",
     "log_snr_times",
     "noise",
     "ode",

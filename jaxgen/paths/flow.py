@@ -54,7 +54,7 @@ def flow_log_prob(
     if signs is not None:
         require_events(x_0=x_0, signs=signs)
     at = sloped(velocity)
-    upwards = monotone(times, x_0.dtype, np.inf)[::-1]
+    upwards = monotone(times, x_0.dtype)[::-1]
 
     def slope(y: tuple[Array, Array], t: Array) -> tuple[Array, Array]:
         u, pullback = jax.vjp(lambda x: at(x, t), y[0])

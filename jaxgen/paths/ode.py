@@ -9,6 +9,7 @@ scan, so that the compiled program is as long for 1000 steps as for 10. Compile 
 than once.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -63,7 +64,7 @@ def euler(velocity: Predict, x: _Event, times: Times, *, keep: bool = False) -> 
     Source: Lipman et al. 2023, section 2; Song et al. 2021, "Score-based generative modeling", section 4.3.
     """
     require_events(x=x)
-    times = monotone(times, x.dtype)
+    times = monotone(times, x.dtype, may_rise=True)
 
     def move(x: Array, memory: None, t: Array, s: Array) -> tuple[Array, None]:
         return euler_step(sloped(velocity), x, t, s), memory
@@ -94,7 +95,7 @@ def heun(velocity: Predict, x: _Event, times: Times, *, correct_last: bool = Fal
     Source: Karras et al. 2022 (EDM), algorithm 1.
     """
     require_events(x=x)
-    times, slope = monotone(times, x.dtype), sloped(velocity)
+    times, slope = monotone(times, x.dtype, may_rise=True), sloped(velocity)
 
     def move(x: Array, memory: None, t: Array, s: Array) -> tuple[Array, None]:
         return heun_step(slope, x, t, s), memory
@@ -106,13 +107,14 @@ def heun(velocity: Predict, x: _Event, times: Times, *, correct_last: bool = Fal
     return jnp.concatenate([states, last[None]]) if keep else last
 
 
-def monotone(times: Times, dtype: Any, falling_from: float | None = None) -> Float[Array, " n"]:
-    """Times as an array, if there are two or more that rise or fall; the values of a traced array are not checked.
+def monotone(times: Times, dtype: Any, highest: float = math.inf, *, may_rise: bool = False) -> Float[Array, " n"]:
+    """Times as an array, if there are two or more that fall, or may rise; a traced array's values are not checked.
 
     Args:
         times: Levels to visit.
         dtype: Dtype of the result.
-        falling_from: Largest value of the first of the times, which then must fall; None to let them rise as well.
+        highest: Largest value that is allowed.
+        may_rise: Whether the times may rise as well.
 
     Raises:
         ValueError: Another shape, or times in no such order.
@@ -122,11 +124,10 @@ def monotone(times: Times, dtype: Any, falling_from: float | None = None) -> Flo
         raise ValueError(f"times must hold two or more numbers, got shape {found.shape}")
     if isinstance(found, np.ndarray):
         falls, rises = (np.diff(found) < 0).all(), (np.diff(found) > 0).all()
-        limit = np.inf if falling_from is None else falling_from
-        right = falls or (rises and falling_from is None)
-        if not (right and np.isfinite(found).all() and found.min() >= 0 and found.max() <= limit):
-            way = "rise or fall" if falling_from is None else "fall"
-            end = f" and at most {limit:g}" if np.isfinite(limit) else ""
+        right = falls or (rises and may_rise)
+        if not (right and np.isfinite(found).all() and found.min() >= 0 and found.max() <= highest):
+            way = "rise or fall" if may_rise else "fall"
+            end = f" and at most {highest:g}" if np.isfinite(highest) else ""
             raise ValueError(f"times must hold numbers that {way} throughout, at least 0{end}, got {times}")
     return jnp.asarray(found, dtype)
 

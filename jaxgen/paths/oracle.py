@@ -4,17 +4,17 @@
 
 The conditional means of the data and of the noise given x_t are known, and with them what each prediction's network
 should approach: `functools.partial(data.velocity, path)` and `functools.partial(data.denoise, path)` are what solvers
-and samplers take. For one Gaussian the solution of the probability flow is known too.
+and samplers take. The solution of the probability flow, and with it the average velocity between two times, is known
+for one Gaussian, and for mixtures of events of one dimension.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
+from jax.scipy.special import log_ndtr, logsumexp
 from jaxtyping import Array, Float, Float64
 
 from jaxgen import require
@@ -85,6 +85,56 @@ class GaussianMixture:
         share = jax.nn.softmax(self._log_joint(path, x_t, t), axis=1).reshape(spread.shape)
         return -(share / spread * centred).sum(axis=1)
 
+    def flow(self, path: Path, x_t: Float[Array, "b *event"], t: Time, s: Time = 0) -> Float[Array, "b *event"]:
+        """Solution of the probability flow from x_t at t to s, before or after t, of events of one dimension.
+
+        F_s(x_s) = F_t(x_t),     F_t(x) = sum_k w_k Phi((x - alpha m_k) / sqrt V_k)
+
+        since nothing overtakes on a line. F_s is inverted by bisection; derivatives are those of the inverse.
+
+        Raises:
+            ValueError: Events of more than one dimension.
+        """
+        require_events(x_t=x_t)
+        if self.means[0].size != 1:
+            raise ValueError(f"flow must be asked for events of one dimension, got shape {self.means.shape[1:]}")
+        goal = self._logit(path, x_t, t)
+        centred, spread = self._centred(path, x_t, t)
+        origin, spread_s = self._centred(path, jnp.zeros_like(x_t), s)
+        # Where x_t would go if the data were one component: x_s lies between the furthest of these.
+        alone = jax.lax.stop_gradient(jnp.sqrt(spread_s / spread) * centred - origin)
+
+        def halve(sides: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+            left, right = sides
+            middle = 0.5 * (left + right)
+            beyond = self._logit(path, middle, s) > goal
+            return (jnp.where(beyond, left, middle), jnp.where(beyond, middle, right)), None
+
+        steps = 64 if x_t.dtype == jnp.float64 else 32
+        (left, right), _ = jax.lax.scan(halve, (alone.min(axis=1), alone.max(axis=1)), length=steps)
+        x_s = jax.lax.stop_gradient(0.5 * (left + right))
+        found, rate = jax.jvp(lambda x: self._logit(path, x, s), (x_s,), (jnp.ones_like(x_s),))
+        # A step of Newton's: it moves x_s by rounding, and carries the derivatives of F_t and F_s.
+        return x_s + (goal - found) / jax.lax.stop_gradient(rate)
+
+    def average_velocity(
+        self, path: Path, x_t: Float[Array, "b *event"], t: Time, s: Time = 0
+    ) -> Float[Array, "b *event"]:
+        """Mean velocity along the probability flow from x_t at t to s: what MeanFlow's network should approach.
+
+            (x_t - x_s) / (t - s),     the velocity itself at s = t
+
+        Raises:
+            ValueError: Data whose `flow` is not known.
+
+        Source: Geng et al. 2025 (MeanFlow), section 4.1.
+        """
+        require_events(x_t=x_t)
+        gap = floats(t) - floats(s)
+        gap = gap.astype(x_t.dtype).reshape(gap.shape + (1,) * (x_t.ndim - 1) if gap.ndim else (1,) * x_t.ndim)
+        mean = (x_t - self.flow(path, x_t, t, s)) / jnp.where(gap == 0, 1, gap)
+        return jnp.where(jnp.broadcast_to(gap == 0, x_t.shape), self.velocity(path, x_t, t), mean)
+
     def sample(self, key: PRNGKey, num: int) -> Float[Array, "num *event"]:
         """Draw `num` examples of the data."""
         require.size("num", num)
@@ -108,23 +158,20 @@ class GaussianMixture:
         means, squares = self._components(x_t)
         return x_t[:, None] - alpha * means, jnp.square(alpha) * squares + jnp.square(sigma)
 
+    def _logit(self, path: Path, x_t: Array, t: Time) -> Array:
+        """log F / (1 - F) of the distribution function in one dimension, with all digits in both tails."""
+        centred, spread = self._centred(path, x_t, t)
+        z = centred / jnp.sqrt(spread)
+        log_weights = jnp.asarray(np.log(self.weights).astype(x_t.dtype)).reshape((1, -1) + (1,) * (x_t.ndim - 1))
+        below, above = (logsumexp(log_weights + log_ndtr(side), axis=1) for side in (z, -z))
+        return below - above
+
     def _log_joint(self, path: Path, x_t: Array, t: Time) -> Float[Array, "b k"]:
         """log w_k + log N(x_t; alpha m_k, V_k I)."""
         centred, spread = self._centred(path, x_t, t)
         terms = -0.5 * (jnp.square(centred) / spread + jnp.log(spread) + _LOG_2PI)
         log_weights = jnp.asarray(np.log(self.weights).astype(x_t.dtype))[None]
         return log_weights + terms.sum(axis=tuple(range(2, terms.ndim)))
-
-
-def mean_velocity(path: Path, x_t: Array, t: Time, s: Time, flow: Callable, velocity: Callable) -> Array:
-    """Mean velocity from the solution x_s = flow(path, x_t, t, s), and the velocity where s = t."""
-    require_events(x_t=x_t)
-    whole = (x_t.shape[0],) + (1,) * (x_t.ndim - 1)
-    gap = floats(t) - floats(s)
-    gap = jnp.broadcast_to(gap.reshape(gap.shape + (1,) * (x_t.ndim - 1)) if gap.ndim else gap, whole)
-    same = gap == 0
-    away = (x_t - flow(path, x_t, t, s)) / jnp.where(same, 1, gap).astype(x_t.dtype)
-    return jnp.where(same, velocity(path, x_t, t), away)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +186,6 @@ class Gaussian(GaussianMixture):
         centred, spread = self._centred(path, x_t, t)
         away, spread_s = self._centred(path, jnp.zeros_like(x_t), s)
         return (jnp.sqrt(spread_s / spread) * centred - away)[:, 0]
-
-    def average_velocity(
-        self, path: Path, x_t: Float[Array, "b *event"], t: Time, s: Time = 0
-    ) -> Float[Array, "b *event"]:
-        """Mean velocity along the probability flow from x_t at t to s, what MeanFlow's network should approach.
-
-        (x_t - x_s) / (t - s),     the velocity itself at s = t
-        """
-        return mean_velocity(path, x_t, t, s, self.flow, self.velocity)
 
 
 def gaussian(mean: Float64[np.ndarray, "*event"], std: float) -> Gaussian:

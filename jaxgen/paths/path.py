@@ -219,13 +219,16 @@ def rates(path: Path, t: Time, x: Float[Array, "b *event"]) -> tuple[Array, Arra
     return _against(path.alpha_rate(t), x), _against(path.sigma_rate(t), x)
 
 
-def log_snr_ends(path: Path, t_0: float, t_1: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def log_snr_ends(
+    path: Path, t_0: float, t_1: float, names: tuple[str, str] = ("t_0", "t_1")
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Log signal-to-noise ratios at the two ends between which a bound or a likelihood is taken.
 
     Args:
         path: Path between data and noise. One whose ratios are traced, being learned, is not checked.
         t_0: End that is close to the data.
         t_1: End that is close to the noise.
+        names: Names of the ends in messages.
 
     Returns:
         The ratios at t_0 and at t_1, the first being the larger one.
@@ -234,25 +237,25 @@ def log_snr_ends(path: Path, t_0: float, t_1: float) -> tuple[Float[Array, ""], 
         ValueError: Ends that are not in order, or beyond those of the path; a path that has no finite ratio there,
             since its noise or its signal or both are 0; or one whose ratio does not fall between them.
     """
-    require.number("t_0", t_0, 0)
-    require.number("t_1", t_1, above=t_0)
+    require.number(names[0], t_0, 0)
+    require.number(names[1], t_1, above=t_0)
     if t_1 > path.t_max:
-        raise ValueError(f"t_1 must be at most {path.t_max:g}, the path's largest t, got {t_1!r}")
+        raise ValueError(f"{names[1]} must be at most {path.t_max:g}, the path's largest t, got {t_1!r}")
     with jax.ensure_compile_time_eval():
         ratios = path.log_snr(float(t_0)), path.log_snr(float(t_1))
         factors = [(path.alpha(float(t)), path.sigma(float(t))) for t in (t_0, t_1)]
     if any(isinstance(value, jax.core.Tracer) for value in ratios):
         return ratios
     high, low = (float(ratio) for ratio in ratios)
-    for name, t, ratio, (alpha, sigma) in zip(("t_0", "t_1"), (t_0, t_1), (high, low), factors, strict=True):
+    for name, t, ratio, (alpha, sigma) in zip(names, (t_0, t_1), (high, low), factors, strict=True):
         if not math.isfinite(ratio):
             raise ValueError(
-                f"{name} must be a time at which the path has signal and noise, got {name}={t:g}, where "
+                f"{name} must be a time at which the path has signal and noise, got t={t:g}, where "
                 f"alpha={float(alpha):g} and sigma={float(sigma):g}"
             )
     if not high > low:
         raise ValueError(
-            f"path must lose signal from t_0 to t_1, got log signal-to-noise ratios {high:g} at t={t_0:g} and {low:g} "
+            f"path must lose signal as t grows, got log signal-to-noise ratios {high:g} at t={t_0:g} and {low:g} "
             f"at t={t_1:g}"
         )
     return ratios

@@ -16,6 +16,7 @@ import math
 from typing import TypeAlias
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -24,7 +25,7 @@ from jaxgen.core import PRNGKey
 from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank, require_shape
 from jaxgen.paths.ode import Times, descend, euler_step, heun_step, monotone, sloped, spread
-from jaxgen.paths.path import Path, signal_and_noise
+from jaxgen.paths.path import Path, log_snr_ends, signal_and_noise
 from jaxgen.paths.prediction import Predict
 
 _Event: TypeAlias = Float[Array, "b *event"]
@@ -51,43 +52,47 @@ def noise(
 def dpm_solver_pp(
     denoise: Predict, path: Path, x: _Event, times: Times, *, order: int = 2, keep: bool = False
 ) -> _Samples:
-    """Samples by the probability flow, in steps that take x_0_hat as linear in the log signal-to-noise ratio.
+    """Samples by the probability flow, in steps that take x_0_hat as a polynomial of the log signal-to-noise ratio.
 
-        x_s = sigma_s / sigma_t x_t + alpha_s (1 - exp(-h)) D,     h = (lambda_s - lambda_t) / 2
-        D = x_0_hat(t) + h / (2 h_before) (x_0_hat(t) - x_0_hat(t_before))
+        x_s = sigma_s / sigma_t x_t + alpha_s ((1 - exp(-h)) x_0_hat(t) + (exp(-h) - 1 + h) D_1 + (...) D_2)
+        h = (lambda_s - lambda_t) / 2
 
-    D is x_0_hat(t) alone in the first step, which has no step before it, and in steps from pure noise or to the data,
-    where h is infinite. With order 1, D is x_0_hat(t) in all steps, which is `ancestral` with eta = 0. Each step calls
-    `denoise` once.
+    With order 1 it is `ancestral` with eta = 0. With order 2 the slope D_1 is that between x_0_hat at t and at the
+    step before, and its factor is (1 - exp(-h)) h / 2, of the same order. With order 3, D_1 and the curvature D_2 are
+    those of the parabola through x_0_hat at t and at the two steps before. Terms whose steps before are not there, or
+    reach an infinite ratio (pure noise, or the data), are left out; with order 3 the second step also corrects the
+    first, which had to do without them. Each step calls `denoise` once.
 
     Args:
         denoise: (x_t, t) -> x_0_hat.
         path: Path that the states are on.
         x: States at the first of the times.
-        times: Levels to visit, descending.
-        order: Order of the steps, 1 or 2.
+        times: Levels to visit, descending; ascending, between levels of finite ratios, to find the noise of data.
+        order: Order of the steps, 1, 2 or 3.
         keep: Whether all states are returned.
 
     Returns:
         The states at the last of the times; with keep those at all times, along a new first axis.
 
     Raises:
-        ValueError: Fewer than two times, times that do not fall, or an order other than 1 or 2.
+        ValueError: Fewer than two times, times that are not monotone or lie beyond the path's, or another order.
 
-    Source: Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M).
+    Source: Lu et al. 2022 (DPM-Solver++), algorithm 2 (2M) and appendix A (third order), over steps already made.
     """
-    require.one_of("order", order, (1, 2))
+    require.one_of("order", order, (1, 2, 3))
     require_events(x=x)
-    times = monotone(times, x.dtype, path.t_max)
-    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
-    h = jnp.diff(log_snr) / 2
-    tables = (times[:-1], sigma[1:] / sigma[:-1], -alpha[1:] * jnp.expm1(-h), _slopes(h, order))
+    _check_rise(path, times)
+    times = monotone(times, x.dtype, path.t_max, may_rise=True)
+    alpha, sigma, h = path.alpha(times), path.sigma(times), jnp.diff(path.log_snr(times)) / 2
+    weights = [alpha[1:] * weight for weight in _multistep(h, order)]
+    tables = (times[:-1], sigma[1:] / sigma[:-1], *weights)
 
-    def move(x: Array, before: Array, t: Array, rest: Array, gain: Array, slope: Array) -> tuple[Array, Array]:
-        x_0_hat = denoised(denoise, x, t)
-        return rest * x + gain * (x_0_hat + slope * (x_0_hat - before)), x_0_hat
+    def move(x: Array, before: tuple[Array, ...], t: Array, rest: Array, *weights: Array) -> tuple[Array, tuple]:
+        known = (denoised(denoise, x, t), *before)
+        x = rest * x + sum(weight * x_0_hat for weight, x_0_hat in zip(weights, known, strict=True))
+        return x, known[: order - 1]
 
-    return descend(move, x, tables, keep, jnp.zeros_like(x))
+    return descend(move, x, tables, keep, (jnp.zeros_like(x),) * (order - 1))
 
 
 def ancestral(
@@ -235,10 +240,58 @@ def denoised(denoise: Predict, x: Array, t: Array) -> Array:
     return x_0_hat
 
 
-def _slopes(h: Array, order: int) -> Array:
-    """h / (2 h_before), 0 in the first step and where either is infinite."""
-    ratio = jnp.where(jnp.isfinite(h[1:]) & jnp.isfinite(h[:-1]), h[1:] / h[:-1], 0)
-    return jnp.concatenate([jnp.zeros_like(h[:1]), 0.5 * ratio if order == 2 else jnp.zeros_like(ratio)])
+def _check_rise(path: Path, times: Times) -> None:
+    """Refuse to rise from or to an infinite ratio: from the data themselves no noise can be found by scaling."""
+    if isinstance(times, jax.core.Tracer) or len(times) < 2 or not times[-1] > times[0] or times[-1] > path.t_max:
+        return
+    log_snr_ends(path, float(times[0]), float(times[-1]), ("the first of rising times", "the last of rising times"))
+
+
+def _multistep(h: Array, order: int) -> list[Array]:
+    """Factors of x_0_hat at t and at up to two steps before it, for every step, without alpha_s.
+
+        int_0^h exp(u - h) P(u) du,     P the polynomial through x_0_hat at u = 0, -h_1 and -h_1 - h_2
+
+    Where a step before is missing or infinite, the factors are those of the order below.
+    """
+    first = -jnp.expm1(-h)
+    if order == 1:
+        return [first]
+    h_1 = jnp.concatenate([jnp.full_like(h[:1], jnp.inf), h[:-1]])
+    twice = jnp.isfinite(h) & jnp.isfinite(h_1)
+    # (1 - exp(-h)) / 2 h / h_1 in place of the integral: published so, and of second order too.
+    half = jnp.where(twice, 0.5 * first * h / jnp.where(twice, h_1, 1), 0)
+    if order == 2:
+        return [first + half, -half]
+    h_2 = jnp.concatenate([jnp.full_like(h[:1], jnp.inf), h_1[:-1]])
+    thrice = twice & jnp.isfinite(h_2)
+    a, b = jnp.where(thrice, h_1, 1), jnp.where(thrice, h_1 + h_2, 2)
+    u = jnp.where(thrice, h, 0)
+    linear, square = _moments(u)
+    # Lagrange's polynomials at 0, -a and -b.
+    before = -(linear * b + square) / (a * (b - a))
+    further = (linear * a + square) / (b * (b - a))
+    now = first + (linear * (a + b) + square) / (a * b)
+    second = [first + half, -half, jnp.zeros_like(first)]
+    now, before, further = (jnp.where(thrice, *pair) for pair in zip((now, before, further), second, strict=True))
+    if len(h) > 1:
+        # The first step was of first order. Its end is known now, and a slope through it mends the state in hindsight.
+        finite = jnp.isfinite(h[0])
+        u = jnp.where(finite, h[0], 1)
+        mended = jnp.where(finite, jnp.exp(-h[1]) * _moments(u)[0] / u, 0)
+        now, before = now.at[1].add(mended), before.at[1].add(-mended)
+    return [now, before, further]
+
+
+def _moments(h: Array) -> tuple[Array, Array]:
+    """int_0^h exp(u - h) u^k du for k = 1 and 2, from their series where the closed forms lose digits."""
+    series = [1.0] * 2
+    for n in range(12, 0, -1):
+        series = [1 - h / (n + k + 1) * value for k, value in enumerate(series, 1)]
+    small = jnp.abs(h) < 0.5
+    linear = jnp.where(small, jnp.square(h) / 2 * series[0], jnp.expm1(-h) + h)
+    square = jnp.where(small, h**3 / 3 * series[1], jnp.square(h) - 2 * (jnp.expm1(-h) + h))
+    return linear, square
 
 
 def step_normals(keys: Array, i: Array, x: Array) -> Array:

@@ -8,7 +8,7 @@ that the mean loss over a batch varies less than with independent t:
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -175,11 +175,15 @@ def restricted(
     """
     with jax.ensure_compile_time_eval():
         ends = jnp.asarray([low, high], jnp.float32)
-        left, right = (jnp.full(2, v, jnp.float32) for v in (0.0, 1.0))
-        for _ in range(150):  # below 2^-126 too, where most of a distribution's left tail is
+
+        def halve(_: Any, sides: tuple[Array, Array]) -> tuple[Array, Array]:
+            left, right = sides
             middle = 0.5 * (left + right)
             beyond = distribution.quantile(middle) > ends
-            left, right = jnp.where(beyond, left, middle), jnp.where(beyond, middle, right)
+            return jnp.where(beyond, left, middle), jnp.where(beyond, middle, right)
+
+        # Below 2^-126 too, where the left tail of a distribution may be.
+        left, right = jax.lax.fori_loop(0, 150, halve, (jnp.zeros(2, jnp.float32), jnp.ones(2, jnp.float32)))
         smallest = jnp.finfo(jnp.float32).tiny
         v = jnp.clip(0.5 * (left + right), smallest, 1 - 2.0**-24)
         reached = np.asarray(distribution.quantile(v))

@@ -173,6 +173,13 @@ def test_guidance_at_its_limits(key):
         guided(predict, float("nan"), condition, null)
     with pytest.raises(ValueError, match="condition and null must have equal shapes"):
         guided(predict, 1.0, condition, {"label": jnp.zeros(2)})(x, t)
+    inside, t = guided(predict, 3.0, condition, null, interval=(0.4, 0.8)), jnp.array([0.2, 0.5, 0.9])
+    c, u = predict(x, t, condition), predict(x, t, null)
+    np.testing.assert_allclose(inside(x, t), c + jnp.array([[0.0], [2.0], [0.0]]) * (c - u), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"interval\[1\] must be a finite number above 0\.5, got 0\.5"):
+        guided(predict, 3.0, condition, null, interval=(0.5, 0.5))
+    with pytest.raises(ValueError, match=r"condition must be a pytree of arrays .* to guide towards, got None"):
+        guided(predict, 3.0, None, None)
 
 
 def test_guiding_any_prediction_guides_the_others(key):

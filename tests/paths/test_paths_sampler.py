@@ -236,9 +236,14 @@ def test_times_may_be_arrays_and_traced(x_T):
         (lambda v, x: euler(v, x, (1.0, 0.5, 0.6)), "numbers that rise or fall throughout, at least 0, got"),
         (lambda v, x: heun(v, x, (1.0, -0.5)), "at least 0"),
         (lambda v, x: heun(v, x, (1.0, float("nan"))), "rise or fall"),
-        (lambda v, x: dpm_solver_pp(v, Linear(), x, (0.0, 1.0)), "that fall throughout, at least 0 and at most 1"),
+        (lambda v, x: dpm_solver_pp(v, Linear(), x, (0.0, 1.0)), "the first of rising times must be a time at which"),
+        (lambda v, x: dpm_solver_pp(v, Linear(), x, (0.5, 1.0)), "the last of rising times must be a time at which"),
+        (
+            lambda v, x: ancestral(jax.random.key(0), v, Linear(), x, (0.0, 1.0)),
+            "that fall throughout, at least 0 and at most 1",
+        ),
         (lambda v, x: dpm_solver_pp(v, Linear(), x, (2.0, 1.0)), "at most 1"),
-        (lambda v, x: dpm_solver_pp(v, Linear(), x, (1.0, 0.0), order=3), "order must be 1 or 2, got 3"),
+        (lambda v, x: dpm_solver_pp(v, Linear(), x, (1.0, 0.0), order=4), "order must be 1 or 2 or 3, got 4"),
         (lambda v, x: ancestral(jax.random.key(0), v, Linear(), x, (1.0, 0.0), eta=1.5), "eta must be"),
         (lambda v, x: churned(jax.random.key(0), v, Linear(), x, (1.0, 0.0), churn=-1.0), "churn must be"),
         (

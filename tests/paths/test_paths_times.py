@@ -19,7 +19,7 @@ from jaxgen.paths import (
     log_snr_times,
     stratified_times,
 )
-from jaxgen.paths.times import stratified_uniforms
+from jaxgen.paths.times import restricted, spread_uniforms, stratified_uniforms
 
 DISTRIBUTIONS = [
     (Uniform(0.1, 0.7), stats.uniform(0.1, 0.6).cdf),
@@ -50,6 +50,31 @@ def test_no_draw_meets_an_end():
 def test_the_mean_of_a_batch_varies_less_than_with_independent_draws():
     batches = jax.vmap(lambda key: stratified_times(key, 32, Uniform()))(jax.random.split(jax.random.key(2), 300))
     assert float(jnp.square(batches).mean(axis=1).std()) < 0.2 * math.sqrt(4 / 45 / 32)
+
+
+def test_numbers_of_an_example_are_its_own_and_fill_the_interval():
+    key, index = jax.random.key(4), jnp.arange(1000)
+    u = np.asarray(jax.jit(lambda index: spread_uniforms(key, index, 4))(index), np.float64)
+    np.testing.assert_array_equal(spread_uniforms(key, index[7:9], 4), u[:, 7:9].astype(np.float32))
+    assert (np.floor(4 * u) == np.arange(4)[:, None]).all()  # one in each stratum
+    for of_one_stratum in 4 * u % 1:
+        # The discrepancy of the golden ratio's multiples: far below 1 / sqrt(1000).
+        assert stats.kstest(of_one_stratum, "uniform").statistic < 3e-3
+    first = jax.vmap(lambda key: spread_uniforms(key, jnp.array([3]), 1)[0, 0])(jax.random.split(key, 2000))
+    assert stats.kstest(first, "uniform").pvalue > 1e-3
+    far = spread_uniforms(key, jnp.array([2**31 - 1, 2**31 - 2, -1]))
+    assert float(far.min()) > 0 and float(far.max()) < 1
+
+
+@pytest.mark.parametrize("distribution", [Uniform(0.0, 1.0), LogitNormal(0.3, 1.5)], ids=type)
+def test_a_distribution_that_is_cut_off_gives_integrals_between_its_ends(distribution):
+    u = (jnp.arange(4000, dtype=jnp.float32) + 0.5) / 4000
+    t, rate = jax.jit(lambda u: restricted(distribution, 0.02, 0.9, u))(u)
+    assert float(t.min()) > 0.02 and float(t.max()) < 0.9
+    np.testing.assert_allclose(rate.mean(), 0.88, rtol=1e-3)
+    np.testing.assert_allclose((rate * jnp.square(t)).mean(), (0.9**3 - 0.02**3) / 3, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"times must be drawn from 0\.2 to 0.9, got a distribution from 0.3 to 0.8"):
+        restricted(Uniform(0.3, 0.8), 0.2, 0.9, u)
 
 
 def test_grids():
