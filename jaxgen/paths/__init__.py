@@ -21,7 +21,12 @@
     classifier-free guidance along any path               guidance.guided
     missing dimensions by replacement at every level      inpainting.inpaint
     pictures larger than the network's, in tiles          tiles.tiled
-    d log p / dt = -div dx / dt                           flow.flow_log_prob
+    d log p / dt = -div dx / dt                           flow.flow_log_prob; with an estimate of its error
+                                                            .extrapolated_log_prob; to a tolerance
+                                                            adaptive.adaptive_log_prob, and the flow itself
+                                                            .adaptive_flow
+    P(level), the integral of a density over a bin        dequantisation.dequantise; importance weighted
+                                                            .dequantised_log_prob
     data for which all of this is known                   oracle.gaussian, .GaussianMixture
 
 Nothing here knows a network or a family: a model is any function of (x_t [B, *event], t [B]). The lecture's chain of
@@ -29,7 +34,9 @@ integer steps is in `jaxgen.ddpm`; its schedules are paths, sampled at T points 
 """
 
 from jaxgen.paths import (
+    adaptive,
     binding,
+    dequantisation,
     flow,
     guidance,
     inpainting,
@@ -44,8 +51,10 @@ from jaxgen.paths import (
     tiles,
     times,
 )
+from jaxgen.paths.adaptive import adaptive_flow, adaptive_log_prob
 from jaxgen.paths.binding import bound_denoiser, bound_velocity
-from jaxgen.paths.flow import flow_log_prob, random_signs
+from jaxgen.paths.dequantisation import dequantise, dequantised_log_prob
+from jaxgen.paths.flow import LogProb, extrapolated_log_prob, flow_log_prob, random_signs
 from jaxgen.paths.guidance import guided
 from jaxgen.paths.inpainting import inpaint
 from jaxgen.paths.log_snr import LearnedLogSNR, LinearLogSNR
@@ -77,6 +86,7 @@ __all__ = [
     "LinearBeta",
     "LinearLogSNR",
     "LogNormal",
+    "LogProb",
     "LogitNormal",
     "Path",
     "Preconditioned",
@@ -87,15 +97,22 @@ __all__ = [
     "V",
     "VarianceExploding",
     "Velocity",
+    "adaptive",
+    "adaptive_flow",
+    "adaptive_log_prob",
     "ancestral",
     "binding",
     "bound_denoiser",
     "bound_velocity",
     "churned",
+    "dequantisation",
+    "dequantise",
+    "dequantised_log_prob",
     "diffuse",
     "dpm_solver_pp",
     "euler",
     "even_times",
+    "extrapolated_log_prob",
     "flow",
     "flow_log_prob",
     "guidance",

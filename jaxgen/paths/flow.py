@@ -5,7 +5,7 @@ log p(x_0) = log p_T(x_T) + int_0^T div u dt
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxgen.core import PRNGKey
 from jaxgen.distributions import normal_log_prob
 from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank, sum_event
-from jaxgen.paths.ode import Times, heun_step, monotone, sloped
+from jaxgen.paths.ode import Slope, Times, heun_step, monotone, sloped
 from jaxgen.paths.prediction import Predict
 
 _Event: TypeAlias = Float[Array, "b *event"]
@@ -53,20 +53,87 @@ def flow_log_prob(
     require_events(x_0=x_0)
     if signs is not None:
         require_events(x_0=x_0, signs=signs)
-    at = sloped(velocity)
     upwards = monotone(times, x_0.dtype)[::-1]
+    return _log_prob(velocity, x_0, upwards, prior_std, signs)
 
-    def slope(y: tuple[Array, Array], t: Array) -> tuple[Array, Array]:
-        u, pullback = jax.vjp(lambda x: at(x, t), y[0])
-        return u, divergence(lambda r: pullback(r)[0], y[0], signs)
+
+class LogProb(NamedTuple):
+    """A log-density with the error of the steps it was found in.
+
+    Attributes:
+        log_prob: One log-density per example, in nats, [B].
+        error: Estimate of its error from above, in nats, [B]. Rounding and the noise of signs are no part of it.
+    """
+
+    log_prob: Array
+    error: Array
+
+
+def extrapolated_log_prob(
+    velocity: Predict, x_0: _Event, times: Times, *, prior_std: float = 1.0, signs: _Event | None = None
+) -> LogProb:
+    """The log-density of the probability flow from two lengths of steps, with an estimate of its error.
+
+        log p = L_2n + (L_2n - L_n) / 3,     error <= |L_2n - L_n| / 3
+
+    L_n is `flow_log_prob` in the n steps between the times, L_2n that in their halves. The error of L_2n is a quarter
+    of that of L_n, since Heun's method is of second order, so that a third of their difference is what L_2n is wrong;
+    it is taken off, and given as a limit for what remains. The estimate is right where the steps are short enough for
+    the order to show: double the number of times to see it fall to a quarter.
+
+    Args:
+        velocity: (x_t, t) -> dx / dt; no example may depend on another. It is called six times in every step.
+        x_0: Data, taken as states at the last of the times.
+        times: Levels to go through, descending to that of x_0; the velocity is evaluated at each and between them.
+        prior_std: Standard deviation of the noise that x is taken to be at the first of the times.
+        signs: Draws of `random_signs`, used for both; None for the exact divergence.
+
+    Returns:
+        One log-density per example and its error, in nats.
+
+    Raises:
+        ValueError: Times that do not fall, or a prior_std that is not positive.
+
+    Source: Richardson 1911; for the log-density see `flow_log_prob`.
+    """
+    require.number("prior_std", prior_std, above=0)
+    require_events(x_0=x_0)
+    if signs is not None:
+        require_events(x_0=x_0, signs=signs)
+    upwards = monotone(times, x_0.dtype)[::-1]
+    halves = 0.5 * (upwards[:-1] + upwards[1:])
+    finer = jnp.concatenate([jnp.stack([upwards[:-1], halves], axis=1).reshape(-1), upwards[-1:]])
+    coarse, fine = (_log_prob(velocity, x_0, levels, prior_std, signs) for levels in (upwards, finer))
+    correction = (fine - coarse) / 3
+    return LogProb(fine + correction, jnp.abs(correction))
+
+
+def _log_prob(velocity: Predict, x_0: Array, upwards: Array, prior_std: float, signs: Array | None) -> Array:
+    slope = change_of_variables(velocity, signs)
 
     def move(y: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         return heun_step(slope, y, *now), None
 
     start = x_0, jnp.zeros(x_0.shape[0], x_0.dtype)
     (x_T, total), _ = jax.lax.scan(move, start, (upwards[:-1], upwards[1:]))
+    return prior_log_prob(x_T, prior_std) + total
+
+
+def change_of_variables(velocity: Predict, signs: _Event | None = None) -> Slope:
+    """Slopes of the state and of the integral of the divergence, (x, total) -> (u, div u), for a solver."""
+    at = sloped(velocity)
+
+    def slope(y: tuple[Array, Array], t: Array) -> tuple[Array, Array]:
+        u, pullback = jax.vjp(lambda x: at(x, t), y[0])
+        return u, divergence(lambda r: pullback(r)[0], y[0], signs)
+
+    return slope
+
+
+def prior_log_prob(x_T: _Event, prior_std: float) -> Float[Array, " b"]:
+    """Log-density of N(0, prior_std^2 I) at the noise that the flow has led to, in nats."""
     log_var = jnp.asarray(2 * np.log(prior_std), x_T.dtype)
-    return normal_log_prob(x_T, jnp.zeros_like(x_T), log_var) + total
+    return normal_log_prob(x_T, jnp.zeros_like(x_T), log_var)
 
 
 def divergence(pullback: Callable[[Array], Array], x: _Event, signs: _Event | None = None) -> Float[Array, " b"]:

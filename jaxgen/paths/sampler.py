@@ -24,6 +24,7 @@ from jaxgen import require
 from jaxgen.core import PRNGKey
 from jaxgen.draws import example_keys
 from jaxgen.events import require_events, require_integers, require_rank, require_shape
+from jaxgen.paths.multistep import multistep_weights
 from jaxgen.paths.ode import Times, descend, euler_step, heun_step, monotone, sloped, spread
 from jaxgen.paths.path import Path, log_snr_ends, signal_and_noise
 from jaxgen.paths.prediction import Predict
@@ -84,7 +85,7 @@ def dpm_solver_pp(
     _check_rise(path, times)
     times = monotone(times, x.dtype, path.t_max, may_rise=True)
     alpha, sigma, h = path.alpha(times), path.sigma(times), jnp.diff(path.log_snr(times)) / 2
-    weights = [alpha[1:] * weight for weight in _multistep(h, order)]
+    weights = [alpha[1:] * weight for weight in multistep_weights(h, order)]
     tables = (times[:-1], sigma[1:] / sigma[:-1], *weights)
 
     def move(x: Array, before: tuple[Array, ...], t: Array, rest: Array, *weights: Array) -> tuple[Array, tuple]:
@@ -245,53 +246,6 @@ def _check_rise(path: Path, times: Times) -> None:
     if isinstance(times, jax.core.Tracer) or len(times) < 2 or not times[-1] > times[0] or times[-1] > path.t_max:
         return
     log_snr_ends(path, float(times[0]), float(times[-1]), ("the first of rising times", "the last of rising times"))
-
-
-def _multistep(h: Array, order: int) -> list[Array]:
-    """Factors of x_0_hat at t and at up to two steps before it, for every step, without alpha_s.
-
-        int_0^h exp(u - h) P(u) du,     P the polynomial through x_0_hat at u = 0, -h_1 and -h_1 - h_2
-
-    Where a step before is missing or infinite, the factors are those of the order below.
-    """
-    first = -jnp.expm1(-h)
-    if order == 1:
-        return [first]
-    h_1 = jnp.concatenate([jnp.full_like(h[:1], jnp.inf), h[:-1]])
-    twice = jnp.isfinite(h) & jnp.isfinite(h_1)
-    # (1 - exp(-h)) / 2 h / h_1 in place of the integral: published so, and of second order too.
-    half = jnp.where(twice, 0.5 * first * h / jnp.where(twice, h_1, 1), 0)
-    if order == 2:
-        return [first + half, -half]
-    h_2 = jnp.concatenate([jnp.full_like(h[:1], jnp.inf), h_1[:-1]])
-    thrice = twice & jnp.isfinite(h_2)
-    a, b = jnp.where(thrice, h_1, 1), jnp.where(thrice, h_1 + h_2, 2)
-    u = jnp.where(thrice, h, 0)
-    linear, square = _moments(u)
-    # Lagrange's polynomials at 0, -a and -b.
-    before = -(linear * b + square) / (a * (b - a))
-    further = (linear * a + square) / (b * (b - a))
-    now = first + (linear * (a + b) + square) / (a * b)
-    second = [first + half, -half, jnp.zeros_like(first)]
-    now, before, further = (jnp.where(thrice, *pair) for pair in zip((now, before, further), second, strict=True))
-    if len(h) > 1:
-        # The first step was of first order. Its end is known now, and a slope through it mends the state in hindsight.
-        finite = jnp.isfinite(h[0])
-        u = jnp.where(finite, h[0], 1)
-        mended = jnp.where(finite, jnp.exp(-h[1]) * _moments(u)[0] / u, 0)
-        now, before = now.at[1].add(mended), before.at[1].add(-mended)
-    return [now, before, further]
-
-
-def _moments(h: Array) -> tuple[Array, Array]:
-    """int_0^h exp(u - h) u^k du for k = 1 and 2, from their series where the closed forms lose digits."""
-    series = [1.0] * 2
-    for n in range(12, 0, -1):
-        series = [1 - h / (n + k + 1) * value for k, value in enumerate(series, 1)]
-    small = jnp.abs(h) < 0.5
-    linear = jnp.where(small, jnp.square(h) / 2 * series[0], jnp.expm1(-h) + h)
-    square = jnp.where(small, h**3 / 3 * series[1], jnp.square(h) - 2 * (jnp.expm1(-h) + h))
-    return linear, square
 
 
 def step_normals(keys: Array, i: Array, x: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.paths import Cosine, Linear, VarianceExploding, even_times, flow_log_prob, oracle, random_signs
-from jaxgen.paths.flow import divergence
+from jaxgen.paths.flow import divergence, extrapolated_log_prob
 
 DATA = oracle.gaussian(np.array([[0.5, -0.3], [0.1, 1.0]]), 0.4)
 MIXTURE = oracle.GaussianMixture(
@@ -56,6 +56,22 @@ def test_it_is_the_closed_form_of_a_mixture_and_its_estimate_is_unbiased(key):
     assert abs(draws.mean() - float(exact[0])) < 4 * draws.std() / math.sqrt(400) + 0.03
     some = random_signs(key, jnp.array([5, 7]), (2,))
     np.testing.assert_allclose(log_prob(same[:2], some), draws[[5, 7]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("path", [Linear(), Cosine()], ids=["linear", "cosine"])
+def test_the_density_of_a_mixture_is_within_the_reported_error(path):
+    """Rounding is allowed for, and is no part of it."""
+    velocity = functools.partial(MIXTURE.velocity, path)
+    x_0 = jnp.array([[0.4, 0.2], [-1.0, 0.1], [2.0, -2.0], [0.9, 0.1], [0.1, -0.7]])
+    exact = MIXTURE.log_prob(path, x_0, 0.0)
+    errors = []
+    for n in (40, 80):
+        found = jax.jit(lambda x, n=n: extrapolated_log_prob(velocity, x, even_times(n)))(x_0)
+        plain = jax.jit(lambda x, n=n: flow_log_prob(velocity, x, even_times(2 * n)))(x_0)
+        assert (np.abs(found.log_prob - exact) < found.error + 2e-4).all()
+        np.testing.assert_allclose(np.abs(found.log_prob - plain), found.error, atol=1e-5)
+        errors.append(float(found.error.mean()))
+    assert 0 < errors[1] < errors[0] / 2
 
 
 def test_the_divergence_is_the_trace(key):

@@ -126,6 +126,7 @@ def test_the_flow_of_a_mixture_keeps_its_distribution_function():
         oracle.GaussianMixture(np.zeros((1, 2)), np.ones(1), np.ones(1)).flow(path, jnp.zeros((1, 2)), 0.5)
 
 
+@pytest.mark.slow
 def test_the_flow_of_a_mixture_solves_its_equation():
     """Its derivative along t is the velocity, so that the average velocity is one over the velocities on the way."""
     path, x = Linear(), jnp.asarray(STARTS, jnp.float32)
