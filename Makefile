@@ -25,7 +25,7 @@ install: .venv/.installed-$(JAX)
 
 .venv/.installed-$(JAX): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,data,tensorboard]" $(EXTRA)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,data,tensorboard,codec]" $(EXTRA)
 	rm -f .venv/.installed-*
 	touch $@
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxgen import (
         autoencoder,
+        codec,
         core,
         data,
         ddpm,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "autoencoder",
+    "codec",
     "core",
     "data",
     "ddpm",

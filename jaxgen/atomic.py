@@ -25,7 +25,7 @@ _NO_SPACE_TEXTS = ("no space left on device", "disk quota exceeded")
 
 @contextlib.contextmanager
 def writing(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a file for bytes that takes its place when the block ends, and leaves nothing when it raises.
+    """Open a file to write and read bytes, which takes its place when the block ends and leaves nothing if it raises.
 
     Args:
         path: Place of the file; what is there is replaced. Its folder must exist.
@@ -38,7 +38,7 @@ def writing(path: Path | str) -> Iterator[IO[bytes]]:
     # because a name may be at the limit of the file system already.
     partial = path.with_name(f".{path.name[:50]}-{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("xb") as file:
+        with partial.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -18,6 +18,7 @@ FLOORS = {
     "events": 0,
     "draws": 0,
     "inputs": 0,
+    "latents": 0,
     "number": 0,
     "progress": 0,
     "rehearsal": 0,
@@ -33,6 +34,7 @@ FLOORS = {
     "vae": 2,
     "gan": 2,
     "ddpm": 2,
+    "codec": 3,
     "train": 3,
     "evaluate": 3,
     "plot": 3,
@@ -89,7 +91,7 @@ def test_objectives_are_functions_of_arrays(path):
 
 
 def test_blind_rooms_name_no_family():
-    for blind in ("train", "evaluate", "plot", "runs", "cli"):
+    for blind in ("codec", "train", "evaluate", "plot", "runs", "cli"):
         for path in (ROOT / blind).rglob("*.py"):
             assert not imported_rooms(path) & set(FAMILIES), path
 

@@ -136,6 +136,18 @@ def test_discretized_normal_sums_to_one(levels):
     assert np.all(np.abs(total - 1) < 5e-6 + rounding_of_x)
 
 
+def test_probabilities_of_all_levels_are_those_of_each():
+    mu = jnp.array([[-3.0, -1.0, -0.33], [0.0, 0.9, 1.5]], jnp.float32)
+    log_scale = jnp.array([[-5.0, -1.0, 0.0], [-3.0, 3.0, -9.0]], jnp.float32)
+    found = d.discretized_normal_probabilities(mu, log_scale, levels=17)
+    assert found.shape == (2, 3, 17)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+    for n in range(17):
+        x = jnp.full((6, 1), -1 + n / 8, jnp.float32)
+        each = d.discretized_normal_log_prob(x, mu.reshape(6, 1), log_scale.reshape(6, 1), levels=17)
+        np.testing.assert_allclose(found[..., n].ravel(), np.exp(each), atol=2e-7)
+
+
 def test_discretized_normal_off_the_grid_and_with_infinite_means():
     x, mu = jnp.array([[1.0], [1 - 1e-6], [1 + 1e-6]]), jnp.full((3, 1), 4.0)
     log_prob = d.discretized_normal_log_prob(x, mu, jnp.zeros(()))  # the open bin holds nearly all of the mass

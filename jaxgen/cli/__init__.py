@@ -1,4 +1,5 @@
-"""The command line: `jaxgen train | resume | sample | evaluate | compare | gallery | verify | list | new`.
+"""The command line: `jaxgen train | resume | sample | evaluate | compare | gallery | verify | compress | decompress |
+list | new`.
 
     jaxgen train EXPERIMENT [--run DIR] [--from RUN] [--profile] [--seed N] [any field of its config]
     jaxgen resume RUN [--steps N]           go on after Ctrl-C, a kill, a power cut
@@ -7,6 +8,8 @@
     jaxgen compare RUN RUN ... [--seeds]    a table, a picture and a page; mean and spread over seeds
     jaxgen gallery RUN RUN ...              a page with the pictures, figures and settings of runs
     jaxgen verify RUN                       train again and compare, bit by bit
+    jaxgen compress RUN IMAGES -o FILE      images in as few bits as a VAE or a diffusion model can, without loss
+    jaxgen decompress FILE RUN -o FOLDER    and back
     jaxgen list                             the experiments
     jaxgen new NAME                         write NAME.py, an experiment of your own
     jaxgen COMMAND --help, jaxgen --version
@@ -21,7 +24,10 @@ Every field of an experiment's config is a flag. Whatever is done here can be do
 # All imports happen inside `main`, where an interruption is caught.
 import sys
 
-VERBS = ("train", "resume", "sample", "evaluate", "compare", "gallery", "verify", "list", "new")
+VERBS = (
+    *("train", "resume", "sample", "evaluate", "compare", "gallery", "verify"),
+    *("compress", "decompress", "list", "new"),
+)
 
 
 def train(arguments: list[str]) -> int:

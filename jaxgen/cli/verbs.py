@@ -11,6 +11,9 @@ from jaxgen.cli.hosts import Hosts, by_first, joined
 Several = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 """A flag that may be given more than once."""
 
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+"""The place of a result, --out or -o."""
+
 
 def resume(
     run: Path,
@@ -162,3 +165,57 @@ def verify(
         report = runs.verify(run, experiment=experiment, accept_changed=accept_changed)
         show.report(report)
         return report.code
+
+
+def compress(
+    run: Path,
+    images: tuple[Path, ...] = (),
+    /,
+    *,
+    out: Out,
+    split: str | None = None,
+    levels: int | None = None,
+    best: bool = False,
+    experiment: str | None = None,
+) -> int:
+    """Compress images without loss with the model of a run: a VAE, or a diffusion model.
+
+    Args:
+        run: Folder of the run.
+        images: Pictures (PNG, JPEG), arrays (.npy, .npz with x) or folders of pictures, like the run's data.
+        out: The compressed file.
+        split: Split of the run's data, "test" say, in the place of images.
+        levels: Levels of a diffusion model's chain, at even distances; all of them unless given.
+        best: Take the best checkpoint instead of the last.
+        experiment: File or module of the run's experiment, where it is outside jaxgen.
+    """
+    from jaxgen import runs
+    from jaxgen.cli import show
+
+    found = runs.compress(
+        run, images, out=out, split=split, num_levels=levels, best=best, experiment=experiment, progress=True
+    )
+    show.line(
+        f"{found.num} images in {out}: {found.size:,} bytes, {found.bits_per_dim:.4f} bits/dim; of these "
+        f"{found.header:,} bytes for header and checksums and {found.initial:,} to begin with: "
+        f"{found.net_bits_per_dim:.4f} bits/dim without them"
+    )
+    return 0
+
+
+def decompress(file: Path, run: Path, /, *, out: Out, best: bool = False, experiment: str | None = None) -> int:
+    """Decompress what a run's model compressed; another model or a damaged file is refused.
+
+    Args:
+        file: The compressed file.
+        run: Folder of the run that it was compressed with.
+        out: Folder for the images as PNG, or a file of all (.npy).
+        best: Take the best checkpoint instead of the last.
+        experiment: File or module of the run's experiment, where it is outside jaxgen.
+    """
+    from jaxgen import runs
+    from jaxgen.cli import show
+
+    num = runs.decompress(file, run, out=out, best=best, experiment=experiment, progress=True)
+    show.line(f"{num} images in {out}")
+    return 0

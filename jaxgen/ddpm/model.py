@@ -20,6 +20,7 @@ from jaxgen.ddpm.conditioning import inpaint
 from jaxgen.ddpm.config import Config
 from jaxgen.ddpm.denoiser import denoiser
 from jaxgen.ddpm.flow import flow_log_prob
+from jaxgen.ddpm.latents import latents_of
 from jaxgen.ddpm.objective import Bound, variational_bound
 from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.sampler import noise
@@ -29,6 +30,7 @@ from jaxgen.ddpm.training import training_loss
 from jaxgen.draws import example_labels, example_normals, example_uniforms
 from jaxgen.events import require_floats, require_integers, require_shape
 from jaxgen.inputs import checked_batch, checked_draws, checked_init
+from jaxgen.latents import Latents
 from jaxgen.nn import condition_inputs
 
 _ALL_STEPS = Ancestral()
@@ -62,6 +64,9 @@ class Parts(NamedTuple):
             draw elsewhere, [B, *event] in data space; see `conditioning.inpaint`.
         measure: Description of the quantity that the bound is of.
         discrete: Whether the bound is of discrete data, so that bits/dim are meaningful.
+        latents: (num_levels=None) -> the chain x_1 .. x_T as `jaxgen.latents.Latents`, for a codec, with all its levels
+            or so many at even distances. Conditions are withheld. Raises ValueError for data that are not discrete, or
+            another number.
     """
 
     schedule: Schedule
@@ -74,6 +79,7 @@ class Parts(NamedTuple):
     impute: Callable[..., Array]
     measure: str
     discrete: bool
+    latents: Callable[..., Latents]
 
 
 def model(
@@ -329,6 +335,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         impute,
         space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,
+        functools.partial(latents_of, config, spec, trained),
     )
     return Objective(checked_init(init, check), training_loss(config, spec, trained), evaluate, sample, parts)
 

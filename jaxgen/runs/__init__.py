@@ -18,6 +18,7 @@ A run of an experiment outside jaxgen is used with `experiment=`, its file, modu
 
 from jaxgen.runs import outside
 from jaxgen.runs.compare import Comparison, compare
+from jaxgen.runs.compression import compress, decompress
 from jaxgen.runs.fidelity import fidelity
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.gallery import gallery
@@ -37,6 +38,8 @@ __all__ = [
     "Settings",
     "Trained",
     "compare",
+    "compress",
+    "decompress",
     "draw",
     "evaluate",
     "fidelity",

@@ -2,8 +2,9 @@
 
     equation                                              here
     P(X|z) = N(X | f(z), sigma^2 I)                       distributions.normal_log_prob, .bernoulli_log_prob,
-                                                            .discretized_normal_log_prob; .categorical_log_prob; as a
-                                                            choice of the model Normal, Bernoulli, DiscretizedNormal
+                                                            .discretized_normal_log_prob,
+                                                            .discretized_normal_probabilities; .categorical_log_prob; as
+                                                            a choice of the model Normal, Bernoulli, DiscretizedNormal
     P(X) = integral of P(X|z) P(z) dz                     oracle.LinearGaussian
     P(X) ~ 1/N sum_i P(X|z_i), z_i ~ P(z)                 objective.monte_carlo_log_likelihood; of a trained model
                                                             inference.prior_log_likelihood (its part monte_carlo)

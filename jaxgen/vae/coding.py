@@ -40,6 +40,7 @@ class Coding(NamedTuple):
         log_p: (variables, x, z, mask, forms, key=None) -> (log P(X|z, c) [B] in nats, changed collections).
         drawn: (variables, z, eps, forms) -> a draw of P(X|z, c) in data space from eps ~ N(0, I) [B, *event]; with a
             mask's distribution eps is None, and u is in its place.
+        probabilities: (variables, z, forms) -> P(X|z, c) of every stored value, [B, *event, levels].
     """
 
     num_latents: int
@@ -50,6 +51,7 @@ class Coding(NamedTuple):
     f: Callable[..., tuple[Array, Changed]]
     log_p: Callable[..., tuple[Array, Changed]]
     drawn: Callable[..., Array]
+    probabilities: Callable[..., Array]
 
 
 def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
@@ -140,7 +142,10 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
         x = likelihood.draw(coder.decode(variables, z, forms)[0], log_scale(variables), eps, spec)
         return likelihood.to_data(x, spec)
 
-    return Coding(num_latents, latents, fields_of, init, q, coder.decode, log_p, drawn)
+    def probabilities(variables: Variables, z: Array, forms: Forms) -> Float[Array, "b ..."]:
+        return likelihood.probabilities(coder.decode(variables, z, forms)[0], log_scale(variables), spec)
+
+    return Coding(num_latents, latents, fields_of, init, q, coder.decode, log_p, drawn, probabilities)
 
 
 def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:

@@ -19,7 +19,12 @@ from jaxgen import require
 from jaxgen.core import Spec
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
-from jaxgen.distributions import bernoulli_log_prob, discretized_normal_log_prob, normal_log_prob
+from jaxgen.distributions import (
+    bernoulli_log_prob,
+    discretized_normal_log_prob,
+    discretized_normal_probabilities,
+    normal_log_prob,
+)
 
 _FITS_REAL = (
     "for real values Normal() fits (likelihood:normal), with a scale where their mean or spread is far from 0 and 1 "
@@ -98,6 +103,16 @@ class Likelihood(Protocol):
         """A target in data space."""
         ...
 
+    def probabilities(
+        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+    ) -> Float[Array, "b ..."]:
+        """P(X|z) of every value that a dimension can have in storage, [B, *event, levels]: what a codec needs.
+
+        Raises:
+            ValueError: The likelihood is not one of the data as they are stored.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -164,6 +179,14 @@ class Normal:
 
     def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return self.mean(x, spec)
+
+    def probabilities(
+        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+    ) -> Float[Array, "b ..."]:
+        raise ValueError(
+            f"likelihood must be DiscretizedNormal() for a codec, or Bernoulli() of data with 2 levels, got {self}: a "
+            "density says nothing of the bits of an image"
+        )
 
 
 @dataclass(frozen=True)
@@ -238,6 +261,16 @@ class Bernoulli:
     def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return x
 
+    def probabilities(
+        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+    ) -> Float[Array, "b ..."]:
+        if spec.levels != 2:
+            raise ValueError(
+                f"data must have 2 levels for a codec with the likelihood Bernoulli(), got levels={spec.levels}: it is "
+                "of binarised images, from which grey ones cannot come back (DiscretizedNormal() is of grey levels)"
+            )
+        return jax.nn.sigmoid(jnp.stack([-output, output], axis=-1))
+
 
 @dataclass(frozen=True)
 class DiscretizedNormal:
@@ -308,3 +341,9 @@ class DiscretizedNormal:
 
     def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return space.from_model(x, spec)
+
+    def probabilities(
+        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+    ) -> Float[Array, "b ..."]:
+        assert spec.levels is not None  # ensured by `check`
+        return discretized_normal_probabilities(output, log_scale, spec.levels)

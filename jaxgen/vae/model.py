@@ -16,6 +16,7 @@ from jaxgen.distributions import affine, standard_normal_kl
 from jaxgen.draws import example_normals, example_uniforms
 from jaxgen.events import require_equal_shapes, require_latent
 from jaxgen.inputs import checked_batch, checked_init, num_observed
+from jaxgen.latents import Latents
 from jaxgen.nn.coders import Forms, asked_beside, latent_sampler
 from jaxgen.nn.condition_inputs import for_samples
 from jaxgen.nn.conditions import given
@@ -27,6 +28,7 @@ from jaxgen.vae.inference import (
     importance_resample,
     prior_log_likelihood,
 )
+from jaxgen.vae.latents import latents_of
 from jaxgen.vae.networks import Gaussian
 from jaxgen.vae.objective import negative_elbo
 from jaxgen.vae.training import of_data, training_loss
@@ -58,6 +60,8 @@ class Parts(NamedTuple):
             decoded on the line between their mu; the mask and the conditions hold for both.
         measure: Measure of the probabilities, as the likelihood names it.
         discrete: Whether the data are discrete, so that bits/dim have a meaning.
+        latents: (num_levels=None) -> z over X as `jaxgen.latents.Latents`, for a codec: one level. Conditions are
+            withheld. Raises ValueError for data that are not discrete, a mask's distribution, or another number.
     """
 
     encode: Callable[..., Gaussian]
@@ -70,6 +74,7 @@ class Parts(NamedTuple):
     interpolate: Callable[..., Array]
     measure: str
     discrete: bool
+    latents: Callable[..., Latents]
 
 
 def model(
@@ -272,6 +277,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         interpolate,
         likelihood.measure(spec) + ("" if config.missing is None else " and of the mask"),
         likelihood.discrete,
+        functools.partial(latents_of, config, spec, coder),
     )
     sample = latent_sampler(conditions, spec, latent_dim, decoded)  # E[X|z]
     return Objective(checked_init(coder.init, check), training_loss(config, spec, coder), evaluate, sample, parts)
