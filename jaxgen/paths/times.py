@@ -156,7 +156,7 @@ def spread_uniforms(key: PRNGKey, index: Int[Array, " b"], num_draws: int = 1) -
 
 
 def restricted(
-    distribution: TimeDistribution, low: float, high: float, u: Float[Array, "..."]
+    distribution: TimeDistribution, low: float, high: float, u: Float[Array, "..."], *, whole: bool = False
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Times of a distribution that is cut off at two ends, and the derivative dt / du, one over their density.
 
@@ -169,9 +169,11 @@ def restricted(
         low: Smallest t.
         high: Largest t.
         u: Numbers in (0, 1).
+        whole: Whether draws must reach both ends, as an integral needs. (A distribution with thin tails does not in
+            float32: its largest draw is at v = 1 - 2^-24.)
 
     Raises:
-        ValueError: A distribution whose draws, in float32, do not reach both ends.
+        ValueError: A distribution of no t between the ends or, with whole=True, of none close to either.
     """
     with jax.ensure_compile_time_eval():
         ends = jnp.asarray([low, high], jnp.float32)
@@ -184,10 +186,9 @@ def restricted(
 
         # Below 2^-126 too, where the left tail of a distribution may be.
         left, right = jax.lax.fori_loop(0, 150, halve, (jnp.zeros(2, jnp.float32), jnp.ones(2, jnp.float32)))
-        smallest = jnp.finfo(jnp.float32).tiny
-        v = jnp.clip(0.5 * (left + right), smallest, 1 - 2.0**-24)
-        reached = np.asarray(distribution.quantile(v))
-    if not np.allclose(reached, [low, high], rtol=1e-3, atol=0):
+        v = jnp.minimum(0.5 * (left + right), 1 - 2.0**-24)
+        reached, empty = np.asarray(distribution.quantile(v)), bool(v[0] >= v[1])
+    if empty or (whole and not np.allclose(reached, [low, high], rtol=1e-3, atol=1e-30)):
         raise ValueError(
             f"times must be drawn from {low:g} to {high:g}, got a distribution from {reached[0]:g} to {reached[1]:g}"
         )
