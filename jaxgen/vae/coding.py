@@ -1,5 +1,6 @@
 """The two networks of a VAE as distributions: Q(z|X, c) and P(X|z, c), with their conditions c, if there are some."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -71,8 +72,9 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
     if config.features and len(spec.event_shape) < 2:
         raise ValueError(f"features need events of shape (*space, channels), got {spec.event_shape}")
     encoder = Encoder(config.hidden, config.latent_dim, spec, config.features, dtype, conditions)
-    decoder = Decoder(config.hidden[::-1], spec, config.features[::-1], dtype, conditions)
-    coder = coders(conditions, spec, config.latent_dim, encoder, decoder, own)
+    output = _output(spec, likelihood.outputs)
+    decoder = Decoder(config.hidden[::-1], output, config.features[::-1], dtype, conditions)
+    coder = coders(conditions, output, config.latent_dim, encoder, decoder, own)
     hiding = None if config.missing is None else config.missing.module(spec, dtype)
     num_latents = config.latent_dim + (0 if hiding is None else math.prod(spec.event_shape))
 
@@ -146,6 +148,14 @@ def coding(config: Config, spec: Spec, own: Any = None) -> Coding:
         return likelihood.probabilities(coder.decode(variables, z, forms)[0], log_scale(variables), spec)
 
     return Coding(num_latents, latents, fields_of, init, q, coder.decode, log_p, drawn, probabilities)
+
+
+def _output(spec: Spec, outputs: int) -> Spec:
+    """What the decoder returns, as if it were data: events with so many times the channels."""
+    if outputs == 1:
+        return spec
+    *space, channels = spec.event_shape
+    return dataclasses.replace(spec, event_shape=(*space, outputs * channels), columns=None)
 
 
 def _gaussian(output: Any, shape: tuple[int, ...]) -> Gaussian:

@@ -37,7 +37,8 @@ def latents_of(config: Config, spec: Spec, coder: Coding, num_levels: int | None
         raise ValueError(f"missing must be None for a codec, which is of whole examples, got {config.missing}")
     condition_inputs.chosen(config.condition, spec, 1, drawn=())
     # Refused here rather than while something is coded.
-    config.likelihood.probabilities(jnp.zeros((1, *spec.event_shape)), jnp.zeros(()), spec)
+    example = config.likelihood.output(jnp.zeros(spec.event_shape))[None]
+    config.likelihood.probabilities(example, jnp.zeros(()), spec)
 
     def forms(num: int) -> dict[str, Array]:
         return condition_inputs.for_samples(config.condition, spec, {}, num)

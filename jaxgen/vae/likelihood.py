@@ -1,8 +1,9 @@
 """The decoder's distribution P(X|z): the choices, and the space in which each lives.
 
 A likelihood is a frozen dataclass; all have the same few methods, so that the model need not know which one it has.
-The decoder's output is one array of the event's shape. The one further number that a likelihood may need, the
-logarithm of its scale, is a constant or a parameter of the model.
+The decoder's output is one array of the event's shape, or one with several times its channels where a likelihood has
+several numbers for each value (`outputs`). The one further number that a likelihood may need, the logarithm of its
+scale, is a constant or a parameter of the model.
 
 Bounds can be compared only within one measure, so each likelihood names its own.
 """
@@ -40,10 +41,13 @@ class Likelihood(Protocol):
         learn: Whether the scale is a parameter.
         stochastic: Whether `target` needs uniform draws.
         discrete: Whether the data are discrete, so that bits/dim have a meaning.
+        outputs: Numbers that the decoder returns for each value: the channels of its output, in this many groups.
     """
 
     @property
     def log_scale(self) -> float | None: ...
+    @property
+    def outputs(self) -> int: ...
     @property
     def learn(self) -> bool: ...
     @property
@@ -70,7 +74,7 @@ class Likelihood(Protocol):
     def log_prob(
         self,
         x: Float[Array, "b *event"],
-        output: Float[Array, "b *event"],
+        output: Float[Array, "b *output"],
         log_scale: Float[Array, ""],
         spec: Spec,
         mask: Bool[Array, "b *event"] | None,
@@ -78,20 +82,20 @@ class Likelihood(Protocol):
         """log P(X|z) of a target in nats, summed over the observed dimensions."""
         ...
 
-    def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
+    def mean(self, output: Float[Array, "b *output"], spec: Spec) -> Float[Array, "b *event"]:
         """E[X|z] in data space: images in [0, 1], real values in their own units.
 
         With a scale that is not linear it is the median of X|z: the mean on the scale, mapped back to data space.
         """
         ...
 
-    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*output"]:
         """The decoder's output for which the target has this mean."""
         ...
 
     def draw(
         self,
-        output: Float[Array, "b *event"],
+        output: Float[Array, "b *output"],
         log_scale: Float[Array, ""],
         eps: Float[Array, "b *event"],
         spec: Spec,
@@ -104,7 +108,7 @@ class Likelihood(Protocol):
         ...
 
     def probabilities(
-        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+        self, output: Float[Array, "b *output"], log_scale: Float[Array, ""], spec: Spec
     ) -> Float[Array, "b ..."]:
         """P(X|z) of every value that a dimension can have in storage, [B, *event, levels]: what a codec needs.
 
@@ -130,6 +134,7 @@ class Normal:
     learn: bool = False
     stochastic = False
     discrete = False
+    outputs = 1
 
     def __post_init__(self):
         require.number("sigma", self.sigma, above=0)
@@ -201,6 +206,7 @@ class Bernoulli:
     learn = False
     stochastic = True
     discrete = True
+    outputs = 1
 
     def measure(self, spec: Spec) -> str:
         return "binarised"
@@ -279,6 +285,7 @@ class DiscretizedNormal:
     Args:
         sigma: Standard deviation on [-1, 1]; its initial value if it is learned.
         learn: Whether sigma is learned, one value for all dimensions.
+        own_scale: Whether the decoder gives each value a factor of sigma as well, within e^-4 .. e^4.
 
     Raises:
         ValueError: sigma not positive and finite.
@@ -286,6 +293,7 @@ class DiscretizedNormal:
 
     sigma: float = 0.2
     learn: bool = True
+    own_scale: bool = False
     stochastic = False
     discrete = True
 
@@ -296,6 +304,10 @@ class DiscretizedNormal:
     @property
     def log_scale(self) -> float:
         return math.log(self.sigma)
+
+    @property
+    def outputs(self) -> int:
+        return 2 if self.own_scale else 1
 
     def measure(self, spec: Spec) -> str:
         return f"{spec.levels} grey levels"
@@ -313,37 +325,46 @@ class DiscretizedNormal:
     def log_prob(
         self,
         x: Float[Array, "b *event"],
-        output: Float[Array, "b *event"],
+        output: Float[Array, "b *output"],
         log_scale: Float[Array, ""],
         spec: Spec,
         mask: Bool[Array, "b *event"] | None,
     ) -> Float[Array, " b"]:
         assert spec.levels is not None  # ensured by `check`
-        return discretized_normal_log_prob(x, output, log_scale, levels=spec.levels, mask=mask)
+        mu, log_scale = self._apart(output, log_scale)
+        return discretized_normal_log_prob(x, mu, log_scale, levels=spec.levels, mask=mask)
 
-    def mean(self, output: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
-        return space.from_model(output, spec)
+    def mean(self, output: Float[Array, "b *output"], spec: Spec) -> Float[Array, "b *event"]:
+        return space.from_model(self._apart(output, jnp.zeros(()))[0], spec)
 
-    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*event"]:
-        return mean
+    def output(self, mean: Float[Array, "*event"]) -> Float[Array, "*output"]:
+        return jnp.concatenate([mean, jnp.zeros_like(mean)], axis=-1) if self.own_scale else mean
 
     def draw(
         self,
-        output: Float[Array, "b *event"],
+        output: Float[Array, "b *output"],
         log_scale: Float[Array, ""],
         eps: Float[Array, "b *event"],
         spec: Spec,
     ) -> Float[Array, "b *event"]:
         assert spec.levels is not None  # ensured by `check`
+        mu, log_scale = self._apart(output, log_scale)
         step = 2 / (spec.levels - 1)
-        bins = jnp.round((output + jnp.exp(log_scale) * eps + 1) / step)
+        bins = jnp.round((mu + jnp.exp(log_scale) * eps + 1) / step)
         return jnp.clip(bins, 0, spec.levels - 1) * step - 1
 
     def to_data(self, x: Float[Array, "b *event"], spec: Spec) -> Float[Array, "b *event"]:
         return space.from_model(x, spec)
 
     def probabilities(
-        self, output: Float[Array, "b *event"], log_scale: Float[Array, ""], spec: Spec
+        self, output: Float[Array, "b *output"], log_scale: Float[Array, ""], spec: Spec
     ) -> Float[Array, "b ..."]:
         assert spec.levels is not None  # ensured by `check`
-        return discretized_normal_probabilities(output, log_scale, spec.levels)
+        return discretized_normal_probabilities(*self._apart(output, log_scale), spec.levels)
+
+    def _apart(self, output: Float[Array, "b *output"], log_scale: Float[Array, ""]) -> tuple[Array, Array]:
+        """Mean and logarithm of the deviation: of every value, or one for all."""
+        if not self.own_scale:
+            return output, log_scale
+        mu, factor = jnp.split(output, 2, axis=-1)
+        return mu, log_scale + 4 * jnp.tanh(factor / 4)

@@ -111,7 +111,8 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
             out: linen modules or pairs (init, apply), see `jaxgen.nn.network`. The encoder is called with x [B, *event]
             as the likelihood takes it (twice the channels with `see_mask`) and returns (mu, log_var), each
             [B, latent_dim]; the decoder is called with z [B, latent_dim] and returns the likelihood's mean or logits
-            [B, *event]. Both are given the dictionary of conditions behind it, if the config has some.
+            [B, *event], with twice the channels where it gives deviations as well. Both are given the dictionary of
+            conditions behind it, if the config has some.
 
     Returns:
         The objective; its variables are params "encoder", "decoder" and, where it is learned, "log_scale", and further
