@@ -66,6 +66,7 @@ class LinearLogSNR(VariancePreserving):
 
     def __post_init__(self):
         _check_ends(self.low, self.high)
+        require.fields(self)
 
     def log_snr(self, t: Values) -> Array:
         return self.high + (self.low - self.high) * floats(t)
@@ -105,6 +106,7 @@ class LearnedLogSNR:
     def __post_init__(self):
         _check_ends(self.low, self.high)
         require.size("num_features", self.num_features)
+        require.fields(self)
 
     def init(self, key: PRNGKey) -> dict[str, dict[str, Array]]:
         """Parameters of a nearly linear ratio: {"ends": {"low", "high"}, "way": {"line", "gain", "speed", "place"}}."""
@@ -181,7 +183,7 @@ class LearnedPath(VariancePreserving):
         return (g(t) - first) / (last - first)
 
 
-def _check_ends(low: float, high: float) -> None:
+def _check_ends(low: Any, high: Any) -> None:
     require.number("low", low, -40)
     require.number("high", high, above=low)
     require.number("high", high, high=40)
