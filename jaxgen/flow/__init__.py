@@ -1,0 +1,1 @@
+"""Generative models in continuous time, along any Gaussian path."""
