@@ -211,6 +211,21 @@ def shared_key(key: PRNGKey, axis_name: Hashable) -> PRNGKey:
     return jax.random.wrap_key_data(jax.lax.psum(of_first, axis_name), impl=jax.random.key_impl(key))
 
 
+def of_all_devices(draw: Callable[[PRNGKey, int], jax.Array], key: PRNGKey, num: int, axis_name: Hashable) -> jax.Array:
+    """Draws that are made for the batch of all devices at once, spread evenly over it for instance.
+
+    Args:
+        draw: (key, num) -> `num` draws along the first axis.
+        key: Key of this device.
+        num: Number of examples on this device.
+        axis_name: Mapped axis under pmap, of which this device's part is returned; None under jit, for all.
+    """
+    if axis_name is None:
+        return draw(key, num)
+    whole = draw(shared_key(key, axis_name), num * jax.lax.axis_size(axis_name))
+    return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(axis_name) * num, num)
+
+
 def _checked(result: Any) -> tuple[jax.Array, Aux]:
     """Check that a step can use the result of a loss, and return it.
 

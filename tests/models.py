@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen import autoencoder, data, ddpm, gan, train, vae
+from jaxgen import autoencoder, data, ddpm, flow, gan, train, vae
 from jaxgen.core import GenerativeModel
 
 
@@ -58,6 +58,26 @@ def learned_ddpm(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
     )
 
 
+def tiny_flow(axis_name: str | None = None, **changes: Any) -> tuple[GenerativeModel, Any]:
+    digits = data.load("digits")
+    small = {"network": flow.MLP((16,), time_features=8), "num_draws": 3}
+    return flow.model(flow.Config(axis_name=axis_name, **{**small, **changes}), digits.spec), digits
+
+
+def likelihood_flow(axis_name: str | None = None) -> tuple[GenerativeModel, Any]:
+    """With all that the plain one leaves out."""
+    return tiny_flow(
+        axis_name,
+        network=flow.MLP((8,), time_features=4),
+        path=flow.LearnedLogSNR(num_features=16),
+        prediction=flow.Mixture(),
+        weighting=flow.Likelihood(),
+        fourier=(6, 7),
+        conditional=True,
+        flip=True,
+    )
+
+
 def pair(made: tuple[GenerativeModel, Any]) -> tuple[GenerativeModel, Any]:
     model, dataset = made
     return train.ensemble(model, 2), dataset
@@ -76,6 +96,9 @@ MODELS: dict[str, Callable[..., tuple[GenerativeModel, Any]]] = {
     "gan-convolutional": tiny_dcgan,
     "ddpm": tiny_ddpm,
     "ddpm-learned-variance": learned_ddpm,
+    "flow": tiny_flow,
+    "flow-learned-path": likelihood_flow,
+    "flow-average": lambda axis_name=None: tiny_flow(axis_name, average=flow.Average(ratio=0.5)),
     "ensemble-of-vaes": lambda axis_name=None: pair(tiny_vae(axis_name)),
     "vae-accumulate-clip": lambda axis_name=None: tiny_vae(
         axis_name, optimizer=dataclasses.replace(vae.Config().optimizer, accumulate=2, clip_norm=1.0)
@@ -97,6 +120,8 @@ VARIANTS = {
     "vae-importance",
     "vae-path",
     "vae-accumulate-clip",
+    "flow-learned-path",
+    "flow-average",
 }
 """Models that take the same way through the loop as another one above, or longest: `make test-all` has them too."""
 

@@ -34,6 +34,7 @@ FLOORS = {
     "vae": 2,
     "gan": 2,
     "ddpm": 2,
+    "flow": 2,
     "codec": 3,
     "train": 3,
     "evaluate": 3,
@@ -43,7 +44,7 @@ FLOORS = {
     "cli": 6,
 }
 
-FAMILIES = ("autoencoder", "vae", "gan", "ddpm")
+FAMILIES = ("autoencoder", "vae", "gan", "ddpm", "flow")
 
 
 def room(path: Path) -> str:

@@ -10,13 +10,14 @@ from jaxtyping import Array
 from jaxgen.core import Batch, Field, PRNGKey, Spec, Variables
 from jaxgen.ddpm.conditioning import guided
 from jaxgen.ddpm.config import Config
-from jaxgen.ddpm.networks import Architecture, Output
+from jaxgen.ddpm.networks import Output
 from jaxgen.ddpm.process import Denoised
 from jaxgen.ddpm.schedule import Schedule
 from jaxgen.events import require_floats, require_shape
 from jaxgen.inputs import checked_batch, checked_variables
 from jaxgen.nn import condition_inputs, conditions
-from jaxgen.nn.network import Network, network, of_linen
+from jaxgen.nn.network import Network, network
+from jaxgen.nn.timed import timed
 
 OBSERVED = "observed"
 """Name of the mask among what a network is given, where it is shown one."""
@@ -126,13 +127,7 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
     def bind(
         variables: Variables, fields: Mapping[str, Array], guidance: Any = None
     ) -> Callable[[Array, Array], Denoised]:
-        steered = [name for name in fields if name in given and given[name].dropout > 0]
-        if guidance is not None and not steered:
-            raise ValueError(
-                "guidance needs a label, or another condition, that the model has learned to go without: of dropout "
-                f"(for conditional=True: label_dropout) above 0, got {', '.join(fields) or 'no condition'} of "
-                + (", ".join(f"{name} with dropout {given[name].dropout:g}" for name in given) or "none")
-            )
+        steered = condition_inputs.steered(given, fields, guidance)
 
         def conditioned(x_t: Array, t: Array, forms: Forms) -> Denoised:
             return predict(variables, x_t, t, {**forms, **shown(None, len(x_t))}).denoised
@@ -176,23 +171,9 @@ def _checked(result: Any, x_t: Array, config: Config) -> Output:
 
 
 def _shipped(config: Config, spec: Spec) -> Network:
-    """The config's network, to which the label comes by itself."""
-    architecture: Architecture = config.network
-    architecture.check(spec)
-    rest = {name: condition for name, condition in config.conditions.items() if name != "label"}
+    """The config's network, which sees the mask where the config says so."""
+    given = dict(config.conditions)
     if config.see_mask:
-        rest, spec = {**rest, **_MASK}, _with_mask(spec)
-    labels = spec.num_classes + 1 if "label" in config.conditions and spec.num_classes else None
-    outputs, dtype = 2 if config.learned else 1, jnp.dtype(config.dtype)
-    module = of_linen(architecture.network(spec, outputs, labels, dtype, **({"conditions": rest} if rest else {})))
-
-    def init(key: PRNGKey, x_t: Array, t: Array, forms: Forms) -> Variables:
-        return module.init(key, x_t, t, forms.get("label"), **further(forms))
-
-    def apply(variables: Variables, x_t: Array, t: Array, forms: Forms, **mode: Any) -> tuple[Any, Mapping[str, Any]]:
-        return module.apply(variables, x_t, t, forms.get("label"), **further(forms), **mode)
-
-    def further(forms: Forms) -> dict[str, Forms]:
-        return {"forms": {name: forms[name] for name in rest}} if rest else {}
-
-    return Network(init, apply)
+        given, spec = {**given, **_MASK}, _with_mask(spec)
+    outputs = 2 if config.learned else 1
+    return timed(config.network, spec, outputs=outputs, conditions=given, dtype=config.dtype)

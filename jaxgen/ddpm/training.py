@@ -3,7 +3,6 @@
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps,     t spread evenly over the batch of all devices
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from jaxgen.ddpm.denoiser import Denoiser
 from jaxgen.ddpm.objective import hybrid_loss, simple_loss
 from jaxgen.ddpm.process import diffuse
 from jaxgen.ddpm.weighting import stratified_t
-from jaxgen.nn import Concat, condition_inputs
+from jaxgen.nn import condition_inputs
+from jaxgen.nn.condition_inputs import mirror, mirror_images
 
 
 def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
@@ -36,22 +36,9 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
 
     def drawn_t(key: PRNGKey, num: int) -> Int[Array, " b"]:
         """Draw t for the batch of all devices; under pmap return this device's part of it."""
-        if config.axis_name is None:
-            return stratified_t(key, num, schedule.num_timesteps)
-        whole = stratified_t(
-            learning.shared_key(key, config.axis_name),
-            num * jax.lax.axis_size(config.axis_name),
-            schedule.num_timesteps,
+        return learning.of_all_devices(
+            lambda key, num: stratified_t(key, num, schedule.num_timesteps), key, num, config.axis_name
         )
-        return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(config.axis_name) * num, num)
-
-    def mirror(mirrored: Array, x: Array) -> Array:
-        return jnp.where(mirrored, jnp.flip(x, axis=2), x)
-
-    def mirror_images(mirrored: Array, forms: Mapping[str, Array]) -> dict[str, Array]:
-        """Conditions that are images are mirrored with x."""
-        images = {name for name, condition in denoiser.conditions.items() if isinstance(condition, Concat)}
-        return {name: mirror(mirrored, form) if name in images else form for name, form in forms.items()}
 
     def loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Float[Array, " b"], Aux]:
         del step
@@ -63,7 +50,7 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
         forms = condition_inputs.for_training(key_label, denoiser.conditions, spec, fields, num)
         if config.flip:
             mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), shape=(num, 1, 1, 1))
-            x_0, forms = mirror(mirrored, x_0), mirror_images(mirrored, forms)
+            x_0, forms = mirror(mirrored, x_0), mirror_images(mirrored, denoiser.conditions, forms)
             mask = None if mask is None else mirror(mirrored, mask)
         x_0 = x_0 if mask is None else jnp.where(mask, x_0, 0.0)  # NaN behind a mask is no part of the data
         t = drawn_t(key_t, num)

@@ -10,12 +10,13 @@ A condition that is left out is withheld, if the model has learned to go without
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxgen.core import PRNGKey, Spec
 from jaxgen.inputs import checked_condition, checked_label
 from jaxgen.nn import conditions as forms
-from jaxgen.nn.conditions import Conditions
+from jaxgen.nn.conditions import Concat, Conditions
 
 
 def for_training(
@@ -90,6 +91,38 @@ def label_is_drawn(conditions: Conditions, label: Any, condition: Any) -> bool:
     """
     spoken = label is not None or (isinstance(condition, Mapping) and "label" in condition)
     return "label" in conditions and not spoken
+
+
+def steered(conditions: Conditions, fields: Mapping[str, Array], guidance: Any) -> list[str]:
+    """Names of the given conditions that guidance may withhold, since the model has learned to go without them.
+
+    Args:
+        conditions: Conditions of the model, by name.
+        fields: Fields that are given.
+        guidance: Weight of guidance; None for none.
+
+    Raises:
+        ValueError: A weight where no such condition is given.
+    """
+    names = [name for name in fields if name in conditions and conditions[name].dropout > 0]
+    if guidance is not None and not names:
+        raise ValueError(
+            "guidance needs a label, or another condition, that the model has learned to go without: of dropout "
+            f"(for conditional=True: label_dropout) above 0, got {', '.join(fields) or 'no condition'} of "
+            + (", ".join(f"{name} with dropout {conditions[name].dropout:g}" for name in conditions) or "none")
+        )
+    return names
+
+
+def mirror(mirrored: Array, x: Array) -> Array:
+    """Images [B, h, w, c], of which some are mirrored left to right."""
+    return jnp.where(mirrored, jnp.flip(x, axis=2), x)
+
+
+def mirror_images(mirrored: Array, conditions: Conditions, given: Mapping[str, Array]) -> dict[str, Array]:
+    """Forms of conditions, of which images are mirrored with x."""
+    images = {name for name, condition in conditions.items() if isinstance(condition, Concat)}
+    return {name: mirror(mirrored, form) if name in images else form for name, form in given.items()}
 
 
 def for_samples(conditions: Conditions, spec: Spec, fields: Mapping[str, Array], num: int) -> dict[str, Array]:

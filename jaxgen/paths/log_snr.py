@@ -65,6 +65,7 @@ class LinearLogSNR(VariancePreserving):
     high: float = 13.3
 
     def __post_init__(self):
+        require.fields(self)
         _check_ends(self.low, self.high)
         require.fields(self)
 
@@ -104,6 +105,7 @@ class LearnedLogSNR:
     num_features: int = 1024
 
     def __post_init__(self):
+        require.fields(self)
         _check_ends(self.low, self.high)
         require.size("num_features", self.num_features)
         require.fields(self)

@@ -116,6 +116,11 @@ def score_from_ends(path: Path, t: Time, ends: Ends) -> _Event:
 class Prediction(Protocol):
     """Quantity that a network predicts, a choice of a config."""
 
+    @property
+    def num_outputs(self) -> int:
+        """Number of arrays like x_t that the network returns; several are handed on as one, along a new first axis."""
+        return 1
+
     def target(self, path: Path, x_0: _Event, t: Time, eps: _Event) -> _Event:
         """Target of the network's output at x_t = diffuse(path, x_0, t, eps)."""
         ...

@@ -14,7 +14,7 @@ from jaxgen.plot.images import images, rows, tile
 from jaxgen.plot.lines import lines
 from jaxgen.plot.marginals import marginals
 from jaxgen.plot.photographs import photographs
-from jaxgen.plot.points import scatter
+from jaxgen.plot.points import flow_lines, scatter
 from jaxgen.plot.trajectories import Ways, trajectories
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "examples",
     "fields",
     "film",
+    "flow_lines",
     "images",
     "lines",
     "marginals",

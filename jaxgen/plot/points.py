@@ -60,6 +60,42 @@ def scatter(groups: Mapping[str, Any], *, title: str, columns: int = 3, axes: tu
     return figure
 
 
+def flow_lines(
+    groups: Mapping[str, Any], *, title: str, points: Any = None, columns: int = 4, axes: tuple[str, str] = _PLANE
+) -> Any:
+    """Ways of a flow through the plane as lines, each from where it starts (grey) to where it ends (black).
+
+    Args:
+        groups: Ways [n, T, 2] by name, a panel each.
+        title: Title of the figure.
+        points: Data [m, 2], drawn behind the ways; None for none.
+        columns: Panels per row.
+        axes: Labels of the two axes.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: No group, or ways that are not [n, T, 2] with n > 0 and T > 1.
+    """
+    columns = require.integer("columns", columns, 1)
+    ways = {name: checks.numbers(name or "ways", x) for name, x in checks.groups("groups", groups, "ways").items()}
+    for name, x in ways.items():
+        if x.ndim != 3 or x.shape[2] != 2 or not len(x) or x.shape[1] < 2:
+            raise ValueError(f"{name or 'ways'} must be [n, T, 2] with n > 0 and T > 1, got shape {x.shape}")
+    figure, places = panels(len(ways), width=_WIDTH, height=3.6, title=title, columns=columns)
+    for axis, (name, x) in zip(places, ways.items(), strict=True):
+        if points is not None:
+            axis.scatter(*checks.numbers("points", points).T, s=2, alpha=0.15, linewidths=0, color="tab:blue")
+        axis.plot(*np.moveaxis(x, 2, 0)[:, :, :].transpose(0, 2, 1), color="tab:orange", linewidth=0.6, alpha=0.7)
+        axis.scatter(*x[:, 0].T, s=5, color="tab:gray", linewidths=0)
+        axis.scatter(*x[:, -1].T, s=7, color="black", linewidths=0)
+        name_panel(axis, name, _WIDTH - 0.4)
+        name_axes(axis, axes)
+        axis.set_aspect("equal")
+    return figure
+
+
 def name_axes(axis: Any, labels: tuple[str, str] = _PLANE) -> None:
     """Label the axes, with the two coordinates of the plane unless they have other names."""
     axis.set_xlabel(labels[0], fontsize=8)
