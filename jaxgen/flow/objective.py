@@ -277,6 +277,10 @@ def continuous_bound(
     require_integers(index=index)
     require_shape(x_0.shape[:1], index=index)
     require_levels(levels, x_0=x_0)
+    if prior_std is not None:
+        require.number("prior_std", prior_std, above=0)
+    if window is not None:
+        require.size("window", window)
     high, low = log_snr_ends(path, t_0, t_1)
     key_t, key_eps = jax.random.split(key)
     index = jnp.arange(len(x_0), dtype=jnp.int32) if index is None else index
@@ -285,7 +289,7 @@ def continuous_bound(
     if times is None:
         t, weight = path.time(low + (high - low) * u), 0.5 * (high - low) * jnp.ones_like(u)
     else:
-        t, rate = restricted(times, t_0, t_1, u)
+        t, rate = restricted(times, t_0, t_1, u, whole=True)
         weight = -0.5 * path.log_snr_rate(t) * rate
 
     def normals(i: Array) -> Array:
