@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxgen.distributions import normal_kl
@@ -19,7 +20,18 @@ from jaxgen.flow.objective import (
     weighted_loss,
 )
 from jaxgen.flow.oracle import GreyLevels, gaussian_bound
-from jaxgen.paths import Cosine, Ends, Linear, LinearBeta, LogitNormal, Uniform, VarianceExploding, oracle
+from jaxgen.paths import (
+    Cosine,
+    Ends,
+    LearnedLogSNR,
+    Linear,
+    LinearBeta,
+    LinearLogSNR,
+    LogitNormal,
+    Uniform,
+    VarianceExploding,
+    oracle,
+)
 from jaxgen.paths.path import signal_and_noise
 from jaxgen.paths.prediction import diffuse
 
@@ -30,7 +42,9 @@ ENDS = {
     Cosine(): (1e-3, 0.999),
     LinearBeta(): (1e-4, 1.0),
     VarianceExploding(): (1e-3, 500.0),
+    LinearLogSNR(-14.0, 13.3): (0.0, 1.0),
 }
+OTHER_2D = oracle.gaussian(np.zeros(2), 0.4)
 LEVELS = GreyLevels(np.array([0.1, 0.4, 0.2, 0.25, 0.05]))
 
 
@@ -50,8 +64,15 @@ def within(values, expected, errors=4.0, slack=0.0):
     assert abs(values.mean() - expected) < errors * values.std() / math.sqrt(len(values)) + slack
 
 
-@pytest.mark.parametrize("path", ENDS, ids=named)
-@pytest.mark.parametrize("data", [DATA, OTHER], ids=["standard", "other"])
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        *((path, DATA) for path in ENDS),
+        (Linear(), OTHER),
+        *(pytest.param(path, OTHER, marks=pytest.mark.slow) for path in list(ENDS)[1:]),
+    ],
+    ids=named,
+)
 def test_the_bound_of_gaussian_data_is_their_entropy_on_every_path(path, data, key):
     """The data are drawn as well, and their own cost is known: it is compared example by example."""
     x_0 = data.sample(key, 2000)
@@ -96,6 +117,73 @@ def test_the_bound_of_grey_levels_is_their_log_probability(path, key):
     drawn = LEVELS.sample(key, 4000, (1,))
     counts = [float(jnp.mean(jnp.abs(drawn - level) < 1e-3, dtype=jnp.float32)) for level in grid.astype(np.float32)]
     np.testing.assert_allclose(counts, LEVELS.probabilities, atol=4 * 0.5 / math.sqrt(4000))
+
+
+def test_of_a_learned_path_the_ends_alone_count(key):
+    """Two ways between the same ends: one mean, by draws that are uniform in t; and a gradient for the ends."""
+    learned, x_0 = LearnedLogSNR(-6.0, 8.0, num_features=8), OTHER.sample(key, 4000)
+    exact = gaussian_bound(OTHER, LinearLogSNR(-6.0, 8.0))
+
+    @jax.jit
+    def bounds(params):
+        def diffusion(params):
+            path = learned.path(params)
+            ends = functools.partial(OTHER.ends, path)
+            return continuous_bound(key, ends, path, x_0, levels=None, times=Uniform()).diffusion
+
+        def mean(ends):
+            return diffusion({**params, "ends": ends}).mean()
+
+        return diffusion(params), jax.grad(mean)(params["ends"])
+
+    params = learned.init(jax.random.key(5))
+    bent = {**params, "way": {**params["way"], "gain": 20 * params["way"]["gain"]}}
+    high = 0.5 * 3 * 0.16 * math.exp(8) / (1 + 0.16 * math.exp(8))  # the derivative of the closed form
+    for found, slope in (bounds(params), bounds(bent)):
+        within(found, exact.diffusion)
+        np.testing.assert_allclose(slope["high"], high, rtol=0.3)
+    (plain, _), (curved, _) = bounds(params), bounds(bent)
+    assert float(jnp.abs(curved - plain).mean()) > 0.05 * float(plain.mean())  # the same draws, by other ways
+
+
+@pytest.mark.slow
+def test_the_way_of_a_learned_path_can_be_trained_to_lessen_the_noise(key):
+    learned, tx = LearnedLogSNR(-6.0, 12.0, num_features=16), optax.adam(3e-2)
+    params = learned.init(key)
+
+    def diffusion(way, key):
+        key_x, key = jax.random.split(key)
+        path = learned.path({**params, "way": way})
+        ends = functools.partial(OTHER.ends, path)
+        x_0 = OTHER.sample(key_x, 512)
+        return continuous_bound(key, ends, path, x_0, levels=None, times=Uniform()).diffusion
+
+    def step(i, state):
+        # The mean is the same whatever the way, so that the mean square is least where the variance is.
+        gradient = jax.grad(lambda way: jnp.square(diffusion(way, jax.random.fold_in(key, i))).mean())(state[0])
+        with jax.numpy_dtype_promotion("standard"):
+            updates, moments = tx.update(gradient, state[1])
+        return optax.apply_updates(state[0], updates), moments
+
+    trained, _ = jax.jit(lambda s: jax.lax.fori_loop(0, 300, step, s))((params["way"], tx.init(params["way"])))
+    before, after = (np.asarray(diffusion(way, jax.random.key(9))) for way in (params["way"], trained))
+    assert after.std() < 0.9 * before.std()
+    exact = gaussian_bound(OTHER, LinearLogSNR(-6.0, 12.0)).diffusion
+    within(after, exact)
+
+
+def test_with_float64_about_all_stays_float32(key):
+    with jax.enable_x64(True):
+        x_0 = jnp.zeros((3, 2), jnp.float32)
+        for path in (Linear(), LinearLogSNR()):
+            for times in (None, Uniform(0.1, 0.9)):
+                ends = functools.partial(OTHER_2D.ends, path)
+                found = jax.jit(
+                    lambda x, path=path, ends=ends, times=times: continuous_bound(
+                        key, ends, path, x, levels=5, t_0=0.1, t_1=0.9, times=times
+                    )
+                )(x_0)
+                assert {term.dtype for term in found} == {jnp.dtype("float32")}
 
 
 def test_draws_belong_to_their_example_and_fill_the_interval_evenly(key):
