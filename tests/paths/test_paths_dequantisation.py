@@ -42,14 +42,15 @@ def test_more_draws_are_tighter_and_tend_to_the_integral(key):
 
 def test_draws_belong_to_their_example_and_stay_in_its_bin(key):
     x = jnp.asarray(GRID[[0, 2, 4]][:, None].repeat(3, 1), jnp.float32)
-    spread = dequantise(key, x, LEVELS)
+    spread = jax.jit(lambda x: dequantise(key, x, LEVELS))(x)
     assert float(jnp.abs(spread - x).max()) < 0.25
-    np.testing.assert_array_equal(dequantise(key, x[1:], LEVELS, jnp.array([1, 2])), spread[1:])
+    some = jax.jit(lambda x, index: dequantise(key, x, LEVELS, index))(x[1:], jnp.array([1, 2]))
+    np.testing.assert_array_equal(some, spread[1:])
 
     def log_prob(x):
         return -jnp.square(x).sum(axis=1)
 
-    one = dequantised_log_prob(key, log_prob, x, LEVELS)
+    one = jax.jit(lambda x: dequantised_log_prob(key, log_prob, x, LEVELS))(x)
     np.testing.assert_allclose(one, log_prob(spread) + 3 * math.log(0.5), rtol=1e-6)
     found = jax.jit(lambda x, index: dequantised_log_prob(key, log_prob, x, LEVELS, index=index, num_draws=3))
     whole = found(x, jnp.arange(3))
