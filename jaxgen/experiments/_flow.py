@@ -117,9 +117,11 @@ def frechet(
 ) -> dict[str, Estimate]:
     """Fréchet distance of the samples by each sampler, in the features of the library's own classifier.
 
+    Images without labels, which have no classifier, are compared by their pixels; what is no image is not compared.
+
     Args:
         model: The model.
-        dataset: Its data: images with labels.
+        dataset: Its data.
         key: Key of the draws, the same for all samplers.
         variables: Variables of the model.
         split: Name of the split that samples are compared with.
@@ -130,10 +132,11 @@ def frechet(
     Returns:
         The distances by sampler, and that of as many other real images, "frechet/real images".
     """
-    if rehearsing():
+    spec = dataset.spec
+    if rehearsing() or len(spec.event_shape) != 3:
         return {}
-    judge = evaluate.trained_judge(dataset)
-    features = evaluate.classifier_features(judge)
+    judge = None if spec.num_classes is None else evaluate.trained_judge(dataset)
+    features = evaluate.pixel_features(spec) if judge is None else evaluate.classifier_features(judge)
     real = evaluate.reference(dataset, features, judge=judge, num=num, split=split)
     unit = f"{num} samples, {split} split, features {features.digest[:12]}"
 
@@ -143,9 +146,9 @@ def frechet(
     found = {"frechet/real images": distance(real.floor.moments, "")}
     for sampler in samplers:
         x = evaluate.samples(model, key, variables, num, sampler=sampler, **options)
-        found[f"frechet/{named(sampler)}"] = distance(
-            evaluate.moments(features(x)), f", {calls(sampler)} calls of the network"
-        )
+        num_calls = calls(sampler)
+        said = f", {num_calls} call{'s' * (num_calls != 1)} of the network"
+        found[f"frechet/{named(sampler)}"] = distance(evaluate.moments(features(x)), said)
     return found
 
 

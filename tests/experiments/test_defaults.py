@@ -28,7 +28,7 @@ from jaxgen.runs import config as configs
 from jaxgen.runs import train
 
 X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
-OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", "translation_digits", "stacked_mnist", *GIVEN)
+OF_THEIR_OWN = ("ring_gan", "grid_gan", "toy_ddpm", "toy_flow", "translation_digits", "stacked_mnist", *GIVEN)
 ON_IMAGES = [name for name in experiments.names() if name not in OF_THEIR_OWN]
 
 
