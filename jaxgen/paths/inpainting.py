@@ -19,7 +19,7 @@ from jaxgen.events import require_events, require_mask
 from jaxgen.paths.ode import Times, descend, monotone
 from jaxgen.paths.path import Path
 from jaxgen.paths.prediction import Predict
-from jaxgen.paths.sampler import denoised, sample_keys, step_normals
+from jaxgen.paths.sampler import denoised, levels, sample_keys, step_normals
 
 
 def inpaint(
@@ -70,7 +70,7 @@ def inpaint(
     starts, lifted = moves(len(times) - 1, repeats, jump)
     known = jnp.where(mask, known, 0)
 
-    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
+    alpha, sigma, log_snr = levels(path, times)
     added = -jnp.square(sigma[1:]) * jnp.expm1(-jnp.diff(log_snr))
     kept = jnp.sqrt(jnp.maximum(jnp.square(sigma[1:]) - added, 0))
     down = (times[:-1], alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], kept, jnp.sqrt(added))

@@ -7,8 +7,8 @@
 
 Unlike those of `jaxgen.paths.path` these paths have finite ratios at t = 0 and at t = 1: some noise is left in x_{t=0},
 of standard deviation e^{-high / 2}, and some signal in x_{t=1}. The bound needs both to be finite, and depends on the
-path through its ends alone. A sampler that ends at t = 0 leaves that noise in its samples: call the denoiser once more
-there, `denoise(x, t)` at t = 0, where no noise is wanted.
+path through its ends alone. Samplers that step by the denoised data end at these. Along the flow, `euler` and `heun` go
+to the state at t = 0 and leave that noise in it: call `denoise(x, t)` once more there, where none is wanted.
 """
 
 from dataclasses import dataclass, field

@@ -5,9 +5,9 @@
     a little noise back in before each step of Heun's along the flow               churned
 
 The first two are free functions of `denoise(x, t) -> x_0_hat`, which takes x [B, *event] and t [B]; `bound_denoiser`
-makes it of a network. They need no derivative of the path, and start at pure noise and end at the data without a
-special case. The third takes a velocity, as the solvers in `jaxgen.paths.ode` do. Compile the call (`jax.jit`) if it is
-made more than once.
+makes it of a network. They need no derivative of the path, start at pure noise, and end at the data, where their last
+step is x_0_hat itself. The third takes a velocity, as the solvers in `jaxgen.paths.ode` do. Compile the call
+(`jax.jit`) if it is made more than once.
 
 The noise of sample k at step i is normal(fold_in(fold_in(key, k), i)), with i = 0 for the state to start from.
 """
@@ -84,7 +84,8 @@ def dpm_solver_pp(
     require_events(x=x)
     _check_rise(path, times)
     times = monotone(times, x.dtype, path.t_max, may_rise=True)
-    alpha, sigma, h = path.alpha(times), path.sigma(times), jnp.diff(path.log_snr(times)) / 2
+    alpha, sigma, log_snr = levels(path, times)
+    h = jnp.diff(log_snr) / 2
     weights = [alpha[1:] * weight for weight in multistep_weights(h, order)]
     tables = (times[:-1], sigma[1:] / sigma[:-1], *weights)
 
@@ -136,7 +137,7 @@ def ancestral(
     require.number("eta", eta, 0, 1)
     keys = sample_keys(key, x, index)
     times = monotone(times, x.dtype, path.t_max)
-    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
+    alpha, sigma, log_snr = levels(path, times)
     added = -(eta**2) * jnp.square(sigma[1:]) * jnp.expm1(-jnp.diff(log_snr))
     kept = jnp.sqrt(jnp.maximum(jnp.square(sigma[1:]) - added, 0))
     steps = jnp.arange(1, len(times), dtype=jnp.int32)
@@ -232,6 +233,21 @@ def sample_keys(key: PRNGKey, x: Array, index: Array | None) -> Array:
     require_integers(index=index)
     require_shape(x.shape[:1], index=index)
     return example_keys(key, jnp.arange(len(x), dtype=jnp.int32) if index is None else index)
+
+
+def levels(path: Path, times: Float[Array, " n"]) -> tuple[Array, Array, Array]:
+    """alpha, sigma and the log signal-to-noise ratio at all times; where the last of falling times is 0, of the data.
+
+    A path that leaves a little noise at t = 0 (`LinearLogSNR`) would have it in its samples: a step to 0 is one to the
+    denoised data.
+    """
+    to_the_data = (times[-1] == 0) & (times[0] > 0)
+
+    def ended(values: Array, at_the_data: float) -> Array:
+        return values.at[-1].set(jnp.where(to_the_data, at_the_data, values[-1]))
+
+    alpha, sigma, log_snr = path.alpha(times), path.sigma(times), path.log_snr(times)
+    return ended(alpha, 1.0), ended(sigma, 0.0), ended(log_snr, jnp.inf)
 
 
 def denoised(denoise: Predict, x: Array, t: Array) -> Array:

@@ -14,6 +14,7 @@ from jaxgen.paths import (
     Cosine,
     Linear,
     LinearBeta,
+    LinearLogSNR,
     Path,
     VarianceExploding,
     ancestral,
@@ -22,6 +23,7 @@ from jaxgen.paths import (
     euler,
     even_times,
     heun,
+    inpaint,
     karras_times,
     log_snr_times,
     noise,
@@ -146,6 +148,27 @@ def test_the_ancestral_step_is_the_reversal_given_the_data(key):
     mean = variance * (a_s * 0.8 / s_s**2 + (a_t / a_s) * -0.2 / step)
     assert abs(float(found.mean()) - mean) < 4 * math.sqrt(variance / num)
     assert abs(float(found.var()) / variance - 1) < 4 * math.sqrt(2 / num)
+
+
+def test_the_last_step_is_the_denoised_data_where_a_path_leaves_noise_at_its_end(x_T):
+    path, times = LinearLogSNR(-5.0, 6.0), even_times(6)
+
+    def denoise(x, t):
+        return 0.3 + 0.1 * jnp.tanh(x) * (1 + t[:, None])
+
+    @jax.jit
+    def samples(x):
+        solve = functools.partial(dpm_solver_pp, denoise, path, x, keep=True)
+        drawn = ancestral(jax.random.key(0), denoise, path, x, times, keep=True)
+        mask = jnp.arange(3)[None] < jnp.array([[1]] * len(x))
+        known = inpaint(jax.random.key(0), denoise, path, x, times, jnp.full_like(x, 0.7), mask)
+        return drawn, solve(times), solve(times, order=3), solve(times[:-1]), known
+
+    drawn, second, third, before, known = samples(x_T)
+    for states in (drawn, second, third):
+        np.testing.assert_allclose(states[-1], denoise(states[-2], jnp.full(len(x_T), times[-2])), rtol=1e-5)
+    np.testing.assert_allclose(before[-1], second[-2], rtol=1e-6)  # elsewhere the path's own levels count
+    np.testing.assert_array_equal(known[:, 0], np.float32(0.7))
 
 
 def test_churn_puts_noise_back_and_keeps_the_marginals(key):
