@@ -11,7 +11,7 @@ float32, 1 - alpha_bar_1 would be off by 2e-4. Values computed from them are cas
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,6 +142,50 @@ def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
     return from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
 
+def with_end(schedule: Schedule, high: float) -> Schedule:
+    """Schedule with further levels between the data and its first one, for a bound that discrete data ask for.
+
+        log alpha_bar_t / (1 - alpha_bar_t) at even distances from `high` to that of the first level
+
+    The last step of the chain pays -log P(x_0 | x_1): where the noise of x_1 is wider than a grey level, each value
+    that is uncertain costs what a single step can say of it. The distances are log 2 or more, so that beta rises.
+
+    Args:
+        schedule: Schedule whose first level is noisier.
+        high: Log signal-to-noise ratio of the new first level. With 256 grey levels on [-1, 1] the noise is a third of
+            half a level at 13.3.
+
+    Raises:
+        ValueError: A ratio less than log 2 above the schedule's own, or beyond 40, where float64 has no noise left.
+
+    Source: beyond the lecture; Kingma et al. 2021 (VDM), appendix B.1, for the end.
+    """
+    own = np.log(schedule.alpha_bar[1] / (1 - schedule.alpha_bar[1]))
+    require.number("high", high, float(own + np.log(2)), 30)
+    ratios = np.linspace(high, own, 1 + extra_levels(schedule, high))[:-1]
+    alpha_bar = np.concatenate([[1.0], 1 / (1 + np.exp(-ratios)), schedule.alpha_bar[1:]])
+    # 1 - alpha_bar without the digits that the difference would lose.
+    noise = np.concatenate([[0.0], 1 / (1 + np.exp(ratios)), 1 - schedule.alpha_bar[1:]])
+    return from_betas(np.diff(noise) / alpha_bar[:-1])
+
+
+def extra_levels(schedule: Schedule, high: float) -> int:
+    """Number of levels that `with_end` adds."""
+    own = np.log(schedule.alpha_bar[1] / (1 - schedule.alpha_bar[1]))
+    return max(1, int((high - own) / np.log(2)))
+
+
+def _ended(num_timesteps: int, high: float | None, chain: Callable[[int], Schedule]) -> Schedule:
+    """A chain of `num_timesteps` levels in all, those of its end included."""
+    whole = chain(num_timesteps)
+    if high is None:
+        return whole
+    extra = extra_levels(whole, high)
+    if extra >= num_timesteps:
+        raise ValueError(f"num_timesteps must be more than the {extra} levels of the end, got {num_timesteps}")
+    return with_end(chain(num_timesteps - extra), high)
+
+
 def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
     """Schedule of a sub-sequence of the levels: its step i leads from timesteps[-i] down to the next level.
 
@@ -217,21 +261,24 @@ class Linear:
         num_timesteps: Number T of steps.
         beta_1: First beta.
         beta_T: Last beta.
+        high: Log signal-to-noise ratio at t = 1, see `with_end`, for the sake of the bound: 13.3 for 256 grey levels;
+            None for what beta_1 gives.
 
     Raises:
-        ValueError: As raised by `linear`.
+        ValueError: As raised by `linear` and `with_end`.
     """
 
     num_timesteps: int = 1000
     beta_1: float = 1e-4
     beta_T: float = 0.02
+    high: float | None = None
 
     def __post_init__(self):
         require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
-        return linear(self.num_timesteps, self.beta_1, self.beta_T)
+        return _ended(self.num_timesteps, self.high, lambda num: linear(num, self.beta_1, self.beta_T))
 
 
 @dataclass(frozen=True)
@@ -241,20 +288,23 @@ class Cosine:
     Args:
         num_timesteps: Number T of steps.
         s: Offset that keeps beta_1 from being too small.
+        high: Log signal-to-noise ratio at t = 1, see `with_end`, for the sake of the bound: 13.3 for 256 grey levels;
+            None for what s gives.
 
     Raises:
-        ValueError: As raised by `cosine`.
+        ValueError: As raised by `cosine` and `with_end`.
     """
 
     num_timesteps: int = 1000
     s: float = 0.008
+    high: float | None = None
 
     def __post_init__(self):
         require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
-        return cosine(self.num_timesteps, self.s)
+        return _ended(self.num_timesteps, self.high, lambda num: cosine(num, self.s))
 
 
 @dataclass(frozen=True)

@@ -131,3 +131,25 @@ def test_equal_schedules_are_one_to_jit():
     scale(x, schedule=cosine(10))
     assert len(traces) == 2
     assert linear(10) != cosine(10) and linear(10) != "linear"
+
+
+@pytest.mark.parametrize("choice", [Cosine, Linear], ids=["cosine", "linear"])
+def test_an_end_for_the_bound_is_reached_in_levels_that_rise(choice):
+    own, ended = choice(1000).schedule(), choice(1000, high=13.3).schedule()
+    assert ended.num_timesteps == 1000 and (np.diff(ended.beta[1:]) > 0).all()
+    assert np.log(ended.alpha_bar[1]) - np.log1p(-ended.alpha_bar[1]) == pytest.approx(13.3, rel=1e-9)
+    extra = schedules.extra_levels(own, 13.3)
+    assert 3 <= extra <= 7
+    rest = choice(1000 - extra).schedule()
+    np.testing.assert_allclose(ended.alpha_bar[1 + extra :], rest.alpha_bar[1:], rtol=1e-10, atol=1e-15)
+    # Entry t of the ratios falls by the same step until the schedule's own first level.
+    ratios = np.log(ended.alpha_bar[1 : 2 + extra]) - np.log(1 - ended.alpha_bar[1 : 2 + extra])
+    np.testing.assert_allclose(np.diff(ratios), np.diff(ratios)[0], rtol=1e-6)
+    assert choice(1000) == choice(1000, high=None)
+
+
+def test_an_end_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"high must be a finite number at least 10.*, got 9"):
+        Cosine(1000, high=9.0)
+    with pytest.raises(ValueError, match="num_timesteps must be more than the 8 levels of the end, got 5"):
+        Cosine(5, high=13.3)
