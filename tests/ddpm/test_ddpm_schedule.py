@@ -151,5 +151,5 @@ def test_an_end_for_the_bound_is_reached_in_levels_that_rise(choice):
 def test_an_end_that_is_none_is_refused():
     with pytest.raises(ValueError, match=r"high must be a finite number at least 10.*, got 9"):
         Cosine(1000, high=9.0)
-    with pytest.raises(ValueError, match="num_timesteps must be more than the 8 levels of the end, got 5"):
+    with pytest.raises(ValueError, match="num_timesteps must be more than the 16 levels of the end, got 5"):
         Cosine(5, high=13.3)
