@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgen import atomic
+from jaxgen import atomic, require
 from jaxgen.codec.bits_back import Codec, batch_sizes
 from jaxgen.codec.container import Header, Read, Written
 from jaxgen.codec.stack import Stack, initial_words
@@ -19,7 +19,8 @@ from jaxgen.latents import Latents
 from jaxgen.progress import counted
 
 _BATCH, _BATCH_BYTES = 64, 2**26
-"""Images that are coded together: so many, or as many as have tables of probabilities of so many bytes."""
+"""Images that are coded together: so many, or as many as have tables of probabilities of so many bytes; of few images
+fewer, since the first batches have one each and are computed as whole ones."""
 
 
 @runtime_checkable
@@ -83,15 +84,19 @@ def compress(
         environment: Versions, device and flags, which the file keeps.
 
     Raises:
-        ValueError: No image, or one of another shape, dtype or with values that the spec does not allow.
+        ValueError: A batch_size below 1, no image, or one of another shape, dtype or with values that the spec does not
+            allow.
         ImportError: constriction is not installed.
         OSError: The file cannot be written.
     """
     if not len(images):
         raise ValueError("images must be at least one, got none")
     assert spec.levels is not None  # ensured by the model that made the latents
+    if batch_size is not None:
+        require.size("batch_size", batch_size)
     fitting = _BATCH_BYTES // (4 * spec.num_dimensions * spec.levels)
-    batch_size = max(1, min(_BATCH, fitting)) if batch_size is None else batch_size
+    if batch_size is None:
+        batch_size = max(1, min(_BATCH, max(8, len(images) // 16), fitting))
     header = Header(
         model=digest(variables),
         shape=spec.event_shape,

@@ -1,5 +1,6 @@
 """Sizes of compressed images, by a model and by formats that know nothing of them."""
 
+import bz2
 import gzip
 import importlib.util
 import io
@@ -49,8 +50,8 @@ def by_model(
 def by_others(x: UInt8[np.ndarray, "n *event"], spec: Spec) -> dict[str, Estimate]:
     """Bits/dim of the same images in the formats that everyone has; binary images are packed, eight to a byte.
 
-    gzip takes all images as one, the others each in a file of its own, at their highest efforts. JPEG XL is there where
-    the package imagecodecs is.
+    gzip and bzip2 take all images as one, the others each in a file of its own, at their highest efforts. JPEG XL is
+    there where the package imagecodecs is.
 
     Args:
         x: The images.
@@ -58,7 +59,8 @@ def by_others(x: UInt8[np.ndarray, "n *event"], spec: Spec) -> dict[str, Estimat
     """
     binary = spec.levels == 2
     packed = np.packbits(x.reshape(len(x), -1), axis=1) if binary else x
-    sizes = {"gzip": len(gzip.compress(packed.tobytes(), 9))}
+    whole = packed.tobytes()
+    sizes = {"gzip": len(gzip.compress(whole, 9)), "bzip2": len(bz2.compress(whole, 9))}
     if len(spec.event_shape) == 3 and spec.event_shape[-1] in (1, 3) and spec.levels in (2, 256):
         images = [image[..., 0] if image.shape[-1] == 1 else image for image in x]
         sizes["PNG"] = sum(len(_saved(image, binary, format="PNG", optimize=True)) for image in images)
