@@ -23,7 +23,7 @@ from jaxgen.flow.oracle import GreyLevels
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist", help="data set whose grey levels are counted")
-    parser.add_argument("--num", type=int, default=32, help="examples")
+    parser.add_argument("--num", type=int, default=64, help="examples")
     parser.add_argument("--pixels", type=int, default=64, help="pixels of an example")
     options = parser.parse_args()
     dataset = data.load(options.data)
@@ -50,11 +50,11 @@ def main() -> None:
     print(json.dumps({"data": options.data, "entropy": round(entropy, 4), "unit": "bits/dim"}))
     chains = {
         "Linear(1000)": ddpm.Linear(1000),
-        "Linear(1000, high=13.3)": ddpm.Linear(1000, high=13.3),
+        "Linear(1000, log_snr=(-10, 13.3))": ddpm.Linear(1000, log_snr=(-10.0, 13.3)),
         "Cosine(1000)": ddpm.Cosine(1000),
-        "Cosine(1000, high=13.3)": ddpm.Cosine(1000, high=13.3),
-        "Cosine(4000, high=13.3)": ddpm.Cosine(4000, high=13.3),
-        "Cosine(100, high=13.3)": ddpm.Cosine(100, high=13.3),
+        "Cosine(1000, log_snr=(-10, 13.3))": ddpm.Cosine(1000, log_snr=(-10.0, 13.3)),
+        "Cosine(4000, log_snr=(-10, 13.3))": ddpm.Cosine(4000, log_snr=(-10.0, 13.3)),
+        "Cosine(100, log_snr=(-10, 13.3))": ddpm.Cosine(100, log_snr=(-10.0, 13.3)),
     }
     for name, choice in chains.items():
         schedule = choice.schedule()

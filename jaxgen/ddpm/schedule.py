@@ -11,7 +11,7 @@ float32, 1 - alpha_bar_1 would be off by 2e-4. Values computed from them are cas
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,48 +142,39 @@ def cosine(num_timesteps: int = 1000, s: float = 0.008) -> Schedule:
     return from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
 
-def with_end(schedule: Schedule, high: float) -> Schedule:
-    """Schedule with further levels between the data and its first one, for a bound that discrete data ask for.
+def stretched(schedule: Schedule, low: float, high: float) -> Schedule:
+    """Schedule whose log signal-to-noise ratio is mapped linearly to new ends, which suit a bound.
 
-        log alpha_bar_t / (1 - alpha_bar_t) at even distances from `high` to that of the first level
+        low + (lambda_t - lambda_T) / (lambda_1 - lambda_T) (high - low),     lambda = log alpha_bar / (1 - alpha_bar)
 
     The last step of the chain pays -log P(x_0 | x_1): where the noise of x_1 is wider than a grey level, each value
-    that is uncertain costs what a single step can say of it. The distances are log 2 or more, so that beta rises.
+    that is uncertain costs what a single step can say of it. Beta need not rise throughout.
 
     Args:
-        schedule: Schedule whose first level is noisier.
-        high: Log signal-to-noise ratio of the new first level. With 256 grey levels on [-1, 1] the noise is a third of
-            half a level at 13.3.
+        schedule: Schedule of at least two steps.
+        low: Log signal-to-noise ratio of the last level.
+        high: Log signal-to-noise ratio of the first level. With 256 grey levels on [-1, 1] the noise is a third of half
+            a level at 13.3.
 
     Raises:
-        ValueError: A ratio less than log 2 above the schedule's own, or beyond 40, where float64 has no noise left.
+        ValueError: One step, a high that is not above low, or ratios beyond 30, which float64 can hardly hold.
 
-    Source: beyond the lecture; Kingma et al. 2021 (VDM), appendix B.1, for the end.
+    Source: beyond the lecture; Kingma et al. 2021 (VDM), appendix B.1, for the ends.
     """
-    own = np.log(schedule.alpha_bar[1] / (1 - schedule.alpha_bar[1]))
-    require.number("high", high, float(own + np.log(2)), 30)
-    ratios = np.linspace(high, own, 1 + extra_levels(schedule, high))[:-1]
-    alpha_bar = np.concatenate([[1.0], 1 / (1 + np.exp(-ratios)), schedule.alpha_bar[1:]])
-    # 1 - alpha_bar without the digits that the difference would lose.
-    noise = np.concatenate([[0.0], 1 / (1 + np.exp(ratios)), 1 - schedule.alpha_bar[1:]])
-    return from_betas(np.diff(noise) / alpha_bar[:-1])
+    require.number("low", low, -30)
+    require.number("high", high, above=low)
+    require.number("high", high, high=30)
+    if schedule.num_timesteps < 2:
+        raise ValueError(f"a schedule to be stretched must have two steps or more, got {schedule.num_timesteps}")
+    own = np.log(schedule.alpha_bar[1:] / (1 - schedule.alpha_bar[1:]))
+    ratios = low + (own - own[-1]) / (own[0] - own[-1]) * (high - low)
+    # 1 - alpha_bar by itself, since the difference would lose its digits.
+    alpha_bar, noise = (np.concatenate([[end], 1 / (1 + np.exp(sign * ratios))]) for end, sign in ((1.0, -1), (0.0, 1)))
+    return from_betas(np.diff(noise) / alpha_bar[:-1], monotone=False)
 
 
-def extra_levels(schedule: Schedule, high: float) -> int:
-    """Number of levels that `with_end` adds."""
-    own = np.log(schedule.alpha_bar[1] / (1 - schedule.alpha_bar[1]))
-    return max(1, int((high - own) / np.log(2)))
-
-
-def _ended(num_timesteps: int, high: float | None, chain: Callable[[int], Schedule]) -> Schedule:
-    """A chain of `num_timesteps` levels in all, those of its end included."""
-    whole = chain(num_timesteps)
-    if high is None:
-        return whole
-    extra = extra_levels(whole, high)
-    if extra >= num_timesteps:
-        raise ValueError(f"num_timesteps must be more than the {extra} levels of the end, got {num_timesteps}")
-    return with_end(chain(num_timesteps - extra), high)
+def _ended(schedule: Schedule, log_snr: tuple[float, float] | None) -> Schedule:
+    return schedule if log_snr is None else stretched(schedule, *log_snr)
 
 
 def respaced(schedule: Schedule, timesteps: Sequence[int]) -> Schedule:
@@ -261,24 +252,24 @@ class Linear:
         num_timesteps: Number T of steps.
         beta_1: First beta.
         beta_T: Last beta.
-        high: Log signal-to-noise ratio at t = 1, see `with_end`, for the sake of the bound: 13.3 for 256 grey levels;
-            None for what beta_1 gives.
+        log_snr: Log signal-to-noise ratios (at T, at 1) to which the chain is stretched for the sake of the bound, see
+            `stretched`: (-10, 13.3) for 256 grey levels; None for the schedule's own.
 
     Raises:
-        ValueError: As raised by `linear` and `with_end`.
+        ValueError: As raised by `linear` and `stretched`.
     """
 
     num_timesteps: int = 1000
     beta_1: float = 1e-4
     beta_T: float = 0.02
-    high: float | None = None
+    log_snr: tuple[float, float] | None = None
 
     def __post_init__(self):
         require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
-        return _ended(self.num_timesteps, self.high, lambda num: linear(num, self.beta_1, self.beta_T))
+        return _ended(linear(self.num_timesteps, self.beta_1, self.beta_T), self.log_snr)
 
 
 @dataclass(frozen=True)
@@ -288,23 +279,23 @@ class Cosine:
     Args:
         num_timesteps: Number T of steps.
         s: Offset that keeps beta_1 from being too small.
-        high: Log signal-to-noise ratio at t = 1, see `with_end`, for the sake of the bound: 13.3 for 256 grey levels;
-            None for what s gives.
+        log_snr: Log signal-to-noise ratios (at T, at 1) to which the chain is stretched for the sake of the bound, see
+            `stretched`: (-10, 13.3) for 256 grey levels; None for the schedule's own.
 
     Raises:
-        ValueError: As raised by `cosine` and `with_end`.
+        ValueError: As raised by `cosine` and `stretched`.
     """
 
     num_timesteps: int = 1000
     s: float = 0.008
-    high: float | None = None
+    log_snr: tuple[float, float] | None = None
 
     def __post_init__(self):
         require.fields(self)
         self.schedule()
 
     def schedule(self) -> Schedule:
-        return _ended(self.num_timesteps, self.high, lambda num: cosine(num, self.s))
+        return _ended(cosine(self.num_timesteps, self.s), self.log_snr)
 
 
 @dataclass(frozen=True)

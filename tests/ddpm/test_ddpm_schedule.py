@@ -134,22 +134,20 @@ def test_equal_schedules_are_one_to_jit():
 
 
 @pytest.mark.parametrize("choice", [Cosine, Linear], ids=["cosine", "linear"])
-def test_an_end_for_the_bound_is_reached_in_levels_that_rise(choice):
-    own, ended = choice(1000).schedule(), choice(1000, high=13.3).schedule()
-    assert ended.num_timesteps == 1000 and (np.diff(ended.beta[1:]) > 0).all()
-    assert np.log(ended.alpha_bar[1]) - np.log1p(-ended.alpha_bar[1]) == pytest.approx(13.3, rel=1e-9)
-    extra = schedules.extra_levels(own, 13.3)
-    assert 3 <= extra <= 7
-    rest = choice(1000 - extra).schedule()
-    np.testing.assert_allclose(ended.alpha_bar[1 + extra :], rest.alpha_bar[1:], rtol=1e-10, atol=1e-15)
-    # Entry t of the ratios falls by the same step until the schedule's own first level.
-    ratios = np.log(ended.alpha_bar[1 : 2 + extra]) - np.log(1 - ended.alpha_bar[1 : 2 + extra])
-    np.testing.assert_allclose(np.diff(ratios), np.diff(ratios)[0], rtol=1e-6)
-    assert choice(1000) == choice(1000, high=None)
+def test_ends_for_the_bound_are_reached_and_the_rest_is_stretched(choice):
+    def ratios(schedule):
+        return np.log(schedule.alpha_bar[1:]) - np.log(1 - schedule.alpha_bar[1:])
+
+    own, found = choice(1000).schedule(), choice(1000, log_snr=(-10.0, 13.3)).schedule()
+    assert found.num_timesteps == 1000
+    np.testing.assert_allclose(ratios(found)[[0, -1]], [13.3, -10.0], rtol=1e-8)
+    scale = np.diff(ratios(found)) / np.diff(ratios(own))
+    np.testing.assert_allclose(scale, scale[0], rtol=1e-5)
+    assert choice(1000) == choice(1000, log_snr=None)
 
 
-def test_an_end_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"high must be a finite number at least 10.*, got 9"):
-        Cosine(1000, high=9.0)
-    with pytest.raises(ValueError, match="num_timesteps must be more than the 16 levels of the end, got 5"):
-        Cosine(5, high=13.3)
+def test_ends_that_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"high must be a finite number above 3.*, got 1"):
+        Cosine(1000, log_snr=(3.0, 1.0))
+    with pytest.raises(ValueError, match="two steps or more, got 1"):
+        Cosine(1, log_snr=(-10.0, 13.3))
