@@ -16,7 +16,7 @@ from jaxgen import learning, require
 from jaxgen.core import Batch, GenerativeModel, Label, Metrics, Objective, PRNGKey, Spec, TrainState, Variables
 from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
-from jaxgen.draws import example_labels, example_normals, example_uniforms
+from jaxgen.draws import example_labels, example_normals
 from jaxgen.events import require_floats, require_shape
 from jaxgen.flow.choices import ChosenSampler, Euler, Guidance, Heun, Interval, Jump, Karras, Sampler, check_sampler
 from jaxgen.flow.config import Config
@@ -27,7 +27,8 @@ from jaxgen.flow.training import training_loss
 from jaxgen.inputs import checked_batch, checked_draws, checked_init
 from jaxgen.nn import condition_inputs
 from jaxgen.paths import ode
-from jaxgen.paths.flow import flow_log_prob, random_signs
+from jaxgen.paths.dequantisation import dequantise, dequantised_log_prob
+from jaxgen.paths.flow import LogProb, extrapolated_log_prob, flow_log_prob, random_signs
 from jaxgen.paths.inpainting import inpaint
 from jaxgen.paths.log_snr import LearnedLogSNR
 from jaxgen.paths.path import Path, signal_and_noise
@@ -66,9 +67,13 @@ class Parts(NamedTuple):
             along the probability flow: nothing is drawn.
         decode: (variables, x_1, sampler=Heun(), label=None, condition=None, guidance=None) -> the data of these states
             at t_1, [B, *event] in data space.
-        log_likelihood: (key, variables, batch, num_steps=100) -> log p(x) by the probability flow, [B] nats; for grey
-            levels, which uniform noise spreads over their bins, a lower bound of log P(x) on average; for real values
-            the log-density in their own units. See `jaxgen.paths.flow_log_prob`.
+        log_likelihood: (key, variables, batch, num_steps=100, exact=False, num_draws=1) -> log p(x) by the probability
+            flow, [B] nats; for grey levels, which uniform noise spreads over their bins, a lower bound of log P(x) on
+            average, the tighter the more draws; for real values the log-density in their own units. The divergence is
+            estimated by random signs, or exact at the price of a product per dimension, which several draws need. See
+            `jaxgen.paths.flow_log_prob` and `dequantised_log_prob`.
+        log_likelihood_and_error: (key, variables, batch, num_steps=100, exact=False) -> `jaxgen.paths.flow.LogProb`,
+            the same from two lengths of steps, with what the steps may have got wrong.
         impute: (key, variables, batch, num_steps=250, repeats=1, label=None, condition=None) -> x where "mask" is True
             and a draw elsewhere, [B, *event] in data space; see `jaxgen.paths.inpaint`.
         measure: Description of the quantity that the bound is of.
@@ -85,6 +90,7 @@ class Parts(NamedTuple):
     encode: Callable[..., Array]
     decode: Callable[..., Array]
     log_likelihood: Callable[..., Array]
+    log_likelihood_and_error: Callable[..., LogProb]
     impute: Callable[..., Array]
     measure: str
     discrete: bool
@@ -327,29 +333,63 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         dynamics = trained.bind(variables, fields, guidance)
         return space.from_model(sampler(jax.random.key(0), dynamics, x_1), spec)  # these samplers draw nothing
 
-    @functools.partial(jax.jit, static_argnames="num_steps")
-    def log_likelihood(key: PRNGKey, variables: Variables, batch: Batch, num_steps: int = 100) -> Float[Array, " b"]:
+    def densities(
+        key: PRNGKey, variables: Variables, fields: dict[str, Array], num_steps: int, exact: bool
+    ) -> tuple[Callable[..., Any], Array]:
+        """A solver's log-density of states, `solve(x)` by any of `jaxgen.paths.flow`, and what the units add to it."""
         require.typed_key("key", key)
-        fields = fields_of(batch)
-        x, index = space.to_model(fields["x"], spec), fields["index"]
-        key_dequantise, key_sign = jax.random.split(key)
-        width = 1.0
-        if spec.levels is not None:
-            width = 2 / (spec.levels - 1)
-            x = x + width * (example_uniforms(key_dequantise, index, event) - 0.5)
+        require.size("num_steps", num_steps)
         dynamics = trained.bind(variables, given(fields))
-        # The data are taken as states at t_0, where they are alpha x.
         path = dynamics.path
         with jax.ensure_compile_time_eval():
             alpha, sigma = path.alpha(t_0), path.sigma(t_1)
         prior_std = 1.0 if isinstance(sigma, jax.core.Tracer) else float(sigma)  # nearly 1, if the path is learned
         times = _KARRAS(path, t_0, t_1, num_steps + (t_0 > 0))
         times = times if t_0 == 0 else times[:-1]
-        signs = random_signs(key_sign, index, event)
-        log_p = flow_log_prob(dynamics.velocity, alpha * x, times, prior_std=prior_std, signs=signs)
-        log_p = log_p + spec.num_dimensions * (math.log(width) + jnp.log(alpha))
-        volume = space.log_volume(batch["x"], spec)
-        return log_p if volume is None else log_p + volume
+        signs = None if exact else random_signs(jax.random.split(key)[1], fields["index"], event)
+
+        def solve(by: Callable[..., Any], x: Array) -> Any:
+            # The data are taken as states at t_0, where they are alpha x.
+            return by(dynamics.velocity, alpha * x, times, prior_std=prior_std, signs=signs)
+
+        volume = space.log_volume(fields["x"], spec)
+        moved = spec.num_dimensions * jnp.log(alpha)
+        return solve, moved if volume is None else moved + volume
+
+    @functools.partial(jax.jit, static_argnames=("num_steps", "exact", "num_draws"))
+    def log_likelihood(
+        key: PRNGKey, variables: Variables, batch: Batch, num_steps: int = 100, exact: bool = False, num_draws: int = 1
+    ) -> Float[Array, " b"]:
+        require.size("num_draws", num_draws)
+        if num_draws > 1 and (not exact or spec.levels is None):
+            raise ValueError(
+                f"num_draws must be 1 unless exact=True, of grey levels, got {num_draws}: the mean over draws of a "
+                "density that is itself estimated is no bound"
+            )
+        fields = fields_of(batch)
+        solve, units = densities(key, variables, fields, num_steps, exact)
+        x = space.to_model(fields["x"], spec)
+
+        def log_prob(x: Array) -> Array:
+            return solve(flow_log_prob, x) + units
+
+        if spec.levels is None:
+            return log_prob(x)
+        key, index = jax.random.split(key)[0], fields["index"]
+        return dequantised_log_prob(key, log_prob, x, spec.levels, index=index, num_draws=num_draws)
+
+    @functools.partial(jax.jit, static_argnames=("num_steps", "exact"))
+    def log_likelihood_and_error(
+        key: PRNGKey, variables: Variables, batch: Batch, num_steps: int = 100, exact: bool = False
+    ) -> LogProb:
+        fields = fields_of(batch)
+        solve, units = densities(key, variables, fields, num_steps, exact)
+        x = space.to_model(fields["x"], spec)
+        if spec.levels is not None:
+            x = dequantise(jax.random.split(key)[0], x, spec.levels, index=fields["index"])
+            units = units + spec.num_dimensions * math.log(2 / (spec.levels - 1))
+        found = solve(extrapolated_log_prob, x)
+        return LogProb(found.log_prob + units, found.error)
 
     def impute(
         key: PRNGKey,
@@ -399,6 +439,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         encode,
         decode,
         log_likelihood,
+        log_likelihood_and_error,
         impute,
         space.density(spec) if spec.levels is None else f"{spec.levels} grey levels",
         spec.levels is not None,

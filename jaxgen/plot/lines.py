@@ -60,7 +60,9 @@ def lines(
             axis.set(**{f"{which}label": text})
             getattr(axis, f"{which}axis").label.set_size(8)
         axis.margins(0.06)  # in the scales chosen: a single point must not lie in the corner
-        axis.tick_params(labelsize=7)
+        axis.tick_params(which="both", labelsize=7)
+        if "x" in log:
+            _tick_few(axis, np.concatenate(shown["x"]))
         axis.grid(alpha=0.3)
         if any(members):
             axis.legend(fontsize=7)
@@ -79,3 +81,11 @@ def _scale(axis: Any, which: str, values: np.ndarray) -> str:
     limit = float(f"{np.quantile(sizes, 0.05):.0e}")
     getattr(axis, f"set_{which}scale")("symlog", linthresh=limit)
     return f" (linear within ±{limit:g})"
+
+
+def _tick_few(axis: Any, values: np.ndarray) -> None:
+    """Ticks at the values themselves on a logarithmic axis of a few, whose own ones would run into each other."""
+    few = np.unique(values[np.isfinite(values)])
+    if axis.get_xscale() == "log" and 1 < len(few) <= 8 and (few[1:] / few[:-1] > 1.3).all():
+        axis.set_xticks(few, [f"{value:g}" for value in few])
+        axis.set_xticks([], minor=True)
