@@ -202,9 +202,9 @@ def _own_inputs(config: Config, spec: Spec) -> dict[str, tuple[Embed | Concat, F
     inner: dict[str, tuple[Embed | Concat, Field]] = {}
     if config.average is not None:
         inner[SPAN] = Embed(dropout=0.0), Field((_SPAN_FEATURES,), "float32")
-    if config.fourier is not None:
+    if (exponents := config.fourier) is not None:
         event = jnp.zeros((1, *spec.event_shape), jnp.float32)
-        features = jax.eval_shape(lambda x: fourier_features(x, *config.fourier), event)
+        features = jax.eval_shape(lambda x: fourier_features(x, *exponents), event)
         inner[FOURIER] = Concat(dropout=0.0), Field(features.shape[1:], "float32")
     return inner
 

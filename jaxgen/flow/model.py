@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.core
@@ -163,13 +163,16 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         def now(x_t: Array) -> Dynamics:
             return trained.bind(variables, chosen(x_t.shape[0], label, condition), guidance, guidance_interval)
 
+        def average(x_t: Array, r: Array, t: Array) -> Array:
+            return cast(Callable[..., Array], now(x_t).average)(x_t, r, t)
+
         return Dynamics(
             path_of(variables),
             t_0,
             t_1,
             lambda x_t, t: now(x_t).ends(x_t, t),
             lambda x_t, t: now(x_t).velocity(x_t, t),
-            None if config.average is None else lambda x_t, r, t: now(x_t).average(x_t, r, t),
+            None if config.average is None else average,
         )
 
     def given(fields: dict[str, Array]) -> dict[str, Array]:
