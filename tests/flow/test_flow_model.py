@@ -48,7 +48,11 @@ def known(path=PATHS[0], prediction=None, **changes):
     return model, model.init(jax.random.key(0), {"x": x[:2]}).variables, {"x": x}
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: type(path).__name__)
+@pytest.mark.parametrize(
+    "path",
+    [PATHS[0], *(pytest.param(path, marks=pytest.mark.slow) for path in PATHS[1:])],
+    ids=lambda path: type(path).__name__,
+)
 def test_the_bound_of_a_perfect_model_is_the_entropy_on_every_path(path, key):
     model, variables, batch = known(path, flow.V())
     found = model.evaluate(key, variables, batch)["negative_bound"]
@@ -72,12 +76,12 @@ def test_every_prediction_of_the_same_velocity_is_the_same_model(prediction, key
 
 
 SAMPLERS = [
-    flow.Euler(60),
     flow.Heun(20),
-    flow.DPMSolver(20),
-    flow.DPMSolver(20, order=3),
     flow.Ancestral(100),
-    flow.Churned(20),
+    *(
+        pytest.param(sampler, marks=pytest.mark.slow)
+        for sampler in (flow.Euler(60), flow.DPMSolver(20), flow.DPMSolver(20, order=3), flow.Churned(20))
+    ),
 ]
 
 
@@ -104,7 +108,11 @@ def test_noise_of_the_data_and_back_is_the_exact_flow(key):
     np.testing.assert_allclose(back, some["x"], atol=0.02)
 
 
-@pytest.mark.parametrize("path", [flow.Linear(), flow.VarianceExploding()], ids=["linear", "exploding"])
+@pytest.mark.parametrize(
+    "path",
+    [flow.Linear(), pytest.param(flow.VarianceExploding(), marks=pytest.mark.slow)],
+    ids=["linear", "exploding"],
+)
 def test_the_log_likelihood_is_that_of_the_data(path, key):
     model, variables, batch = known(path, flow.V())
     some = {"x": batch["x"][:200]}
@@ -145,6 +153,7 @@ def test_missing_dimensions_are_drawn_and_known_ones_kept(key):
     assert abs(found[:, 1].std() - 0.4) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [flow.Uniform(), flow.LogitNormal()], ids=["uniform", "logit-normal"])
 def test_the_likelihood_s_loss_is_the_diffusion_cost_however_t_is_drawn(times, key):
     config = flow.Config(times=times, weighting=flow.Likelihood(), network=SMALL, log_snr=(-4.0, 4.0))
@@ -199,13 +208,15 @@ def test_labels_guide_and_may_be_kept_to_an_interval(key):
     variables = tree.unflatten([0.3 * jax.random.normal(k, v.shape) for k, v in zip(keys, leaves, strict=True)])
     x_t, t = jax.random.normal(key, (3, *DIGITS.spec.event_shape)), jnp.array([0.1, 0.5, 0.9])
 
-    def velocity(**options):
-        return jax.jit(lambda v: model.parts.bind(v, **options).velocity(x_t, t))(variables)
+    guidance = {"label": 3, "guidance": 2.5}
 
-    conditional, without = velocity(label=3), velocity()
-    guided = velocity(label=3, guidance=2.5)
+    @jax.jit
+    def velocities(variables):
+        choices = ({"label": 3}, {}, guidance, {**guidance, "guidance_interval": (0.3, 0.7)})
+        return [model.parts.bind(variables, **options).velocity(x_t, t) for options in choices]
+
+    conditional, without, guided, some = velocities(variables)
     np.testing.assert_allclose(guided, without + 2.5 * (conditional - without), atol=1e-3)
-    some = velocity(label=3, guidance=2.5, guidance_interval=(0.3, 0.7))
     np.testing.assert_allclose(some[1], guided[1], atol=1e-4)
     np.testing.assert_allclose(some[jnp.array([0, 2])], conditional[jnp.array([0, 2])], atol=1e-3)
 
@@ -219,7 +230,7 @@ def test_an_average_velocity_makes_samples_in_one_step(key):
     x = model.sample(key, variables, 4)
     start = model.parts.chain(key, variables, 4, sampler=flow.Jump(1))[0]
     np.testing.assert_allclose(x, start, atol=1e-6)
-    losses, aux = model.objective.loss(variables, key, batch, 0)
+    losses, aux = jax.jit(model.objective.loss)(variables, key, batch, 0)
     assert losses.shape == (64,) and np.isfinite(aux.metrics["squared_error"]).all()
 
 
