@@ -10,7 +10,7 @@
     u = v - (t - r) du/dt               mean_flow.mean_flow, .shortcut_target, .guided_velocity, .adaptive_loss; as a
                                           choice of a model Average; its sampler Jump
     samplers as choices of a model      choices.Euler, .Heun, .DPMSolver, .Ancestral, .Churned, .Jump; their times
-                                          .Even, .LogSNR, .Karras
+                                          grids.Even, .LogSNR, .Karras
 
 These functions take any network as functions of (x_t, t), see `jaxgen.paths`. `model(Config(...), spec)` trains one: a
 `UNet` or an `MLP`, on a path and a prediction of choice, as a model of the contract.
@@ -18,20 +18,10 @@ These functions take any network as functions of (x_t, t), see `jaxgen.paths`. `
 
 from jaxgen.flow import average, choices, dynamics, ends, mean_flow, objective, weighting
 from jaxgen.flow.average import Average
-from jaxgen.flow.choices import (
-    Ancestral,
-    AnySampler,
-    Churned,
-    DPMSolver,
-    Euler,
-    Even,
-    Heun,
-    Jump,
-    Karras,
-    LogSNR,
-)
+from jaxgen.flow.choices import Ancestral, AnySampler, Churned, DPMSolver, Euler, Heun, Jump
 from jaxgen.flow.config import Config
 from jaxgen.flow.dynamics import Dynamics
+from jaxgen.flow.grids import Even, Karras, LogSNR
 from jaxgen.flow.mean_flow import MeanFlow
 from jaxgen.flow.model import Parts, model
 from jaxgen.flow.networks import MLP, UNet

@@ -1,108 +1,28 @@
-"""Samplers as choices: the way from noise to the data, and the times that it visits.
+"""Samplers as choices: the way from noise to the data.
 
 Euler, Heun             steps of the probability flow, of first and second order      `jaxgen.paths.ode`
 DPMSolver               steps by the denoised data, of orders 1 to 3                  `jaxgen.paths.sampler`
 Ancestral, Churned      steps with noise                                              `jaxgen.paths.sampler`
 Jump                    steps of a learned average velocity, one or a few             `jaxgen.flow.mean_flow`
 
-Even                    times at even distances
-LogSNR                  at even distances in the log signal-to-noise ratio
-Karras                  at even distances in a root of the ratio of noise to signal, closer towards the data
+Each has a number of steps and a grid of times, `jaxgen.flow.grids`.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-import jax
-import jax.core
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgen import require
 from jaxgen.core import Option, PRNGKey
+from jaxgen.events import require_events
 from jaxgen.flow.dynamics import Dynamics
+from jaxgen.flow.grids import Even, Karras, LogSNR
 from jaxgen.paths import ode, sampler
 from jaxgen.paths.ode import Times
-from jaxgen.paths.path import Path
 
 _Index: TypeAlias = Int[Array, " b"]
-
-
-@runtime_checkable
-class Grid(Protocol):
-    """Times that a sampler visits, as a hashable choice."""
-
-    def __call__(self, path: Path, t_0: float, t_1: float, num_steps: int) -> Times:
-        """`num_steps` + 1 times from t_1 down to 0, the last of them at the data.
-
-        Args:
-            path: Path of the states.
-            t_0: Time of the end at the data; the last step goes from there to 0, where they differ.
-            t_1: Time of the end at the noise.
-            num_steps: Number of steps.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Even:
-    """Times at even distances."""
-
-    def __call__(self, path: Path, t_0: float, t_1: float, num_steps: int) -> Times:
-        return np.linspace(t_1, 0.0, num_steps + 1)
-
-
-@dataclass(frozen=True)
-class LogSNR:
-    """Times at even distances in the log signal-to-noise ratio, and 0 after the last."""
-
-    def __call__(self, path: Path, t_0: float, t_1: float, num_steps: int) -> Times:
-        return _by_log_snr(path, t_0, t_1, num_steps, lambda high, low, share: low + (high - low) * share)
-
-
-@dataclass(frozen=True)
-class Karras:
-    """Times at even distances in the root of order `rho` of sigma / alpha, and 0 after the last.
-
-    Args:
-        rho: Order of the root, at least 1; 1 for even distances in sigma / alpha itself.
-
-    Raises:
-        ValueError: A rho below 1.
-
-    Source: Karras et al. 2022 (EDM), equation 5.
-    """
-
-    rho: float = 7.0
-
-    def __post_init__(self):
-        require.number("rho", self.rho, 1)
-
-    def __call__(self, path: Path, t_0: float, t_1: float, num_steps: int) -> Times:
-        def spaced(high: Any, low: Any, share: np.ndarray) -> Any:
-            first, last = (jnp.exp(-ratio / (2 * self.rho)) for ratio in (low, high))
-            return -2 * self.rho * jnp.log(first + (last - first) * share)
-
-        return _by_log_snr(path, t_0, t_1, num_steps, spaced)
-
-
-def _by_log_snr(path: Path, t_0: float, t_1: float, num_steps: int, spaced: Any) -> Times:
-    """Times whose log signal-to-noise ratios are spaced; of a path that is being learned they are traced."""
-    with jax.ensure_compile_time_eval():
-        high, low = (path.log_snr(t) for t in (t_0, t_1))
-    if isinstance(high, jax.core.Tracer):
-        return _placed(path, t_0, t_1, num_steps, spaced, high, low)
-    with jax.ensure_compile_time_eval():
-        return np.asarray(_placed(path, t_0, t_1, num_steps, spaced, high, low))
-
-
-def _placed(path: Path, t_0: float, t_1: float, num_steps: int, spaced: Any, high: Array, low: Array) -> Array:
-    inner = num_steps if t_0 == 0 else num_steps - 1  # steps before the one to 0
-    share = np.linspace(0, 1, inner + 1, dtype=np.float32)[1:-1]
-    end = [0.0] if t_0 == 0 or not inner else [t_0, 0.0]
-    between = path.time(spaced(high, low, share))
-    return jnp.concatenate([jnp.array([t_1], jnp.float32), between, jnp.array(end, jnp.float32)])
 
 
 @runtime_checkable
@@ -148,6 +68,14 @@ def _denoiser(dynamics: Dynamics, clip: float | None) -> Any:
     return lambda x_t, t: jnp.clip(dynamics.denoise(x_t, t), -clip, clip)
 
 
+class _Way(NamedTuple):
+    """What a sampler is asked for besides its own settings, see `Sampler`."""
+
+    index: _Index | None
+    clip: float | None
+    keep: bool
+
+
 @dataclass(frozen=True)
 class _Stepped:
     """Settings that all samplers have.
@@ -164,6 +92,23 @@ class _Stepped:
         require.fields(self)
         require.size("num_steps", self.num_steps)
 
+    def __call__(
+        self,
+        key: PRNGKey,
+        dynamics: Dynamics,
+        x_1: Float[Array, "b *event"],
+        *,
+        index: _Index | None = None,
+        clip: float | None = None,
+        keep: bool = False,
+    ) -> Array:
+        require_events(x_1=x_1)
+        return self._moved(key, dynamics, x_1, _Way(index, clip, keep))
+
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
+        """States at the data, or all on the way."""
+        raise NotImplementedError
+
     def times(self, dynamics: Dynamics) -> Times:
         return self.grid(dynamics.path, dynamics.t_0, dynamics.t_1, self.num_steps)
 
@@ -177,17 +122,8 @@ class Euler(_Stepped):
         grid: Times that are visited.
     """
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
-        return ode.euler(dynamics.velocity, x_1, self.times(dynamics), keep=keep)
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
+        return ode.euler(dynamics.velocity, x_1, self.times(dynamics), keep=way.keep)
 
 
 @dataclass(frozen=True)
@@ -201,17 +137,8 @@ class Heun(_Stepped):
 
     num_steps: int = 25
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
-        return ode.heun(dynamics.velocity, x_1, self.times(dynamics), keep=keep)
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
+        return ode.heun(dynamics.velocity, x_1, self.times(dynamics), keep=way.keep)
 
 
 @dataclass(frozen=True)
@@ -235,18 +162,9 @@ class DPMSolver(_Stepped):
         super().__post_init__()
         require.one_of("order", self.order, (1, 2, 3))
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
-        denoise, times = _denoiser(dynamics, clip), self.times(dynamics)
-        return sampler.dpm_solver_pp(denoise, dynamics.path, x_1, times, order=self.order, keep=keep)
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
+        denoise, times = _denoiser(dynamics, way.clip), self.times(dynamics)
+        return sampler.dpm_solver_pp(denoise, dynamics.path, x_1, times, order=self.order, keep=way.keep)
 
 
 @dataclass(frozen=True)
@@ -270,18 +188,9 @@ class Ancestral(_Stepped):
         super().__post_init__()
         require.number("eta", self.eta, 0, 1)
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
-        denoise, times = _denoiser(dynamics, clip), self.times(dynamics)
-        return sampler.ancestral(key, denoise, dynamics.path, x_1, times, index=index, eta=self.eta, keep=keep)
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
+        denoise, times = _denoiser(dynamics, way.clip), self.times(dynamics)
+        return sampler.ancestral(key, denoise, dynamics.path, x_1, times, index=way.index, eta=self.eta, keep=way.keep)
 
 
 @dataclass(frozen=True)
@@ -308,16 +217,7 @@ class Churned(_Stepped):
         require.number("churn", self.churn, 0)
         require.number("noise_scale", self.noise_scale, 0)
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
         return sampler.churned(
             key,
             dynamics.velocity,
@@ -326,8 +226,8 @@ class Churned(_Stepped):
             self.times(dynamics),
             churn=self.churn,
             noise_scale=self.noise_scale,
-            index=index,
-            keep=keep,
+            index=way.index,
+            keep=way.keep,
         )
 
 
@@ -344,16 +244,7 @@ class Jump(_Stepped):
 
     num_steps: int = 1
 
-    def __call__(
-        self,
-        key: PRNGKey,
-        dynamics: Dynamics,
-        x_1: Float[Array, "b *event"],
-        *,
-        index: _Index | None = None,
-        clip: float | None = None,
-        keep: bool = False,
-    ) -> Array:
+    def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
         average = dynamics.average
         if average is None:
             raise ValueError("sampler Jump() needs a model of average velocities, average=Average(), got one without")
@@ -363,7 +254,7 @@ class Jump(_Stepped):
             u = average(x, ode.spread(r, x), ode.spread(t, x))
             return x - (t - r) * u, memory
 
-        return ode.descend(move, x_1, (times[:-1], times[1:]), keep)
+        return ode.descend(move, x_1, (times[:-1], times[1:]), way.keep)
 
 
 AnySampler: TypeAlias = Euler | Heun | DPMSolver | Ancestral | Churned | Jump

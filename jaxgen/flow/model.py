@@ -18,17 +18,18 @@ from jaxgen.data import space
 from jaxgen.data.statistics import warn_unscaled
 from jaxgen.draws import example_labels, example_normals
 from jaxgen.events import require_floats, require_shape
-from jaxgen.flow.choices import ChosenSampler, Euler, Guidance, Heun, Interval, Jump, Karras, Sampler, check_sampler
+from jaxgen.flow.choices import ChosenSampler, Euler, Guidance, Heun, Interval, Jump, Sampler, check_sampler
 from jaxgen.flow.config import Config
 from jaxgen.flow.denoiser import denoiser
+from jaxgen.flow.densities import densities
 from jaxgen.flow.dynamics import Dynamics
+from jaxgen.flow.grids import Karras
 from jaxgen.flow.objective import Bound, continuous_bound
 from jaxgen.flow.training import training_loss
 from jaxgen.inputs import checked_batch, checked_draws, checked_init
 from jaxgen.nn import condition_inputs
 from jaxgen.paths import ode
-from jaxgen.paths.dequantisation import dequantise, dequantised_log_prob
-from jaxgen.paths.flow import LogProb, extrapolated_log_prob, flow_log_prob, random_signs
+from jaxgen.paths.flow import LogProb
 from jaxgen.paths.inpainting import inpaint
 from jaxgen.paths.log_snr import LearnedLogSNR
 from jaxgen.paths.path import Path, signal_and_noise
@@ -336,63 +337,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         dynamics = trained.bind(variables, fields, guidance)
         return space.from_model(sampler(jax.random.key(0), dynamics, x_1), spec)  # these samplers draw nothing
 
-    def densities(
-        key: PRNGKey, variables: Variables, fields: dict[str, Array], num_steps: int, exact: bool
-    ) -> tuple[Callable[..., Any], Array]:
-        """A solver's log-density of states, `solve(x)` by any of `jaxgen.paths.flow`, and what the units add to it."""
-        require.typed_key("key", key)
-        require.size("num_steps", num_steps)
-        dynamics = trained.bind(variables, given(fields))
-        path = dynamics.path
-        with jax.ensure_compile_time_eval():
-            alpha, sigma = path.alpha(t_0), path.sigma(t_1)
-        prior_std = 1.0 if isinstance(sigma, jax.core.Tracer) else float(sigma)  # nearly 1, if the path is learned
-        times = _KARRAS(path, t_0, t_1, num_steps + (t_0 > 0))
-        times = times if t_0 == 0 else times[:-1]
-        signs = None if exact else random_signs(jax.random.split(key)[1], fields["index"], event)
-
-        def solve(by: Callable[..., Any], x: Array) -> Any:
-            # The data are taken as states at t_0, where they are alpha x.
-            return by(dynamics.velocity, alpha * x, times, prior_std=prior_std, signs=signs)
-
-        volume = space.log_volume(fields["x"], spec)
-        moved = spec.num_dimensions * jnp.log(alpha)
-        return solve, moved if volume is None else moved + volume
-
-    @functools.partial(jax.jit, static_argnames=("num_steps", "exact", "num_draws"))
-    def log_likelihood(
-        key: PRNGKey, variables: Variables, batch: Batch, num_steps: int = 100, exact: bool = False, num_draws: int = 1
-    ) -> Float[Array, " b"]:
-        require.size("num_draws", num_draws)
-        if num_draws > 1 and (not exact or spec.levels is None):
-            raise ValueError(
-                f"num_draws must be 1 unless exact=True, of grey levels, got {num_draws}: the mean over draws of a "
-                "density that is itself estimated is no bound"
-            )
-        fields = fields_of(batch)
-        solve, units = densities(key, variables, fields, num_steps, exact)
-        x = space.to_model(fields["x"], spec)
-
-        def log_prob(x: Array) -> Array:
-            return solve(flow_log_prob, x) + units
-
-        if spec.levels is None:
-            return log_prob(x)
-        key, index = jax.random.split(key)[0], fields["index"]
-        return dequantised_log_prob(key, log_prob, x, spec.levels, index=index, num_draws=num_draws)
-
-    @functools.partial(jax.jit, static_argnames=("num_steps", "exact"))
-    def log_likelihood_and_error(
-        key: PRNGKey, variables: Variables, batch: Batch, num_steps: int = 100, exact: bool = False
-    ) -> LogProb:
-        fields = fields_of(batch)
-        solve, units = densities(key, variables, fields, num_steps, exact)
-        x = space.to_model(fields["x"], spec)
-        if spec.levels is not None:
-            x = dequantise(jax.random.split(key)[0], x, spec.levels, index=fields["index"])
-            units = units + spec.num_dimensions * math.log(2 / (spec.levels - 1))
-        found = solve(extrapolated_log_prob, x)
-        return LogProb(found.log_prob + units, found.error)
+    log_likelihood, log_likelihood_and_error = densities(trained, spec)
 
     def impute(
         key: PRNGKey,
