@@ -2,7 +2,7 @@
 
     equation                                           here
     beta_t, increasing; alpha_t, alpha_bar_t           schedule.linear, .cosine, .from_betas; of a sub-sequence of steps
-                                                         .respaced, .uniform_timesteps
+                                                         .respaced, .uniform_timesteps; with other ends .stretched
     q(x_t | x_{t-1})                                   process.transition
     q(x_{1:T} | x_0)                                   process.forward_chain
     q(x_t | x_0)                                       process.marginal, .diffuse

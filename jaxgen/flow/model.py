@@ -234,10 +234,10 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         return space.from_model(sampler(key, dynamics, x_1, index=index, clip=clip, keep=keep), spec)
 
     def drawn_states(
-        key: PRNGKey,
-        variables: Variables,
-        num: int,
-        first: int,
+        key: Any,
+        variables: Any,
+        num: Any,
+        first: Any,
         label: Any,
         condition: Any,
         sampler: Any,
