@@ -11,6 +11,7 @@ GIVEN = (
     "super_resolution",
     "super_resolution_mean",
     "text_to_image",
+    "text_to_image_flow",
     "translation_ddpm",
     "translation_gan",
     "translation_mean",

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen import ddpm, nn, runs
+from jaxgen import ddpm, flow, nn, runs
 from jaxgen.data import captions
 from jaxgen.data.captions import Caption, Thing
 from jaxgen.data.scenes import thing_number
-from jaxgen.experiments import _captions, text_to_image
+from jaxgen.experiments import _captions, text_to_image, text_to_image_flow
 
 TINY = text_to_image.Config(
     scenes=40,
@@ -157,3 +157,20 @@ def test_from_training_to_the_pictures(tmp_path):
             assert {f"{kind}/{of}/{name}" for name in ("things", "class", "slots", "scene")} <= found.keys()
     assert "seen/real/relation" in found and "alone/real/relation" not in found
     assert (tmp_path / "pictures" / "unseen.png").exists()
+
+
+@pytest.mark.slow
+def test_flow_matching_in_place_of_the_chain(tmp_path):
+    config = text_to_image_flow.Config(
+        **{
+            field.name: getattr(TINY, field.name)
+            for field in dataclasses.fields(TINY)
+            if field.name not in ("model", "sampler")
+        },
+        sampler=flow.DPMSolver(2),
+        model=dataclasses.replace(
+            text_to_image_flow.Config().model, network=TINY.model.network, condition=TINY.model.condition
+        ),
+    )
+    found = runs.train(config, tmp_path, progress=False).results["test"]
+    assert "unseen/guidance_2/things" in found and found["diffusion"].unit == "nats, 256 grey levels"
