@@ -12,7 +12,7 @@ from scipy import stats
 
 from jaxgen import data, flow, train
 from jaxgen.core import Spec
-from jaxgen.paths import karras_times, log_snr_times, oracle
+from jaxgen.paths import Path, karras_times, log_snr_times, oracle
 
 SPEC = Spec((2,))
 DATA = oracle.gaussian(np.array([0.5, -0.3]), 0.4)
@@ -73,6 +73,42 @@ def test_every_prediction_of_the_same_velocity_is_the_same_model(prediction, key
     for name in ("velocity", "denoise"):
         expected = getattr(reference.parts.bind(variables), name)(x_t, t)
         np.testing.assert_allclose(getattr(model.parts.bind(others), name)(x_t, t), expected, atol=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Square(Path):
+    """A user's own: alpha = 1 - t^2, sigma = t."""
+
+    def alpha(self, t):
+        return 1 - jnp.square(jnp.asarray(t, jnp.float32))
+
+    def sigma(self, t):
+        return jnp.asarray(t, jnp.float32)
+
+    def alpha_rate(self, t):
+        return -2 * jnp.asarray(t, jnp.float32)
+
+    def sigma_rate(self, t):
+        return jnp.ones_like(jnp.asarray(t, jnp.float32))
+
+    def time(self, log_snr):
+        ratio = jnp.exp(-jnp.asarray(log_snr, jnp.float32) / 2)
+        return (jnp.sqrt(1 + 4 * jnp.square(ratio)) - 1) / (2 * ratio)
+
+
+class Together(Square):
+    """One whose signal and noise vanish together."""
+
+    def sigma(self, t):
+        return self.alpha(t)
+
+
+def test_a_path_of_the_user_s_own(key):
+    model, variables, batch = known(Square(), flow.V())
+    found = model.evaluate(key, variables, {"x": batch["x"]})["negative_bound"]
+    assert abs(found.mean() - ENTROPY) < 4 * found.std() / math.sqrt(2000) + 2e-3
+    with pytest.raises(ValueError, match="path must lose signal as t grows"):
+        flow.model(flow.Config(path=Together(), network=SMALL), SPEC)
 
 
 SAMPLERS = [
