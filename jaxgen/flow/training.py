@@ -36,10 +36,14 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
 
     Returns:
         (variables, key, batch, step) -> (losses [B] per dimension, with the metric "squared_error").
+
+    Raises:
+        ValueError: Times that are not drawn from all of the path between its ends.
     """
     (t_0, t_1), prediction = denoiser.ends, config.prediction
 
     weighted = config.weighting != Plain()  # by one over the density of t
+    restricted(config.times, t_0, t_1, jnp.full(1, 0.5, jnp.float32), whole=weighted)  # refuses before any work
 
     def drawn_t(key: PRNGKey, num: int) -> tuple[Array, Array]:
         """Times of a batch, spread evenly over that of all devices, and one over their density."""

@@ -170,10 +170,10 @@ def restricted(
         high: Largest t.
         u: Numbers in (0, 1).
         whole: Whether draws must reach both ends, as an integral needs. (A distribution with thin tails does not in
-            float32: its largest draw is at v = 1 - 2^-24.)
+            float32, where its largest draw is at v = 1 - 2^-24, though it has values of t beyond.)
 
     Raises:
-        ValueError: A distribution of no t between the ends or, with whole=True, of none close to either.
+        ValueError: A distribution that has no t close to one of the ends or, with whole=True, no draws.
     """
     with jax.ensure_compile_time_eval():
         ends = jnp.asarray([low, high], jnp.float32)
@@ -187,11 +187,12 @@ def restricted(
         # Below 2^-126 too, where the left tail of a distribution may be.
         left, right = jax.lax.fori_loop(0, 150, halve, (jnp.zeros(2, jnp.float32), jnp.ones(2, jnp.float32)))
         v = jnp.minimum(0.5 * (left + right), 1 - 2.0**-24)
-        reached, empty = np.asarray(distribution.quantile(v)), bool(v[0] >= v[1])
-    if empty or (whole and not np.allclose(reached, [low, high], rtol=1e-3, atol=1e-30)):
-        raise ValueError(
-            f"times must be drawn from {low:g} to {high:g}, got a distribution from {reached[0]:g} to {reached[1]:g}"
-        )
+        reached = np.asarray(distribution.quantile(v))
+        first, last = np.asarray(distribution.quantile(jnp.asarray([0.0, 1.0], jnp.float32)))
+    if whole and not np.allclose(reached, [low, high], rtol=1e-3, atol=1e-30):
+        first, last = reached
+    if not (first <= low * (1 + 1e-3) + 1e-30 and last >= high * (1 - 1e-3)):
+        raise ValueError(f"times must be drawn from {low:g} to {high:g}, got a distribution from {first:g} to {last:g}")
     start, length = v[0], v[1] - v[0]
     return jax.jvp(lambda u: distribution.quantile(start + length * u), (u,), (jnp.ones_like(u),))
 
