@@ -6,14 +6,28 @@
 An architecture is a frozen dataclass of numbers, a choice of the config, that builds the network for given data.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from jaxtyping import Array
 
-from jaxgen.nn import UNet
-from jaxgen.nn.timed import MLP, Architecture, Dense
+from jaxgen.nn import UNet, timed
+from jaxgen.nn.timed import Architecture, Dense
 
 __all__ = ["MLP", "Architecture", "Dense", "Output", "UNet"]
+
+
+@dataclass(frozen=True)
+class MLP(timed.MLP):
+    """Dense layers, each given the time embedding: for events of any shape, intended for points.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        time_features: Length of the sinusoidal embedding of t, even.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
 
 
 class Output(NamedTuple):

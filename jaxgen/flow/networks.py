@@ -16,8 +16,10 @@ and returns the prediction, [B, *event], for `Mixture` a tuple of them. For `Pre
 place of x_t and c_noise in that of t.
 """
 
-from jaxgen.nn import UNet
-from jaxgen.nn.timed import MLP, Architecture
+from dataclasses import dataclass
+
+from jaxgen.nn import UNet, timed
+from jaxgen.nn.timed import Architecture
 
 __all__ = ["AVERAGE_TIME_SCALE", "MLP", "TIME_SCALE", "Architecture", "UNet"]
 
@@ -29,3 +31,16 @@ AVERAGE_TIME_SCALE = 10.0
 
 Source: Lu & Song 2024 (continuous-time consistency models), section 4.1, on the scale of the embedding.
 """
+
+
+@dataclass(frozen=True)
+class MLP(timed.MLP):
+    """Dense layers, each given the time embedding: for events of any shape, intended for points.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        time_features: Length of the sinusoidal embedding of t, even.
+
+    Raises:
+        ValueError: A number outside its range.
+    """

@@ -58,11 +58,13 @@ from jaxgen.paths.flow import LogProb, extrapolated_log_prob, flow_log_prob, ran
 from jaxgen.paths.guidance import guided
 from jaxgen.paths.inpainting import inpaint
 from jaxgen.paths.log_snr import LearnedLogSNR, LinearLogSNR
+from jaxgen.paths.mixture import Mixture
 from jaxgen.paths.ode import euler, heun
 from jaxgen.paths.path import Cosine, Linear, LinearBeta, Path, VarianceExploding
 from jaxgen.paths.preconditioning import Preconditioned
 from jaxgen.paths.prediction import X0, Ends, Eps, Prediction, V, Velocity, diffuse
 from jaxgen.paths.sampler import ancestral, churned, dpm_solver_pp, noise
+from jaxgen.paths.straight import straightness
 from jaxgen.paths.tabulated import Tabulated
 from jaxgen.paths.tiles import tiled
 from jaxgen.paths.times import (
@@ -88,6 +90,7 @@ __all__ = [
     "LogNormal",
     "LogProb",
     "LogitNormal",
+    "Mixture",
     "Path",
     "Preconditioned",
     "Prediction",
@@ -131,6 +134,7 @@ __all__ = [
     "prediction",
     "random_signs",
     "sampler",
+    "straightness",
     "stratified_times",
     "tabulated",
     "tiled",
