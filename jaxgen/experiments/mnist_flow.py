@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxgen import data, flow, require
 from jaxgen.core import Estimate, GenerativeModel, PRNGKey, Spec
@@ -27,6 +27,8 @@ class Config(Settings):
     Raises:
         ValueError: A negative number of samples, or no step.
     """
+
+    title: ClassVar[str] = "Flow matching"
 
     at_hand = (*Settings.at_hand, "samples", "sampler", "tried")
 
@@ -81,5 +83,5 @@ class Config(Settings):
             self.sampler,
             tried=self.samplers[1:],
             conditional=self.model.conditional,
-            name="Flow matching",
+            name=self.title,
         )

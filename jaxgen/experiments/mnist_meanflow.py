@@ -1,6 +1,7 @@
 """One step from noise to digits: an average velocity on MNIST."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxgen import flow
 from jaxgen.experiments import mnist_flow
@@ -16,6 +17,8 @@ class Config(mnist_flow.Config):
         tried: Numbers of steps that are tried besides.
         model: Configuration of the model.
     """
+
+    title: ClassVar[str] = "MeanFlow"
 
     sampler: flow.AnySampler = flow.Jump(1)
     tried: tuple[int, ...] = (2, 4)

@@ -1,6 +1,7 @@
 """A variational diffusion model on MNIST: a likelihood in bits per dimension, in three terms."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxgen import flow
 from jaxgen.experiments import mnist_flow
@@ -16,6 +17,8 @@ class Config(mnist_flow.Config):
         tried: Numbers of steps that are tried besides, by the sampler of `sampler`.
         model: Configuration of the model.
     """
+
+    title: ClassVar[str] = "Variational diffusion"
 
     samples: int = 0
     tried: tuple[int, ...] = ()
