@@ -236,7 +236,7 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
             require.number("guidance", guidance)
         fields = chosen(num, label, condition, required=True)
         # A label that is not spoken of is drawn; condition={"label": None} withholds it.
-        drawn = "label" in conditions and "label" not in fields and "label" not in (condition or {})
+        drawn = condition_inputs.label_is_drawn(conditions, label, condition)
         return draws(key, variables, num, first, fields, drawn, guidance, sampler, keep)
 
     def sample(

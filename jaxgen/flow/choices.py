@@ -8,6 +8,7 @@ Jump                    steps of a learned average velocity, one or a few       
 Each has a number of steps and a grid of times, `jaxgen.flow.grids`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -62,12 +63,6 @@ def check_sampler(sampler: Any) -> None:
         raise ValueError(f"sampler must be a sampler such as Heun(25), got {sampler!r}")
 
 
-def _denoiser(dynamics: Dynamics, clip: float | None) -> Any:
-    if clip is None:
-        return dynamics.denoise
-    return lambda x_t, t: jnp.clip(dynamics.denoise(x_t, t), -clip, clip)
-
-
 class _Way(NamedTuple):
     """What a sampler is asked for besides its own settings, see `Sampler`."""
 
@@ -77,7 +72,7 @@ class _Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Stepped:
+class _Stepped(ABC):
     """Settings that all samplers have.
 
     Args:
@@ -105,9 +100,9 @@ class _Stepped:
         require_events(x_1=x_1)
         return self._moved(key, dynamics, x_1, _Way(index, clip, keep))
 
+    @abstractmethod
     def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
         """States at the data, or all on the way."""
-        raise NotImplementedError
 
     def times(self, dynamics: Dynamics) -> Times:
         return self.grid(dynamics.path, dynamics.t_0, dynamics.t_1, self.num_steps)
@@ -163,7 +158,7 @@ class DPMSolver(_Stepped):
         require.one_of("order", self.order, (1, 2, 3))
 
     def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
-        denoise, times = _denoiser(dynamics, way.clip), self.times(dynamics)
+        denoise, times = dynamics.within(way.clip), self.times(dynamics)
         return sampler.dpm_solver_pp(denoise, dynamics.path, x_1, times, order=self.order, keep=way.keep)
 
 
@@ -189,7 +184,7 @@ class Ancestral(_Stepped):
         require.number("eta", self.eta, 0, 1)
 
     def _moved(self, key: PRNGKey, dynamics: Dynamics, x_1: Array, way: _Way) -> Array:
-        denoise, times = _denoiser(dynamics, way.clip), self.times(dynamics)
+        denoise, times = dynamics.within(way.clip), self.times(dynamics)
         return sampler.ancestral(key, denoise, dynamics.path, x_1, times, index=way.index, eta=self.eta, keep=way.keep)
 
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen import require
 from jaxgen.core import Batch, Field, PRNGKey, Spec, Variables
 from jaxgen.events import require_floats, require_shape
 from jaxgen.flow.config import Config
@@ -20,7 +19,7 @@ from jaxgen.nn.conditions import Concat, Conditions, Embed
 from jaxgen.nn.fourier import fourier_features
 from jaxgen.nn.network import network, part_of, together
 from jaxgen.nn.timed import timed
-from jaxgen.paths.guidance import conditional_and_not
+from jaxgen.paths.guidance import guided
 from jaxgen.paths.log_snr import LearnedLogSNR
 from jaxgen.paths.path import Path
 from jaxgen.paths.prediction import Ends, velocity_from_ends
@@ -32,6 +31,8 @@ NETWORK, PATH = "network", "path"
 """Names of the two parts of the variables where the path is learned."""
 
 _SPAN_FEATURES = 32
+
+Tree = TypeVar("Tree")
 
 Forms = Mapping[str, Array]
 """Conditions in the form that a network receives, by name, see `jaxgen.nn.conditions`."""
@@ -50,9 +51,9 @@ class Denoiser(NamedTuple):
             is the time that an average velocity goes to, t itself where there is none. With a key the network is in
             training.
         of_output: (path, x_t, t, output) -> `Ends`.
-        bind: (variables, fields, guidance=None, interval=None) -> `Dynamics`, for the conditions among the fields; the
-            others are withheld. Raises ValueError for guidance without a condition, or from a model that did not learn
-            it.
+        bind: (variables, fields, guidance=None, interval=None) -> `Dynamics`, for the conditions among the fields;
+            those that are not there are withheld. Raises ValueError for guidance without a condition, or from a model
+            that did not learn it.
     """
 
     path_of: Callable[[Variables], Path]
@@ -154,31 +155,26 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
         guidance: Any = None,
         interval: tuple[float, float] | None = None,
     ) -> Dynamics:
-        path = path_of(variables)
+        path, fields = path_of(variables), {name: fields[name] for name in given if name in fields}
         steered = condition_inputs.steered(given, fields, guidance)
-        if interval is not None:
-            _require_interval(interval, guidance)
+        if interval is not None and guidance is None:
+            raise ValueError(f"guidance_interval needs a weight, guidance, got guidance=None and {interval}")
 
-        def guided(of: Callable[[Array, Array, Forms], Any], x_t: Array, t: Array) -> Any:
-            """Prediction, a pytree that is linear in the score, pushed towards the conditions."""
+        def steer(of: Callable[[Array, Array, Forms], Tree], x_t: Array, t: Array) -> Tree:
+            """Prediction, linear in the score, pushed towards the conditions."""
             num = x_t.shape[0]
             forms = condition_inputs.for_samples(given, spec, fields, num)
             if guidance is None:
                 return of(x_t, t, forms)
             kept = {name: values for name, values in fields.items() if name not in steered}
             without = condition_inputs.for_samples(given, spec, kept, num)
-            c, u = conditional_and_not(of, x_t, t, forms, without)
-            w = jnp.full(t.shape, guidance, jnp.float32)
-            if interval is not None:
-                w = jnp.where((t >= interval[0]) & (t <= interval[1]), w, 1.0)
-            w = w.reshape(w.shape + (1,) * (x_t.ndim - 1))
-            return jax.tree.map(lambda c, u: u + w.astype(u.dtype) * (c - u), c, u)
+            return guided(of, guidance, forms, without, interval=interval)(x_t, t)
 
         def ends(x_t: Array, t: Array) -> Ends:
             def of(x_t: Array, t: Array, forms: Forms) -> Ends:
                 return of_output(path, x_t, t, output(variables, x_t, t, forms)[0])
 
-            return guided(of, x_t, t)
+            return steer(of, x_t, t)
 
         def velocity(x_t: Array, t: Array) -> Array:
             return velocity_from_ends(path, t, ends(x_t, t))
@@ -190,7 +186,7 @@ def denoiser(config: Config, spec: Spec, own: Any = None) -> Denoiser:
                 spans = jnp.tile(span, len(t) // len(span))  # twice, where guidance doubles the batch
                 return output(variables, x_t, t, forms, t - spans)[0]
 
-            return guided(of, x_t, t)
+            return steer(of, x_t, t)
 
         return Dynamics(path, *both_ends, ends, velocity, average if config.average is not None else None)
 
@@ -207,13 +203,6 @@ def _own_inputs(config: Config, spec: Spec) -> dict[str, tuple[Embed | Concat, F
         features = jax.eval_shape(lambda x: fourier_features(x, *exponents), event)
         inner[FOURIER] = Concat(dropout=0.0), Field(features.shape[1:], "float32")
     return inner
-
-
-def _require_interval(interval: tuple[float, float], guidance: Any) -> None:
-    if guidance is None:
-        raise ValueError(f"guidance_interval needs a weight, guidance, got guidance=None and {interval}")
-    require.number("guidance_interval[0]", interval[0], 0)
-    require.number("guidance_interval[1]", interval[1], above=interval[0])
 
 
 def _checked(result: Any, x_t: Array, num: int) -> Float[Array, "..."]:

@@ -36,7 +36,7 @@ def densities(trained: Denoiser, spec: Spec) -> tuple[Callable[..., Array], Call
         """A solver's log-density of states, `solve(x)` by any of `jaxgen.paths.flow`, and what the units add to it."""
         require.typed_key("key", key)
         require.size("num_steps", num_steps)
-        dynamics = trained.bind(variables, {name: fields[name] for name in trained.conditions})
+        dynamics = trained.bind(variables, fields)
         path = dynamics.path
         with jax.ensure_compile_time_eval():
             alpha, sigma = path.alpha(t_0), path.sigma(t_1)

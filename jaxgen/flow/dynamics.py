@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.paths.path import Path
@@ -31,3 +32,9 @@ class Dynamics(NamedTuple):
     def denoise(self, x_t: Array, t: Array) -> Array:
         """Estimate of the data, for the samplers that step by it."""
         return self.ends(x_t, t).x_0
+
+    def within(self, clip: float | None) -> Predict:
+        """The denoiser, with estimates cut off at -c and c; None for no limit."""
+        if clip is None:
+            return self.denoise
+        return lambda x_t, t: jnp.clip(self.denoise(x_t, t), -clip, clip)

@@ -176,16 +176,12 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
             None if config.average is None else average,
         )
 
-    def given(fields: dict[str, Array]) -> dict[str, Array]:
-        """The conditions among the fields of a batch."""
-        return {name: fields[name] for name in conditions}
-
     def bound_of(key: Any, variables: Variables, batch: Batch, num_draws: int) -> Bound:
         require.typed_key("key", key)
         fields = fields_of(batch)
         found = continuous_bound(
             key,
-            trained.bind(variables, given(fields)).ends,
+            trained.bind(variables, fields).ends,
             path_of(variables),
             space.to_model(fields["x"], spec),
             levels=spec.levels,
@@ -359,15 +355,10 @@ def objective(config: Config, spec: Spec, *, network: Any = None) -> Objective[P
         require.typed_key("key", key)
         x, mask, index = space.to_model(batch["x"], spec), batch["mask"], batch["index"]
         dynamics = trained.bind(variables, given)
-
-        def denoise(x_t: Array, t: Array) -> Array:
-            x_0_hat = dynamics.denoise(x_t, t)
-            return x_0_hat if clip is None else jnp.clip(x_0_hat, -clip, clip)
-
         path = dynamics.path
         times = _KARRAS(path, t_0, t_1, num_steps)
         start = noise(key, path, t_1, index, event)
-        known = inpaint(key, denoise, path, start, times, x, mask, repeats=repeats, index=index)
+        known = inpaint(key, dynamics.within(clip), path, start, times, x, mask, repeats=repeats, index=index)
         drawn = space.from_model(known, spec)
         # Scaling and its inverse round; observed values are returned exactly as given.
         return drawn if spec.scale is None else jnp.where(mask, jnp.asarray(batch["x"]), drawn)

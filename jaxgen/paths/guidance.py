@@ -9,22 +9,21 @@ from jaxtyping import Array, Float
 
 from jaxgen import require
 from jaxgen.events import require_events
-from jaxgen.paths.prediction import Predict
 
 Tree = TypeVar("Tree")
 
-Conditioned: TypeAlias = Callable[[Array, Array, Any], Array]
-"""A function (x_t [B, *event], t [B], condition) -> [B, *event]."""
+Conditioned: TypeAlias = Callable[[Array, Array, Any], Tree]
+"""A function (x_t [B, *event], t [B], condition) -> [B, *event], or a pytree of such arrays."""
 
 
 def guided(
-    predict: Conditioned,
+    predict: Conditioned[Tree],
     w: float | Float[Array, ""],
     condition: Any,
     null: Any,
     *,
     interval: tuple[float, float] | None = None,
-) -> Predict:
+) -> Callable[[Array, Array], Tree]:
     """Classifier-free guidance of any prediction that is linear in the score: eps, x_0, v or the velocity.
 
         u + w (c - u)
@@ -34,7 +33,7 @@ def guided(
     are made at once, in a batch of twice the size.
 
     Args:
-        predict: (x_t, t, condition) -> prediction.
+        predict: (x_t, t, condition) -> prediction, an array or a pytree of arrays (`Ends`).
         w: Guidance weight.
         condition: Condition of each sample: a pytree of arrays [B, ...], labels for instance.
         null: Stand-in that the network saw in training where the condition was withheld, of the same shapes.
@@ -60,13 +59,13 @@ def guided(
         require.number("interval[0]", low, 0)
         require.number("interval[1]", high, above=low)
 
-    def both(x_t: Array, t: Array) -> Array:
+    def both(x_t: Array, t: Array) -> Tree:
         c, u = conditional_and_not(predict, x_t, t, condition, null)
-        if interval is None:
-            return u + w * (c - u)
-        inside = (t >= interval[0]) & (t <= interval[1])
-        weight = jnp.where(inside, w, 1).astype(x_t.dtype).reshape(inside.shape + (1,) * (x_t.ndim - 1))
-        return u + weight * (c - u)
+        weight = w
+        if interval is not None:
+            inside = (t >= interval[0]) & (t <= interval[1])
+            weight = jnp.where(inside, w, 1).astype(x_t.dtype).reshape(inside.shape + (1,) * (x_t.ndim - 1))
+        return jax.tree.map(lambda c, u: u + weight * (c - u), c, u)
 
     return both
 

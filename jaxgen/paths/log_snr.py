@@ -11,6 +11,7 @@ path through its ends alone. Samplers that step by the denoised data end at thes
 to the state at t = 0 and leave that noise in it: call `denoise(x, t)` once more there, where none is wanted.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +27,13 @@ from jaxgen.paths.path import Path, Values, floats
 class VariancePreserving(Path):
     """A path given by lambda(t) and its derivative; a subclass has these and their inverse, `time`."""
 
+    @abstractmethod
     def log_snr(self, t: Values) -> Array:
-        raise NotImplementedError
+        """Log signal-to-noise ratio lambda(t), which falls."""
 
+    @abstractmethod
     def log_snr_rate(self, t: Values) -> Array:
-        raise NotImplementedError
+        """Derivative d lambda / dt."""
 
     def alpha(self, t: Values) -> Array:
         """Factor alpha(t) = sigmoid(lambda)^(1/2) of the data, nearly 1 at t = 0."""
