@@ -84,14 +84,15 @@ def compress(
         environment: Versions, device and flags, which the file keeps.
 
     Raises:
-        ValueError: A batch_size below 1, no image, or one of another shape, dtype or with values that the spec does not
-            allow.
+        ValueError: Data without grey levels, a batch_size below 1, no image, or one of another shape, dtype or with
+            values that the spec does not allow.
         ImportError: constriction is not installed.
         OSError: The file cannot be written.
     """
     if not len(images):
         raise ValueError("images must be at least one, got none")
-    assert spec.levels is not None  # ensured by the model that made the latents
+    if spec.levels is None:
+        raise ValueError("spec must be of grey levels for a codec, got real values (levels=None)")
     if batch_size is not None:
         require.size("batch_size", batch_size)
     fitting = _BATCH_BYTES // (4 * spec.num_dimensions * spec.levels)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxgen import atomic
 from jaxgen.core import Spec
 from jaxgen.data import images
 
@@ -99,8 +100,6 @@ def write_pictures(folder: Path, x: UInt8[np.ndarray, "n h w c"]) -> None:
         OSError: A file cannot be written.
     """
     from PIL import Image
-
-    from jaxgen import atomic
 
     digits = max(5, len(str(len(x) - 1)))
     for i, image in enumerate(x):

@@ -9,6 +9,7 @@ from chains import SPEC, VARIABLES, bits, chain, images
 
 from jaxgen import codec
 from jaxgen.codec import container, stack
+from jaxgen.core import Spec
 
 pytest.importorskip("constriction")
 LATENTS = chain(2)
@@ -50,6 +51,12 @@ def test_a_message_longer_than_what_is_in_memory_is_the_same(file, tmp_path, mon
     codec.compress(tmp_path / "long", images(300), LATENTS, VARIABLES, SPEC, environment={"jax": "1"})
     assert (tmp_path / "long").read_bytes() == file[0].read_bytes()
     np.testing.assert_array_equal(decoded(tmp_path / "long"), images(300))
+
+
+def test_data_without_grey_levels_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="spec must be of grey levels for a codec"):
+        codec.compress(tmp_path / "none", images(2), LATENTS, VARIABLES, Spec(SPEC.event_shape))
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("place", [8, 20, 300, 900, -70, -40, -1])
