@@ -8,7 +8,8 @@
                                                             .ends_from_v, .ends_from_velocity, .ends_from_score,
                                                             .v_from_ends, .velocity_from_ends, .score_from_ends
     what a network predicts                               as a choice of a model prediction.Eps, .X0, .V, .Velocity;
-                                                            between EDM's scalings preconditioning.Preconditioned
+                                                            between EDM's scalings preconditioning.Preconditioned; as a
+                                                            distribution of each value, by Bayes' rule mixture.Mixture
     a network as a velocity or a denoiser                 binding.bound_velocity, .bound_denoiser
     where t is drawn in training                          times.stratified_times of .Uniform, .LogitNormal, .LogNormal;
                                                             numbers that belong to their example .spread_uniforms,
