@@ -302,6 +302,8 @@ def test_one_step_learns_the_average_velocity(key):
         ({"fourier": (5, 2)}, r"fourier\[1\] must be an integer of at least 5"),
         ({"times": flow.Uniform(0.2, 0.8)}, "times must be drawn from"),
         ({"path": flow.VarianceExploding()}, "times must be drawn from 0.00129.* to 148.* from 0 to 1"),
+        ({"prediction": flow.Mixture()}, r"weighting must be Likelihood\(\) or Sigmoid\(\)"),
+        ({"path": flow.LearnedLogSNR()}, r"path=LearnedLogSNR\(\) needs weighting=Likelihood\(\)"),
         ({"conditional": True}, "needs labelled data"),
         ({"flip": True}, "flip=True is for images"),
     ],

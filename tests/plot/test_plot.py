@@ -156,3 +156,23 @@ def test_trajectories_beside_their_distribution():
     np.testing.assert_allclose(np.abs(axis.patches[0].get_xy()).max(axis=0), [2, 4], rtol=1e-6)
     with pytest.raises(ValueError, match=r"one must be samples \[n, T, 2\], mean"):
         plot.trajectories({"one": ways._replace(mean=np.zeros((3, 2)))}, title="t")
+
+
+def test_flow_lines_go_from_start_to_end_over_the_data():
+    ways = np.stack([np.linspace([0, 0], [1, 2], 5), np.linspace([1, 1], [0, 1], 5)])
+    figure = plot.flow_lines({"one path": ways}, title="ways", points=np.eye(2))
+    axis = figure.axes[0]
+    assert len(axis.lines) == 2 and axis.get_title() == "one path"
+    np.testing.assert_allclose(axis.lines[0].get_xydata(), ways[0])
+    points, starts, ends = (collection.get_offsets() for collection in axis.collections)
+    np.testing.assert_allclose(points, np.eye(2))
+    np.testing.assert_allclose((starts, ends), (ways[:, 0], ways[:, -1]))
+    with pytest.raises(ValueError, match=r"ways must be \[n, T, 2\] with n > 0 and T > 1, got shape \(2, 2\)"):
+        plot.flow_lines({"": np.eye(2)}, title="ways")
+
+
+def test_a_few_values_on_a_logarithmic_axis_are_its_ticks():
+    x = np.array([4, 8, 16])
+    axis = plot.lines({"": {"error": (x, 1 / x)}}, title="t", x_label="steps", log=("x",)).axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["4", "8", "16"]
+    assert not axis.get_xticks(minor=True).size
