@@ -52,7 +52,8 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
 
     def of_one_time(
         variables: Variables, key: PRNGKey, x_0: Array, forms: Forms, key_dropout: PRNGKey
-    ) -> tuple[Array, Array, Any]:
+    ) -> tuple[Array, Array, Array, Any]:
+        """Losses, squared errors, times, and changed collections."""
         path = denoiser.path_of(variables)
         key_t, key_eps = jax.random.split(key)
         t, rate = drawn_t(key_t, len(x_0))
@@ -62,24 +63,28 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
         weight = config.weighting(path, t, rate)
         if weight is None:
             error = sum_event(jnp.square(prediction.target(path, x_0, t, eps) - output))
-            return error, error, changed
+            return error, error, t, changed
         error = sum_event(jnp.square(eps - denoiser.of_output(path, x_t, t, output).eps))
-        return weight * error, error, changed
+        return weight * error, error, t, changed
 
     def of_learned_path(
         variables: Variables, key: PRNGKey, x_0: Array, forms: Forms, key_dropout: PRNGKey
     ) -> tuple[Array, Array, Any]:
         """The whole bound, on which the ends depend, and for the way between the evenness of its integrand."""
         key_bound, key_end = jax.random.split(key)
-        params = variables["params"]
-        still = {**params, PATH: {**params[PATH], "way": jax.lax.stop_gradient(params[PATH]["way"])}}
-        cost, error, changed = of_one_time({**variables, "params": still}, key_bound, x_0, forms, key_dropout)
-        path = denoiser.path_of({**variables, "params": still})
+
+        def fixed(part: str) -> Variables:
+            """The variables, of whose path no gradient reaches this part."""
+            params = variables["params"]
+            still = {**params[PATH], part: jax.lax.stop_gradient(params[PATH][part])}
+            return {**variables, "params": {**params, PATH: still}}
+
+        cost, error, t, changed = of_one_time(fixed("way"), key_bound, x_0, forms, key_dropout)
+        path = denoiser.path_of(fixed("way"))
         x_t = diffuse(path, x_0, t_0, jax.random.normal(key_end, x_0.shape, x_0.dtype))
         cost = cost + prior_cost(path, x_0, t_1) + reconstruction_cost(path, x_0, x_t, t_0, spec.levels)
-        t, _ = drawn_t(jax.random.split(key_bound)[0], len(x_0))
-        uneven = jnp.square(denoiser.path_of(variables).log_snr_rate(t)) * jax.lax.stop_gradient(error)
-        # Its value is no part of the loss, its gradient is: it reaches the way alone, and the bound's does not.
+        uneven = jnp.square(denoiser.path_of(fixed("ends")).log_snr_rate(t)) * jax.lax.stop_gradient(error)
+        # Its value is no part of the loss, its gradient is: it reaches the way alone, which the bound's does not.
         return cost + uneven - jax.lax.stop_gradient(uneven), error, changed
 
     def of_average(
@@ -107,8 +112,10 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
 
         found = mean_flow(average, velocity, x_t, r, t)
         error = sum_event(jnp.square(found.average - found.target))
+        further = any(name != "params" for name in variables)
+        changed = denoiser.output(variables, x_t, t, forms, r, key_dropout)[1] if further else {}
         # The adaptive weight is that of the mean square, so that it means the same for images of all sizes.
-        return spec.num_dimensions * adaptive_loss(error / spec.num_dimensions, chosen.power), error, {}
+        return spec.num_dimensions * adaptive_loss(error / spec.num_dimensions, chosen.power), error, changed
 
     def loss(variables: Variables, key: PRNGKey, batch: Batch, step: Any) -> tuple[Float[Array, " b"], Aux]:
         del step
@@ -125,7 +132,7 @@ def training_loss(config: Config, spec: Spec, denoiser: Denoiser) -> Loss:
         if isinstance(config.path, LearnedLogSNR):
             losses, error, changed = of_learned_path(variables, key, x_0, forms, key_dropout)
         elif config.average is None:
-            losses, error, changed = of_one_time(variables, key, x_0, forms, key_dropout)
+            losses, error, _, changed = of_one_time(variables, key, x_0, forms, key_dropout)
         else:
             losses, error, changed = of_average(variables, key, x_0, forms, key_dropout, config.average)
         # Means per dimension, as in the papers.

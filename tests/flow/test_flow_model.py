@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -218,6 +219,32 @@ def test_the_sigmoid_takes_weight_from_states_that_are_nearly_data():
     assert flow.Plain()(path, t, rate) is None
 
 
+def test_the_bound_alone_trains_the_ends_of_a_learned_path(key):
+    """What makes the way even must not move them: their gradient is the derivative of the loss's value."""
+    config = flow.Config(
+        network=SMALL,
+        path=flow.LearnedLogSNR(-3.0, 5.0, num_features=8),
+        prediction=flow.Eps(),
+        weighting=flow.Likelihood(),
+    )
+    model = flow.model(config, SPEC)
+    batch = {"x": np.asarray(DATA.sample(key, 256), np.float32)}
+    variables = model.init(key, batch).variables
+
+    @jax.jit
+    def loss(ends):
+        path = {**variables["params"]["path"], "ends": ends}
+        return model.objective.loss({"params": {**variables["params"], "path": path}}, key, batch, 0)[0].mean()
+
+    ends = variables["params"]["path"]["ends"]
+    slopes = jax.grad(loss)(ends)
+    for name, end in ends.items():
+        above, below = (loss({**ends, name: end + step}) for step in (0.05, -0.05))
+        np.testing.assert_allclose(slopes[name], (above - below) / 0.1, rtol=0.02, atol=2e-4)
+    whole = jax.grad(lambda v: model.objective.loss(v, key, batch, 0)[0].mean())(variables)["params"]["path"]
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole["way"])) > 0
+
+
 def test_grids_are_the_published_ones():
     path = flow.VarianceExploding()
     np.testing.assert_allclose(flow.Karras()(path, 0.002, 80.0, 18), karras_times(18), rtol=1e-5)
@@ -276,6 +303,24 @@ def test_an_average_velocity_makes_samples_in_one_step(key):
     np.testing.assert_allclose(x, start, atol=1e-6)
     losses, aux = jax.jit(model.objective.loss)(variables, key, batch, 0)
     assert losses.shape == (64,) and np.isfinite(aux.metrics["squared_error"]).all()
+
+
+class Normalised(nn.Module):
+    """A user's network with running statistics."""
+
+    @nn.compact
+    def __call__(self, x, t, forms, train):
+        h = nn.BatchNorm(use_running_average=not train)(jnp.concatenate([x, t[:, None], forms["span"]], axis=1))
+        return nn.Dense(x.shape[1])(h)
+
+
+def test_running_statistics_of_an_average_velocity_s_network_are_kept(key):
+    model = flow.model(flow.Config(average=flow.Average()), SPEC, network=Normalised())
+    batch = {"x": np.asarray(DATA.sample(key, 16), np.float32)}
+    before = model.init(key, batch)
+    after, _ = model.step(key, before, batch)
+    means = [state.collections["batch_stats"]["BatchNorm_0"]["mean"] for state in (before, after)]
+    assert float(jnp.abs(means[1] - means[0]).max()) > 0
 
 
 @pytest.mark.slow
